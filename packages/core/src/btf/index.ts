@@ -1,0 +1,3 @@
+export interface Btf {
+  readonly types: readonly unknown[];
+}

@@ -1,0 +1,3 @@
+/** The eBPF instruction set: numbers, the instruction model, bytes. */
+export * from "./insn.ts";
+export * from "./opcodes.ts";

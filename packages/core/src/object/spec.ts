@@ -1,0 +1,125 @@
+/**
+ * The Specs: what an object holds before anything is loaded. A blueprint is an `XSpec`, the live thing an `X`
+ * (see target.ts). Specs come from the compiler, the assembler or an ELF reader; both targets load the same ones.
+ */
+import type { Btf } from "../btf/index.ts";
+import { viewOf } from "../bytes/index.ts";
+import { SLOT } from "../isa/index.ts";
+
+/** A map to be created. Sizes in bytes. */
+export interface MapSpec {
+  readonly name: string;
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  /** `BPF_F_*` of map creation. */
+  readonly flags: number;
+  /** Type-specific extra, e.g. the number of hash functions of a bloom filter. */
+  readonly mapExtra?: bigint;
+  /** `by-name` pins and reuses under the pin directory. */
+  readonly pinning?: "none" | "by-name";
+  /** The template of the maps that a map-in-map holds. */
+  readonly inner?: MapSpec;
+  /** Entries written before any program is loaded, in order. */
+  readonly contents?: readonly MapEntry[];
+  /** Frozen (read-only from userspace) once the contents are written, as `.rodata` is. */
+  readonly frozen?: boolean;
+  /** Type ids in the collection's BTF; 0 where unknown. */
+  readonly keyTypeId?: number;
+  readonly valueTypeId?: number;
+}
+
+/** One initial entry: bytes in memory order, or the name of the program or map that the slot refers to. */
+export interface MapEntry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | { readonly program: string } | { readonly map: string };
+}
+
+/**
+ * A place in `code` that only loading can fill. The slot holds the kernel's pseudo form with a zero imm; a loader
+ * writes the fd, the address or the BTF id into a copy. All other bytes are what every target runs.
+ */
+export type Reloc =
+  /** lddw of a map: BPF_PSEUDO_MAP_FD. */
+  | { readonly pc: number; readonly kind: "map"; readonly name: string }
+  /** lddw of an address `offset` bytes into a map's first value: BPF_PSEUDO_MAP_VALUE. */
+  | { readonly pc: number; readonly kind: "mapValue"; readonly name: string; readonly offset: number }
+  /** call of a kernel function, by BTF name. */
+  | { readonly pc: number; readonly kind: "kfunc"; readonly name: string; readonly weak: boolean }
+  /** lddw of a kernel variable's address or BTF id. */
+  | { readonly pc: number; readonly kind: "ksym"; readonly name: string; readonly weak: boolean };
+
+/** Where the instruction at `pc` comes from. `line` and `col` start at 1; `text` is the source line. */
+export interface LineInfo {
+  readonly pc: number;
+  readonly file: string;
+  readonly line: number;
+  readonly col: number;
+  readonly text: string;
+}
+
+/** A function inside a program: the entry (pc 0) and each subprogram. `typeId` is its FUNC in the collection's BTF. */
+export interface FuncInfo {
+  readonly pc: number;
+  readonly name: string;
+  readonly typeId: number;
+}
+
+/** A program to be loaded. Subprograms that it calls are appended to `code`; calls between them are resolved. */
+export interface ProgramSpec {
+  readonly name: string;
+  /** The ELF section it came from or goes to (`xdp`, `tc/ingress`). */
+  readonly section: string;
+  /** `ProgType`. */
+  readonly type: number;
+  /** `AttachType` that the kernel expects at load, 0 where it expects none. */
+  readonly attachType: number;
+  /** `BPF_F_*` of program load. */
+  readonly flags: number;
+  /** Name of the function, struct or hook to attach to, for the types that need one at load. */
+  readonly attachTo?: string;
+  /** Little-endian slots, entry at slot 0. Not to be changed in place: loaders copy. */
+  readonly code: Uint8Array;
+  readonly relocs: readonly Reloc[];
+  /** Ascending by pc; empty without BTF. */
+  readonly funcInfo: readonly FuncInfo[];
+  /** Ascending by pc; an entry holds up to the next one. */
+  readonly lineInfo: readonly LineInfo[];
+}
+
+/** Everything one object file, or one build, holds. */
+export interface CollectionSpec {
+  readonly programs: ReadonlyMap<string, ProgramSpec>;
+  readonly maps: ReadonlyMap<string, MapSpec>;
+  /** The licence that decides on GPL-only helpers; "" when the object has none. */
+  readonly license: string;
+  readonly btf?: Btf;
+  readonly byteOrder: "little" | "big";
+}
+
+/** The line that the instruction at `pc` belongs to, or undefined without line info. */
+export function lineAt(program: ProgramSpec, pc: number): LineInfo | undefined {
+  let found: LineInfo | undefined;
+  for (const line of program.lineInfo) {
+    if (line.pc > pc) break;
+    found = line;
+  }
+  return found;
+}
+
+/**
+ * A copy of a program's code with every reloc filled in.
+ * `resolve` gives the 64-bit value of an lddw (map fd in the low half and value offset in the high half on Linux, an
+ * address in userspace) and the imm of a kfunc call.
+ */
+export function relocate(program: ProgramSpec, resolve: (reloc: Reloc) => bigint): Uint8Array {
+  const code = program.code.slice();
+  const view = viewOf(code);
+  for (const reloc of program.relocs) {
+    const value = resolve(reloc);
+    view.setInt32(reloc.pc * SLOT + 4, Number(BigInt.asIntN(32, value)), true);
+    if (reloc.kind !== "kfunc") view.setInt32((reloc.pc + 1) * SLOT + 4, Number(BigInt.asIntN(32, value >> 32n)), true);
+  }
+  return code;
+}
