@@ -1,0 +1,2 @@
+/** The linear memory of a machine. */
+export * from "./memory.ts";
