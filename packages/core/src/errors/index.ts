@@ -5,6 +5,7 @@
  * TypeError and RangeError are kept for a caller's mistake, InternalError for ours. Expected answers are values, not
  * errors: a verifier's verdict, a lookup miss, a malformed packet.
  */
+export * from "./errno.ts";
 
 /** Base of all errors about input or about what a target refused. `code` is stable and machine-readable. */
 export class BpfError extends Error {
