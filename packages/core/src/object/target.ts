@@ -17,6 +17,11 @@ export interface Target {
    */
   load(spec: CollectionSpec, options?: LoadOptions): Collection;
   /**
+   * The index of a network device, as redirects and devmaps name it.
+   * @throws RangeError when there is no such device.
+   */
+  ifindex(device: string): number;
+  /**
    * Attaches a loaded program to a hook until the link is closed.
    * @throws RangeError for a hook that does not exist, SysError with the kernel's answer.
    */
