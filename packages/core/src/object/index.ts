@@ -1,4 +1,5 @@
 /** Blueprints (Specs), the tables of types, and the interface of a target. */
+export * from "./ctx.ts";
 export * from "./helpers.ts";
 export * from "./map-types.ts";
 export * from "./prog-types.ts";
