@@ -127,12 +127,22 @@ export const TcAction = {
 } as const;
 
 const PROG_NAMES = byNumber(ProgType, "BPF_PROG_TYPE_");
+const ATTACH_NAMES = byNumber(AttachType, "BPF_");
 const XDP_NAMES = byNumber(XdpAction, "");
 const TC_NAMES = byNumber(TcAction, "");
 
 /** The short lower-case name that bpftool prints (`sched_cls`), or `type N`. */
 export function progTypeName(type: number): string {
   return PROG_NAMES.get(type)?.toLowerCase() ?? `type ${type}`;
+}
+
+/**
+ * The attach type a program of this type is loaded for, in short lower-case words, or undefined where the type has
+ * only one way to attach. Number 0 is a real attach type only for cgroup_skb.
+ */
+export function attachTypeName(progType: number, attachType: number): string | undefined {
+  if (attachType === 0 && progType !== ProgType.BPF_PROG_TYPE_CGROUP_SKB) return undefined;
+  return ATTACH_NAMES.get(attachType)?.toLowerCase() ?? `type ${attachType}`;
 }
 
 /** A program type by its short (`xdp`) or full (`BPF_PROG_TYPE_XDP`) name, any case. */
