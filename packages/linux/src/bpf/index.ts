@@ -1,0 +1,12 @@
+/** bpf(2): commands, maps, programs, links, info. */
+export * from "./btf-calls.ts";
+export * from "./command.ts";
+export * from "./cpus.ts";
+export * from "./info.ts";
+export * from "./link-calls.ts";
+export * from "./map.ts";
+export * from "./map-calls.ts";
+export * from "./prog-calls.ts";
+export * from "./program.ts";
+export * from "./test-run-calls.ts";
+export * from "./verifier-log.ts";

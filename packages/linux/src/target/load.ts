@@ -1,0 +1,240 @@
+/**
+ * Loading a collection into the kernel: maps, their contents, programs. All or nothing: whatever fails, the fds that
+ * were opened before are closed and the kernel frees what they held.
+ */
+import { type SysError, UnsupportedError, VerifierError } from "@ebplane/core/errors";
+import {
+  type BpfMap,
+  type Collection,
+  type CollectionSpec,
+  type LoadOptions,
+  lineAt,
+  type MapSpec,
+  MapType,
+  type Program,
+  type ProgramSpec,
+  progTypeName,
+  type Reloc,
+  relocate,
+} from "@ebplane/core/object";
+import {
+  Cmd,
+  cmdName,
+  LinuxMap,
+  LinuxProgram,
+  mapCreate,
+  mapFreeze,
+  type ProgLoad,
+  possibleCpus,
+  progLoad,
+  summarizeLog,
+} from "../bpf/index.ts";
+import { PAGE_SIZE, sysError } from "../sys/index.ts";
+
+/** What loading into the kernel can do beyond `LoadOptions`. */
+export interface LinuxLoadOptions extends LoadOptions {
+  /** As `ProgLoad.logLevel`: with it, accepted programs keep their log too. */
+  readonly logLevel?: number;
+}
+
+export function loadCollection(spec: CollectionSpec, options: LinuxLoadOptions = {}): Collection {
+  if (spec.byteOrder !== "little") {
+    throw new UnsupportedError("byte order", "the object is big-endian, this machine is little-endian");
+  }
+  const programSpecs = selectPrograms(spec, options.programs);
+  const owned: { close(): void }[] = [];
+  const keep = <T extends { close(): void }>(object: T): T => {
+    owned.push(object);
+    return object;
+  };
+  try {
+    const maps = new Map<string, BpfMap>();
+    for (const name of selectMaps(spec, programSpecs, options.programs !== undefined)) {
+      const reused = options.reuse?.get(name);
+      maps.set(name, reused ?? keep(createMap(spec.maps.get(name)!)));
+    }
+    for (const [name, map] of maps) if (map.spec === spec.maps.get(name)) fill(map, maps);
+    const programs = new Map<string, Program>();
+    for (const program of programSpecs) {
+      programs.set(program.name, keep(loadProgram(spec, program, maps, options)));
+    }
+    for (const [name, map] of maps) if (map.spec === spec.maps.get(name)) fillPrograms(map, programs);
+    return new LinuxCollection(spec, programs, maps, owned);
+  } catch (error) {
+    closeAll(owned);
+    throw error;
+  }
+}
+
+class LinuxCollection implements Collection {
+  readonly spec: CollectionSpec;
+  readonly programs: ReadonlyMap<string, Program>;
+  readonly maps: ReadonlyMap<string, BpfMap>;
+  readonly #owned: readonly { close(): void }[];
+
+  constructor(
+    spec: CollectionSpec,
+    programs: ReadonlyMap<string, Program>,
+    maps: ReadonlyMap<string, BpfMap>,
+    owned: readonly { close(): void }[],
+  ) {
+    this.spec = spec;
+    this.programs = programs;
+    this.maps = maps;
+    this.#owned = owned;
+  }
+
+  /** Closes what this collection made; reused maps stay open. Attached programs run until their links are closed. */
+  close(): void {
+    closeAll(this.#owned);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function closeAll(objects: readonly { close(): void }[]): void {
+  for (const object of objects.toReversed()) object.close();
+}
+
+function selectPrograms(spec: CollectionSpec, names: readonly string[] | undefined): ProgramSpec[] {
+  if (names === undefined) return [...spec.programs.values()];
+  return names.map((name) => {
+    const program = spec.programs.get(name);
+    if (!program) {
+      throw new RangeError(`program ${JSON.stringify(name)}: expected one of ${[...spec.programs.keys()].join(", ")}`);
+    }
+    return program;
+  });
+}
+
+/** The maps to create, in the object's order: all, or those that the chosen programs and their maps refer to. */
+function selectMaps(spec: CollectionSpec, programs: readonly ProgramSpec[], onlyUsed: boolean): string[] {
+  if (!onlyUsed) return [...spec.maps.keys()];
+  const used = new Set<string>();
+  const use = (name: string): void => {
+    if (used.has(name)) return;
+    used.add(name);
+    for (const { value } of spec.maps.get(name)?.contents ?? []) {
+      if (!(value instanceof Uint8Array) && "map" in value) use(value.map);
+    }
+  };
+  for (const { relocs } of programs) {
+    for (const reloc of relocs) if (reloc.kind === "map" || reloc.kind === "mapValue") use(reloc.name);
+  }
+  return [...spec.maps.keys()].filter((name) => used.has(name));
+}
+
+/** Creates a map as its spec says. @throws SysError with the map's name and shape. */
+export function createMap(spec: MapSpec): LinuxMap {
+  let inner: LinuxMap | undefined;
+  try {
+    if (spec.inner) inner = createMap(spec.inner);
+    const fd = mapCreate({
+      type: spec.type,
+      keySize: spec.keySize,
+      valueSize: spec.valueSize,
+      maxEntries: entriesOf(spec),
+      name: spec.name,
+      flags: spec.flags,
+      innerMapFd: inner?.fd,
+      mapExtra: spec.mapExtra,
+    });
+    return new LinuxMap(fd, spec);
+  } finally {
+    inner?.close();
+  }
+}
+
+/** Sizes that depend on the machine: one perf buffer a CPU, ring buffers of whole pages. */
+function entriesOf(spec: MapSpec): number {
+  if (spec.type === MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY && spec.maxEntries === 0) return possibleCpus();
+  const ring = spec.type === MapType.BPF_MAP_TYPE_RINGBUF || spec.type === MapType.BPF_MAP_TYPE_USER_RINGBUF;
+  if (ring && spec.maxEntries % PAGE_SIZE) return 2 ** Math.ceil(Math.log2(Math.max(spec.maxEntries, PAGE_SIZE)));
+  return spec.maxEntries;
+}
+
+/** Writes the contents that need no program, then freezes. */
+function fill(map: BpfMap, maps: ReadonlyMap<string, BpfMap>): void {
+  for (const { key, value } of map.spec.contents ?? []) {
+    if (value instanceof Uint8Array) map.update(key, value);
+    else if ("map" in value) map.update(key, fdBytes(linuxMap(maps.get(value.map), value.map).fd));
+  }
+  if (map.spec.frozen) mapFreeze(linuxMap(map, map.spec.name).fd);
+}
+
+function fillPrograms(map: BpfMap, programs: ReadonlyMap<string, Program>): void {
+  for (const { key, value } of map.spec.contents ?? []) {
+    if (value instanceof Uint8Array || !("program" in value)) continue;
+    const program = programs.get(value.program);
+    // A tail-call target that was not asked for stays an empty slot.
+    if (program) map.update(key, fdBytes((program as LinuxProgram).fd));
+  }
+}
+
+function fdBytes(fd: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(fd).buffer);
+}
+
+function linuxMap(map: BpfMap | undefined, name: string): LinuxMap {
+  if (map instanceof LinuxMap) return map;
+  if (map) throw new TypeError(`map ${name}: expected a map of the linux target`);
+  throw new RangeError(`map ${name}: the object has no such map`);
+}
+
+function loadProgram(
+  collection: CollectionSpec,
+  spec: ProgramSpec,
+  maps: ReadonlyMap<string, BpfMap>,
+  options: LinuxLoadOptions,
+): LinuxProgram {
+  const code = relocate(spec, (reloc) => resolveReloc(spec, reloc, maps));
+  const load: ProgLoad = {
+    type: spec.type,
+    code,
+    license: collection.license,
+    name: spec.name,
+    flags: spec.flags,
+    expectedAttachType: spec.attachType,
+    logLevel: options.logLevel,
+  };
+  const { fd, log } = progLoad(load);
+  if (fd < 0) throw refused(spec, -fd, log);
+  return new LinuxProgram(fd, spec, log);
+}
+
+function resolveReloc(spec: ProgramSpec, reloc: Reloc, maps: ReadonlyMap<string, BpfMap>): bigint {
+  if (reloc.kind === "map") return BigInt(linuxMap(maps.get(reloc.name), reloc.name).fd);
+  if (reloc.kind === "mapValue") {
+    return BigInt(linuxMap(maps.get(reloc.name), reloc.name).fd) | (BigInt(reloc.offset) << 32n);
+  }
+  if (reloc.weak) return 0n;
+  throw new UnsupportedError(reloc.kind, `program ${spec.name}: slot ${reloc.pc}: cannot resolve ${reloc.name}`);
+}
+
+/** The error for a refused load: the verifier's when it said something, else the kernel's errno. */
+function refused(spec: ProgramSpec, errno: number, log: string): Error {
+  const what = `program ${spec.name} (${progTypeName(spec.type)})`;
+  const cause = sysError(cmdName(Cmd.PROG_LOAD), errno, what);
+  if (log.trim() === "") return cause;
+  return verifierError(spec, log, cause);
+}
+
+/** A VerifierError whose message names the program, the instruction, the source line and the kernel's complaint. */
+export function verifierError(spec: ProgramSpec, log: string, cause: SysError): VerifierError {
+  const { message, pc } = summarizeLog(log);
+  const line = pc === undefined ? undefined : lineAt(spec, pc);
+  const place = [
+    `program ${spec.name}`,
+    pc === undefined ? undefined : `slot ${pc}`,
+    line ? `${line.file}:${line.line}:${line.col}` : undefined,
+  ].filter((part) => part !== undefined);
+  return new VerifierError(`${place.join(": ")}: ${message || cause.code}`, { pc, log, cause });
+}
+
+/** The kernel object behind a program of the `Program` interface. */
+export function linuxProgram(program: Program): LinuxProgram {
+  if (program instanceof LinuxProgram) return program;
+  throw new TypeError(`program ${program.spec.name}: expected a program of the linux target`);
+}

@@ -1,0 +1,31 @@
+/** `Target` on the real kernel: what `sim` does in userspace, through bpf(2). */
+import type { Collection, CollectionSpec, Hook, Link, Program, Target } from "@ebplane/core/object";
+import { possibleCpus } from "../bpf/index.ts";
+import { ifindex } from "../link/ifindex.ts";
+import { attachXdp } from "../link/xdp.ts";
+import { inNetns } from "../sys/index.ts";
+import { type LinuxLoadOptions, linuxProgram, loadCollection } from "./load.ts";
+
+export interface LinuxTargetOptions {
+  /** An fd of the network namespace whose interfaces hooks name; the calling thread's own when absent. Borrowed. */
+  readonly netns?: number;
+  /** Default of `LinuxLoadOptions.logLevel`. */
+  readonly logLevel?: number;
+}
+
+export interface LinuxTarget extends Target {
+  readonly name: "linux";
+  load(spec: CollectionSpec, options?: LinuxLoadOptions): Collection;
+}
+
+/** The kernel as a target. @throws UnsupportedError when this is not Linux or koffi is missing. */
+export function linuxTarget(options: LinuxTargetOptions = {}): LinuxTarget {
+  const inside = <T>(body: () => T): T => (options.netns === undefined ? body() : inNetns(options.netns, body));
+  return {
+    name: "linux",
+    cpus: possibleCpus(),
+    load: (spec, load) => loadCollection(spec, { logLevel: options.logLevel, ...load }),
+    ifindex: (device) => inside(() => ifindex(device)),
+    attach: (program: Program, hook: Hook): Link => inside(() => attachXdp(linuxProgram(program), hook, linuxProgram)),
+  };
+}

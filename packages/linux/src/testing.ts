@@ -1,0 +1,19 @@
+/**
+ * For tests that need the kernel: whether to skip, and why. Under EBPLANE_REQUIRE_KERNEL=1 (CI as root) a missing
+ * kernel is a failure, so that such tests cannot vanish unseen.
+ */
+import { kernelAvailable } from "./available.ts";
+
+/**
+ * The reason to skip kernel tests, or undefined to run them. With vitest:
+ * `const skip = kernelSkipReason(); test.skipIf(skip)("…", …)`.
+ * @throws Error when the kernel is required and not available.
+ */
+export function kernelSkipReason(): string | undefined {
+  const kernel = kernelAvailable();
+  if (kernel.ok) return undefined;
+  if (process.env.EBPLANE_REQUIRE_KERNEL === "1") {
+    throw new Error(`EBPLANE_REQUIRE_KERNEL=1, but ${kernel.reason}`);
+  }
+  return kernel.reason;
+}
