@@ -3,14 +3,12 @@ import { Errno, UnsupportedError } from "@ebplane/core/errors";
 import {
   type Program,
   type ProgramSpec,
-  ProgType,
   progTypeName,
   type TestRunInput,
   type TestRunResult,
 } from "@ebplane/core/object";
 import { check, close } from "../sys/index.ts";
 import { Cmd, cmdName } from "./command.ts";
-import { keepDispatched } from "./dispatched.ts";
 import { type ProgInfo, progInfo } from "./info.ts";
 import { progTestRun, type TestRunCall } from "./test-run-calls.ts";
 
@@ -20,8 +18,6 @@ export class LinuxProgram implements Program {
   /** The verifier's log, where loading was asked for one. */
   readonly log: string;
   #fd: number;
-  #dispatched: (() => void) | undefined;
-  #runs = 0;
 
   /** Takes over `fd`; `close` closes it. */
   constructor(fd: number, spec: ProgramSpec, log = "") {
@@ -44,12 +40,11 @@ export class LinuxProgram implements Program {
 
   /**
    * Runs by PROG_TEST_RUN. `durationNs` is the kernel's own mean, an integer with a floor of some 20 ns.
+   * With `repeat` above 1 an XDP program enters and leaves the kernel's dispatcher, which adds some 8 ms to the call.
    * @throws UnsupportedError for a type the kernel cannot run this way, SysError EINVAL for fewer than 14 bytes.
    */
   testRun(input: TestRunInput & Pick<TestRunCall, "flags" | "cpu" | "batchSize">): TestRunResult {
     const fd = this.fd;
-    // The second run shows that more will come: only then the dispatcher slot is worth its namespace.
-    if (this.spec.type === ProgType.BPF_PROG_TYPE_XDP && ++this.#runs === 2) this.#dispatched = keepDispatched(fd);
     const answer = progTestRun(fd, input);
     if (answer.result === -Errno.ENOTSUPP) {
       throw new UnsupportedError("test_run", `the kernel has no test run for ${progTypeName(this.spec.type)} programs`);
@@ -62,7 +57,6 @@ export class LinuxProgram implements Program {
     if (this.#fd < 0) return;
     const fd = this.#fd;
     this.#fd = -1;
-    this.#dispatched?.();
     check("close", close(fd));
   }
 
