@@ -1,0 +1,25 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { toHex } from "../bytes/index.ts";
+import { ENGINES } from "./engines.ts";
+import { execPlugin } from "./exec.ts";
+import type { EngineName } from "./machine.ts";
+import { parseCase } from "./testing/conformance.ts";
+
+// The suite is fetched beside the checkout (github.com/Alan-Jowett/bpf_conformance), never copied into it.
+const dir = process.env.EBPLANE_CONFORMANCE;
+const files = dir ? readdirSync(join(dir, "tests")).filter((f) => f.endsWith(".data")) : [];
+
+describe.each(Object.keys(ENGINES) as EngineName[])("bpf_conformance on %s", (engine) => {
+  test.skipIf(!dir)("the suite is whole (skipped without EBPLANE_CONFORMANCE=/path)", () => {
+    expect(files.length).toBeGreaterThanOrEqual(313);
+  });
+
+  test.each(files)("%s", (file) => {
+    const { memory, code, result, error } = parseCase(readFileSync(join(dir!, "tests", file), "utf8"));
+    const run = (): string => execPlugin(toHex(memory, " "), toHex(code, " "), { engine });
+    if (error !== undefined) expect(run).toThrow();
+    else expect(run()).toBe(result!.toString(16));
+  });
+});

@@ -1,0 +1,39 @@
+/**
+ * What an engine is to a machine: it turns a resolved program into something that runs. Interpreter and JIT are two
+ * of them; both get the same input, so everything about names, maps and helpers is settled once, in resolve.ts.
+ */
+import type { Insn } from "../isa/index.ts";
+import type { ProgramSpec } from "../object/index.ts";
+import type { HelperImpl, LoopHelper, VmMap } from "./env.ts";
+import type { Machine } from "./machine.ts";
+
+/** A program whose relocs are filled in and whose callees are known to exist. */
+export interface Resolved {
+  readonly spec: ProgramSpec;
+  /** A relocated copy: lddw of maps hold wasm addresses; kfunc calls hold their index in `kfuncs`. */
+  readonly bytes: Uint8Array;
+  readonly insns: readonly Insn[];
+  /** By slot of the lddw: the map whose header (or, with `offset`, whose first value) it loads. */
+  readonly maps: ReadonlyMap<number, { readonly map: VmMap; readonly offset: number | undefined }>;
+  /** Implementations of the helpers that are called, by number. tail_call (12) is an engine's own. */
+  readonly helpers: ReadonlyMap<number, HelperImpl>;
+  readonly loops: ReadonlyMap<number, LoopHelper>;
+  /** By slot of the call. */
+  readonly kfuncs: ReadonlyMap<number, Kfunc>;
+}
+
+export interface Kfunc {
+  readonly name: string;
+  readonly impl: HelperImpl;
+}
+
+/** A program as one engine runs it. */
+export interface Runner {
+  /** Runs on the ctx at an address; the answer is r0's low half, unsigned. `machine.r0()` has all of it. */
+  run(ctx: number): number;
+  /** Runs the function at slot `pc` with 32-bit arguments: callbacks of timers and the like. */
+  call(pc: number, args: readonly number[]): number;
+  close(): void;
+}
+
+export type Engine = (machine: Machine, program: Resolved) => Runner;

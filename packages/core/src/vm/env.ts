@@ -1,0 +1,95 @@
+/**
+ * What helpers stand on: the machine as they see it, the host behind it, and the shape of an implementation.
+ * The descriptive side of a helper (name, argument types, program types) is object/helpers.ts; here is only code.
+ */
+
+import type { Memory } from "../mem/index.ts";
+import type { MapSpec } from "../object/index.ts";
+import type { CallbackLoop } from "./interp.ts";
+
+/**
+ * The world outside of a machine: clocks, randomness, output, and the network model that answers lookups.
+ * Everything nondeterministic comes from here, so a run with the same host state and memory repeats exactly.
+ */
+export interface Host {
+  /** CLOCK_MONOTONIC in ns: ktime_get_ns. */
+  monotonicNs(): bigint;
+  /** CLOCK_BOOTTIME in ns. */
+  bootNs(): bigint;
+  /** CLOCK_TAI in ns. */
+  taiNs(): bigint;
+  /** Ticks since boot: jiffies64. */
+  jiffies(): bigint;
+  /** Uniform unsigned 32 bits. */
+  random32(): number;
+  /** One line of trace_printk, without its newline if it had one. */
+  trace(text: string): void;
+  /** Bytes sent to a perf event array. `cpu` is the index chosen. The answer is 0 or -errno. */
+  perfOutput?(map: number, cpu: number, data: Uint8Array): number;
+  /** struct bpf_fib_lookup at `params` in and out; the answer is BPF_FIB_LKUP_RET_* or -errno. */
+  fibLookup?(memory: Memory, params: number, size: number, flags: number, ctx: number): number;
+  /** A socket (address of a struct bpf_sock, 0 for none) for a struct bpf_sock_tuple of `size` bytes. */
+  socketLookup?(memory: Memory, query: SocketQuery): number;
+  /** MTU of a device, undefined when there is no such ifindex. */
+  deviceMtu?(ifindex: number): number | undefined;
+  /** Everything above as data, for snapshots: `load` puts it back. */
+  save?(): unknown;
+  load?(state: unknown): void;
+}
+
+export interface SocketQuery {
+  readonly ctx: number;
+  readonly protocol: "tcp" | "udp";
+  /** Only sockets that are not request sockets or time-wait: skc_lookup_tcp sets false. */
+  readonly full: boolean;
+  readonly tuple: number;
+  readonly size: number;
+  readonly netns: bigint;
+  readonly flags: bigint;
+}
+
+/** A live map as engines see it. `address` is the map's header: what an lddw of the map loads. */
+export interface VmMap {
+  readonly spec: MapSpec;
+  readonly address: number;
+  /** Address of the first value, for an lddw of a map value (arrays). */
+  readonly valueAddress?: number;
+}
+
+/** The machine as helpers see it. */
+export interface Env {
+  readonly memory: Memory;
+  readonly host: Host;
+  /** Address of the CPU block (layout.ts `CPU`). */
+  readonly cpuBlock: number;
+  /** The map whose header stands at `address`. */
+  mapAt(address: number): VmMap | undefined;
+  /** Gives a 64-bit result: answers the low half, keeps the high one where engines look for it. */
+  wide(value: bigint): number;
+  /** Tells a guarded run that the program now owns `size` bytes at `address` (0: nothing). Answers the address. */
+  grant(address: number, size: number, name: string, writable: boolean): number;
+  /** Takes it back. */
+  revoke(address: number): void;
+}
+
+/**
+ * One helper. `args` has a letter a parameter: `i` the low 32 bits of its register, `w` all 64 as two numbers, low half
+ * first. `ret` says how the number that `fn` answers fills r0: `i` sign-extended (int, -errno), `u` zero-extended
+ * (pointers, unsigned ints), `w` the low half of a result given to `env.wide`, `v` nothing (r0 becomes 0).
+ * Numbers in and out are int32 (unsigned ones may be negative): the shape of a wasm import without i64.
+ */
+export interface HelperImpl {
+  readonly args: string;
+  readonly ret: "i" | "u" | "w" | "v";
+  readonly fn: (env: Env, ...args: number[]) => number;
+}
+
+/** A helper that runs a callback many times. `start` answers its r0 at once, or the loop. `args` are all `i`. */
+export interface LoopHelper {
+  readonly args: string;
+  readonly start: (env: Env, ...args: number[]) => CallbackLoop | number;
+}
+
+export function helper(args: string, ret: HelperImpl["ret"], fn: HelperImpl["fn"]): HelperImpl {
+  return { args, ret, fn };
+}

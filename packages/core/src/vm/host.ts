@@ -1,0 +1,72 @@
+/** A deterministic host: a clock that moves only when told, seeded randomness, output kept in arrays. */
+import type { Host } from "./env.ts";
+
+export interface VirtualHostOptions {
+  readonly seed?: number;
+  /** Nanoseconds since boot at the start. Default 1 s. */
+  readonly startNs?: bigint;
+  /** Unix time of boot in ns, for TAI. Default 2026-01-01. */
+  readonly bootUnixNs?: bigint;
+  /** Ticks a second. */
+  readonly hz?: number;
+}
+
+/** Seconds that TAI is ahead of UTC since 2017. */
+const TAI_OFFSET_NS = 37_000_000_000n;
+
+export class VirtualHost implements Host {
+  nowNs: bigint;
+  readonly lines: string[] = [];
+  readonly perf: { readonly map: number; readonly cpu: number; readonly data: Uint8Array }[] = [];
+  #random: number;
+  readonly #bootUnixNs: bigint;
+  readonly #tickNs: bigint;
+
+  constructor(options: VirtualHostOptions = {}) {
+    this.nowNs = options.startNs ?? 1_000_000_000n;
+    this.#random = (options.seed ?? 1) >>> 0;
+    this.#bootUnixNs = options.bootUnixNs ?? 1_767_225_600_000_000_000n;
+    this.#tickNs = 1_000_000_000n / BigInt(options.hz ?? 1000);
+  }
+
+  advance(ns: bigint): void {
+    this.nowNs += ns;
+  }
+  monotonicNs(): bigint {
+    return this.nowNs;
+  }
+  bootNs(): bigint {
+    return this.nowNs;
+  }
+  taiNs(): bigint {
+    return this.nowNs + this.#bootUnixNs + TAI_OFFSET_NS;
+  }
+  jiffies(): bigint {
+    return this.nowNs / this.#tickNs;
+  }
+  /** SplitMix32. */
+  random32(): number {
+    this.#random = (this.#random + 0x9e3779b9) >>> 0;
+    let z = this.#random;
+    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+    return (z ^ (z >>> 15)) >>> 0;
+  }
+  trace(text: string): void {
+    this.lines.push(text);
+  }
+  perfOutput(map: number, cpu: number, data: Uint8Array): number {
+    this.perf.push({ map, cpu, data });
+    return 0;
+  }
+  save(): unknown {
+    return { now: this.nowNs, random: this.#random, lines: this.lines.length, perf: this.perf.length };
+  }
+  load(state: unknown): void {
+    const s = state as { now: bigint; random: number; lines: number; perf: number };
+    this.nowNs = s.now;
+    this.#random = s.random;
+    this.lines.length = s.lines;
+    this.perf.length = s.perf;
+  }
+}

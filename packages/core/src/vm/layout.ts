@@ -1,0 +1,115 @@
+/**
+ * Where things stand in a machine's memory, for every engine: the per-CPU block that programs and helpers share with
+ * the outside, and the ctx of each kind of hook. All words are little-endian 32-bit unless said otherwise.
+ *
+ * A ctx begins with the kernel's own struct, so that unmodified bytecode reads it; what helpers need beyond it follows,
+ * in bytes that no verified program can reach.
+ */
+
+/** The CPU block: offsets from `machine.cpuBlock`. */
+export const CPU = {
+  /** High half of the last helper result that is 64 bits wide (result kind `w`). */
+  RESULT_HI: 0,
+  /** High half of r0 after a run. */
+  R0_HI: 4,
+  /** Tail calls made in this run. */
+  TAIL_CALLS: 8,
+  /** The CPU's number, for get_smp_processor_id and per-CPU values. */
+  ID: 12,
+  /** What the last redirect helper asked for: `REDIRECT`, target, map, flags (low half). Cleared by the reader. */
+  REDIRECT_KIND: 16,
+  REDIRECT_TARGET: 20,
+  REDIRECT_MAP: 24,
+  REDIRECT_FLAGS: 28,
+  /** Key and value areas that a caller from JavaScript may use between runs: 512 bytes each. */
+  SCRATCH: 64,
+  SIZE: 1088,
+} as const;
+
+/** Values of `CPU.REDIRECT_KIND`. */
+export const REDIRECT = { NONE: 0, IFINDEX: 1, MAP: 2, PEER: 3, NEIGH: 4, MAP_BROADCAST: 5 } as const;
+
+/** struct xdp_md, then ours. Source: include/uapi/linux/bpf.h; include/net/xdp.h for the buffer around the data. */
+export const XDP = {
+  DATA: 0,
+  DATA_END: 4,
+  DATA_META: 8,
+  INGRESS_IFINDEX: 12,
+  RX_QUEUE_INDEX: 16,
+  EGRESS_IFINDEX: 20,
+  /** First byte of the frame's buffer; headroom begins here. */
+  HARD_START: 24,
+  /** Bytes of the frame's buffer that data may occupy, headroom included. */
+  FRAME_SIZE: 28,
+  /** Number of fragments beyond the linear part, and the address of their `{address, length}` pairs. */
+  FRAGS: 32,
+  FRAG_LIST: 36,
+  /** From one ctx of a ring to the next. */
+  STRIDE: 64,
+} as const;
+
+/** Room in front of the data, and what the kernel keeps behind it. Source: include/uapi/linux/bpf.h XDP_PACKET_HEADROOM. */
+export const XDP_HEADROOM = 256;
+/** sizeof(struct xdp_frame) on a 64-bit 6.18: head adjusts must leave it free. */
+export const XDP_FRAME_STRUCT = 40;
+/** A page, of which the skb_shared_info (320 bytes) at its end is not for data. */
+export const XDP_PAGE = 4096;
+export const XDP_TAIL_RESERVED = 320;
+
+/** struct __sk_buff, then ours. Source: include/uapi/linux/bpf.h of 6.18. */
+export const SKB = {
+  LEN: 0,
+  PKT_TYPE: 4,
+  MARK: 8,
+  QUEUE_MAPPING: 12,
+  PROTOCOL: 16,
+  VLAN_PRESENT: 20,
+  VLAN_TCI: 24,
+  VLAN_PROTO: 28,
+  PRIORITY: 32,
+  INGRESS_IFINDEX: 36,
+  IFINDEX: 40,
+  TC_INDEX: 44,
+  CB: 48,
+  HASH: 68,
+  TC_CLASSID: 72,
+  DATA: 76,
+  DATA_END: 80,
+  NAPI_ID: 84,
+  FAMILY: 88,
+  REMOTE_IP4: 92,
+  LOCAL_IP4: 96,
+  REMOTE_IP6: 100,
+  LOCAL_IP6: 116,
+  REMOTE_PORT: 132,
+  LOCAL_PORT: 136,
+  DATA_META: 140,
+  FLOW_KEYS: 144,
+  TSTAMP: 152,
+  WIRE_LEN: 160,
+  GSO_SEGS: 164,
+  SK: 168,
+  GSO_SIZE: 176,
+  TSTAMP_TYPE: 180,
+  HWTSTAMP: 184,
+  /** End of the kernel's struct. */
+  PUBLIC: 192,
+  /** First byte of the head buffer and the byte after its last. */
+  HEAD: 192,
+  END: 196,
+  /** Addresses of the link and network header. */
+  MAC: 200,
+  NETWORK: 204,
+  /** Bytes that are not linear, and where they are. */
+  NONLINEAR: 208,
+  NONLINEAR_AT: 212,
+  /** Non-zero while the packet begins with its link header (tc ingress, XDP); zero at LWT and cgroup hooks. */
+  HAS_MAC: 216,
+  /** Where the payload checksum stands: CHECKSUM_NONE 0, UNNECESSARY 1, COMPLETE 2, PARTIAL 3, and its sum. */
+  IP_SUMMED: 220,
+  CSUM: 224,
+  /** Set by skb_change_type and friends where the kernel keeps it outside of __sk_buff. */
+  GSO_TYPE: 228,
+  ENCAPSULATION: 232,
+  STRIDE: 256,
+} as const;

@@ -1,0 +1,125 @@
+/**
+ * A machine: one memory, the maps and the programs in it, one CPU block. Everything that runs eBPF in userspace goes
+ * through it; which engine runs a program is the loader's choice.
+ *
+ * It does not verify: the caller does (sim's Target), or asks for a guarded run. It is not thread-safe: a machine with
+ * several CPUs is one Machine a worker over one shared memory.
+ */
+import { UnsupportedError } from "../errors/index.ts";
+import { Memory, type MemoryOptions } from "../mem/index.ts";
+import type { MapSpec, ProgramSpec } from "../object/index.ts";
+import type { Runner } from "./engine.ts";
+import { ENGINES } from "./engines.ts";
+import type { Env, Host, VmMap } from "./env.ts";
+import { VirtualHost } from "./host.ts";
+import { CPU } from "./layout.ts";
+import { resolve } from "./resolve.ts";
+
+export interface MachineOptions {
+  readonly memory?: Memory | MemoryOptions;
+  readonly host?: Host;
+  /** CPUs that per-CPU maps keep a value for. Default 1. */
+  readonly cpus?: number;
+}
+
+export type EngineName = keyof typeof ENGINES;
+
+export interface ProgramLoad {
+  /** The maps that the program's relocs name. */
+  readonly maps?: ReadonlyMap<string, VmMap>;
+  readonly license?: string;
+  readonly engine?: EngineName;
+}
+
+/** A loaded program. */
+export interface VmProgram {
+  readonly spec: ProgramSpec;
+  /** What a prog array's value holds for it: unique in its machine, never 0. */
+  readonly id: number;
+  readonly engine: EngineName;
+  readonly runner: Runner;
+  /** Runs on the ctx at an address and answers r0's low 32 bits, unsigned. All of r0: `machine.r0()`. */
+  run(ctx: number): number;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+export class Machine implements Env {
+  readonly memory: Memory;
+  readonly host: Host;
+  readonly cpus: number;
+  readonly cpuBlock: number;
+  /** Programs by id, for prog arrays. */
+  readonly programs = new Map<number, VmProgram>();
+  readonly #maps = new Map<number, VmMap>();
+  #nextId = 1;
+
+  constructor(options: MachineOptions = {}) {
+    this.memory = options.memory instanceof Memory ? options.memory : new Memory(options.memory);
+    this.host = options.host ?? new VirtualHost();
+    this.cpus = options.cpus ?? 1;
+    this.cpuBlock = this.memory.alloc(CPU.SIZE, 64);
+  }
+
+  /** The CPU that runs now: an index below `cpus`. */
+  get cpu(): number {
+    return this.memory.view.getInt32(this.cpuBlock + CPU.ID, true);
+  }
+  set cpu(index: number) {
+    if (!(index >= 0 && index < this.cpus)) throw new RangeError(`cpu: expected 0 to ${this.cpus - 1}, got ${index}`);
+    this.memory.view.setInt32(this.cpuBlock + CPU.ID, index, true);
+  }
+
+  createMap(spec: MapSpec): VmMap {
+    throw new UnsupportedError("maps", `map ${spec.name}: maps are not there yet`);
+  }
+
+  mapAt(address: number): VmMap | undefined {
+    return this.#maps.get(address >>> 0);
+  }
+
+  /**
+   * Resolves and translates a program. Nothing of it stays when this throws.
+   * @throws InsnError for malformed code, UnsupportedError for what userspace does not have, RangeError for a map
+   * that is missing.
+   */
+  load(spec: ProgramSpec, options: ProgramLoad = {}): VmProgram {
+    const engine = options.engine ?? "interp";
+    const runner = ENGINES[engine](this, resolve(spec, options.maps ?? new Map()));
+    const id = this.#nextId++;
+    const close = (): void => {
+      if (this.programs.delete(id)) runner.close();
+    };
+    const run = runner.run;
+    const program: VmProgram = { spec, id, engine, runner, run, close, [Symbol.dispose]: close };
+    this.programs.set(id, program);
+    return program;
+  }
+
+  /** The program in slot `index` of the prog array whose header is at `map`. */
+  tailCallTarget(_map: number, _index: number): VmProgram | undefined {
+    return undefined;
+  }
+
+  /** Legacy packet load (BPF_ABS, BPF_IND) from a `__sk_buff`: big-endian, undefined beyond the packet. */
+  loadPacket(_ctx: number, _offset: number, _size: number): number | undefined {
+    return undefined;
+  }
+
+  /** The whole r0 of the last run whose verdict was `low`. */
+  r0(low: number): bigint {
+    const high = this.memory.view.getUint32(this.cpuBlock + CPU.R0_HI, true);
+    return (BigInt(high) << 32n) | BigInt(low >>> 0);
+  }
+
+  wide(value: bigint): number {
+    this.memory.view.setInt32(this.cpuBlock + CPU.RESULT_HI, Number(BigInt.asIntN(32, value >> 32n)), true);
+    return Number(BigInt.asIntN(32, value));
+  }
+
+  grant(address: number, _size: number, _name: string, _writable: boolean): number {
+    return address;
+  }
+
+  revoke(_address: number): void {}
+}
