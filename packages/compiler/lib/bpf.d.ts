@@ -1,0 +1,292 @@
+/**
+ * The declarations of `ebplane/bpf` that editors type-check packet programs (`*.bpf.ts`) with.
+ * The compiler does not read this file: it knows the same names itself (`src/check/builtins.ts`) and is stricter.
+ * The reference with examples is docs/language.md.
+ */
+
+export * from "./prelude.bpf.js";
+
+declare const type: unique symbol;
+declare const order: unique symbol;
+
+// ---- integers ----
+
+/** Unsigned and signed integers up to 32 bits are numbers with a flavour: a wider one holds a narrower one. */
+export type u8 = number & { readonly __int?: "u8" };
+export type u16 = number & { readonly __int?: "u8" | "u16" };
+export type u32 = number & { readonly __int?: "u8" | "u16" | "u32" };
+export type i8 = number & { readonly __int?: "i8" };
+export type i16 = number & { readonly __int?: "i8" | "u8" | "i16" };
+export type i32 = number & { readonly __int?: "i8" | "u8" | "i16" | "u16" | "i32" };
+/** 64-bit integers are bigint: literals end in n. */
+export type u64 = bigint & { readonly __int?: "u64" };
+export type i64 = bigint & { readonly __int?: "i64" };
+
+/** Integers in network byte order. They compare, and mask with `& | ^ ~`, only with their own kind. */
+export type be16 = number & { readonly [order]: 16 };
+export type be32 = number & { readonly [order]: 32 };
+export type be64 = bigint & { readonly [order]: 64 };
+
+/** A type as a value: what `struct`, `header` and the maps are built from. */
+export interface Type<T> {
+  readonly [type]: T;
+}
+/** The TypeScript type behind a type value: `type FlowKey = Infer<typeof FlowKey>`. */
+export type Infer<T> = T extends Type<infer U> ? U : never;
+
+/** An integer type; called, it converts: truncates, zero- or sign-extends, or takes a boolean as 0 or 1. */
+export interface IntType<T> extends Type<T> {
+  (value: number | bigint | boolean): T;
+}
+export declare const u8: IntType<u8>;
+export declare const u16: IntType<u16>;
+export declare const u32: IntType<u32>;
+export declare const u64: IntType<u64>;
+export declare const i8: IntType<i8>;
+export declare const i16: IntType<i16>;
+export declare const i32: IntType<i32>;
+export declare const i64: IntType<i64>;
+export declare const bool: Type<boolean>;
+
+/** A network-order type; called, it converts from host order (`be16(53)` is folded at compile time). */
+export interface BeType<H, T> extends Type<T> {
+  (host: H): T;
+}
+export declare const be16: BeType<number, be16>;
+export declare const be32: BeType<number, be32>;
+export declare const be64: BeType<bigint, be64>;
+
+export declare function htons(host: number): be16;
+export declare function htonl(host: number): be32;
+export declare function htonll(host: bigint): be64;
+export declare function ntohs(net: be16): u16;
+export declare function ntohl(net: be32): u32;
+export declare function ntohll(net: be64): u64;
+
+/** The bits of a network-order value as they lie in memory, and back: for checksums, hashes and shared maps. */
+export declare function raw(net: be16): u16;
+export declare function raw(net: be32): u32;
+export declare function raw(net: be64): u64;
+export declare function asBe16(bits: number): be16;
+export declare function asBe32(bits: number): be32;
+export declare function asBe64(bits: bigint): be64;
+
+/** An IPv4 address of a literal, folded at compile time. */
+export declare function ip4(text: string): be32;
+
+// ---- structs, arrays, headers ----
+
+export interface ArrayOf<T> {
+  [index: number]: T;
+  readonly length: number;
+}
+export declare function arrayOf<T>(element: Type<T>, length: number): Type<ArrayOf<T>>;
+export declare function bytes(length: number): Type<ArrayOf<u8>>;
+
+export type Fields = { readonly [name: string]: Type<unknown> };
+export type FieldsOf<F extends Fields> = { -readonly [K in keyof F]: Infer<F[K]> };
+type InitValue<T> = T extends number | bigint | boolean
+  ? T
+  : T extends ArrayOf<infer E>
+    ? T | readonly E[]
+    : T | { readonly [K in keyof T]?: InitValue<T[K]> };
+
+/** A struct; called, it allocates one on the stack with every field that is not given, and all padding, zero. */
+export interface StructType<F extends Fields> extends Type<FieldsOf<F>> {
+  (init?: { readonly [K in keyof F]?: InitValue<Infer<F[K]>> } | FieldsOf<F>): FieldsOf<F>;
+  /** Bytes. */
+  readonly size: number;
+}
+/** C layout: fields at their natural alignment. `packed: true` leaves no padding. */
+export declare function struct<F extends Fields>(fields: F, options?: { readonly packed?: boolean }): StructType<F>;
+/** All fields at offset 0. */
+export declare function union<F extends Fields>(fields: F): StructType<F>;
+
+/**
+ * A packet header: fields in wire order, no padding, integers of more than 8 bits as be16, be32, be64, and bit fields
+ * (`bits(4)`) from the most significant bit. `length` makes its size variable: it is computed from the fixed part.
+ */
+export interface HeaderType<F extends Fields> extends StructType<F> {
+  readonly header: true;
+}
+export declare function header<F extends Fields>(
+  fields: F,
+  options?: { readonly length?: (fixed: FieldsOf<F>) => number },
+): HeaderType<F>;
+/** A bit field of 1 to 32 bits: most significant bit first in a header, C's order in a struct. */
+export declare function bits(width: number): Type<u32>;
+
+/** True when both hold the same bytes; compared by the widest loads. */
+export declare function equal<T extends object>(a: T, b: T): boolean;
+/** Copies `from` into the place `to`. */
+export declare function copy<T extends object>(to: T, from: T): void;
+export declare function sizeOf(type: Type<unknown>): number;
+
+// ---- control ----
+
+/** `for (const i of range(n))`: i counts from 0, or from `start`, up to and without `end`. */
+export declare function range(end: number): Iterable<u32>;
+export declare function range(start: number, end: number): Iterable<u32>;
+
+/**
+ * A constant of the configuration: its value is given to the compiler and folded, `fallback` where none is given.
+ * The fallback's type is the constant's: `config("PORT", u16(53))`.
+ */
+export declare function config(name: string, fallback: boolean): boolean;
+export declare function config<T extends number | bigint>(name: string, fallback: T): Widen<T>;
+type Widen<T> = T extends { readonly __int?: string } ? T : T extends { readonly [order]: number } ? T : T extends number ? number : bigint;
+
+/** The licence of the object; GPL-only helpers need a compatible one. Once, at the top level. */
+export declare function license(text: string): void;
+
+// ---- packets ----
+
+/** A place in the packet that moves forward. Every `take` is one bounds check and moves on by the header's length. */
+export interface Packet {
+  /** The header here, or undefined when the packet ends before it (or its `length` is below the fixed part). */
+  take<T>(header: Type<T>): T | undefined;
+  /** As `take`, but stays. */
+  peek<T>(header: Type<T>): T | undefined;
+  /** Moves on by 0 to 65535 bytes without a check. */
+  skip(bytes: number): void;
+  /** Bytes from the packet's start. */
+  readonly offset: u32;
+  /** Bytes from here to the packet's end (linear part). */
+  readonly left: u32;
+}
+
+interface PacketContext {
+  /** A cursor at the packet's first byte. */
+  packet(): Packet;
+  /** The header at `offset` (0 to 65535) from the packet's start, or undefined when the packet is too short. */
+  header<T>(header: Type<T>, offset?: number): T | undefined;
+}
+
+/** `struct xdp_md`. */
+export interface XdpContext extends PacketContext {
+  /** Bytes of the (linear) packet. */
+  readonly length: u32;
+  readonly ingressIfindex: u32;
+  readonly rxQueueIndex: u32;
+  readonly egressIfindex: u32;
+}
+
+/** `struct __sk_buff` as tc programs see it. */
+export interface TcContext extends PacketContext {
+  readonly len: u32;
+  readonly pktType: u32;
+  mark: u32;
+  queueMapping: u32;
+  readonly protocol: be16;
+  readonly vlanPresent: u32;
+  readonly vlanTci: u32;
+  readonly vlanProto: be16;
+  priority: u32;
+  readonly ingressIfindex: u32;
+  readonly ifindex: u32;
+  tcIndex: u32;
+  readonly cb: ArrayOf<u32>;
+  readonly hash: u32;
+  tcClassid: u32;
+}
+
+// ---- programs ----
+
+export interface Program<C> {
+  readonly ctx?: C;
+}
+export interface ProgramOptions {
+  /** ELF section; `xdp`, `tc/ingress` … when absent. */
+  readonly section?: string;
+  /** XDP only: the program handles packets of several fragments (`xdp.frags`). */
+  readonly frags?: boolean;
+}
+export declare function xdp(run: (ctx: XdpContext) => number, options?: ProgramOptions): Program<XdpContext>;
+export declare const tc: {
+  ingress(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
+  egress(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
+};
+
+// ---- maps ----
+
+export interface MapOptions {
+  /** Entries at most. */
+  readonly maxEntries: number;
+  /** `BPF_F_*`. */
+  readonly flags?: number;
+  /** Pinned and reused by name. */
+  readonly pinned?: boolean;
+}
+/** What lookup gives: the struct itself, in the map's memory; a scalar as `.value`. */
+export type RefTo<V> = V extends number | bigint | boolean ? { value: V } : V;
+
+interface Lookup<K, V> {
+  /** The live value (reads and writes go to the map), or undefined. */
+  lookup(key: K): RefTo<V> | undefined;
+}
+export interface KeyedMap<K, V> extends Lookup<K, V> {
+  /** 0, or -errno. `flags`: BPF_ANY (default), BPF_NOEXIST, BPF_EXIST. */
+  update(key: K, value: V, flags?: number): i32;
+  delete(key: K): i32;
+}
+export interface ArrayMap<V> extends Lookup<u32, V> {
+  update(key: u32, value: V, flags?: number): i32;
+}
+export declare function hash<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
+export declare function percpuHash<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
+export declare function lruHash<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
+export declare function lruPercpuHash<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
+/** The key starts with a u32 prefix length, then the data in network order. */
+export declare function lpmTrie<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
+export declare function array<V>(value: Type<V>, options: MapOptions): ArrayMap<V>;
+export declare function percpuArray<V>(value: Type<V>, options: MapOptions): ArrayMap<V>;
+
+/** Where packets are redirected to: interfaces, CPUs or AF_XDP sockets. */
+export interface RedirectMap {
+  /** XDP_REDIRECT, or the action in the low bits of `flags` (default 0, XDP_ABORTED) when there is no entry. */
+  redirect(key: number, flags?: bigint): u32;
+}
+export declare function devmap(options: MapOptions): RedirectMap;
+export declare function devmapHash(options: MapOptions): RedirectMap;
+export declare function cpumap(options: MapOptions): RedirectMap;
+export declare function xskmap(options: MapOptions): RedirectMap;
+
+export interface ProgArray {
+  /** Runs the program at `index` in place of this one; goes on with the next statement when there is none. */
+  tailCall(ctx: XdpContext | TcContext, index: number): void;
+}
+export declare function progArray(options: MapOptions): ProgArray;
+
+export interface RingBuffer {
+  /** Copies `value` into the ring: 0, or -errno when it is full. */
+  output(value: object, flags?: bigint): i32;
+}
+/** `maxEntries` is the ring's size in bytes: a power of two, at least a page. */
+export declare function ringBuffer(options: MapOptions): RingBuffer;
+
+// ---- atomics: the first argument is a field in a map or in global data ----
+
+export declare function atomicAdd(place: u32, value: number): void;
+export declare function atomicAdd(place: u64, value: bigint): void;
+export declare function atomicOr(place: u32, value: number): void;
+export declare function atomicOr(place: u64, value: bigint): void;
+export declare function atomicAnd(place: u32, value: number): void;
+export declare function atomicAnd(place: u64, value: bigint): void;
+
+// ---- helpers ----
+
+export declare function ktimeGetNs(): u64;
+export declare function ktimeGetBootNs(): u64;
+export declare function ktimeGetCoarseNs(): u64;
+export declare function jiffies64(): u64;
+export declare function getPrandomU32(): u32;
+export declare function getSmpProcessorId(): u32;
+/** XDP_REDIRECT or XDP_ABORTED; TC_ACT_REDIRECT or TC_ACT_SHOT. */
+export declare function redirect(ifindex: number, flags?: bigint): i32;
+/** The packet moves: headers taken before must be taken again. */
+export declare function xdpAdjustHead(ctx: XdpContext, delta: number): i32;
+export declare function xdpAdjustTail(ctx: XdpContext, delta: number): i32;
+export declare function xdpAdjustMeta(ctx: XdpContext, delta: number): i32;
+/** A checksum difference over whole 32-bit words; undefined stands for no bytes. */
+export declare function csumDiff(from: object | undefined, to: object | undefined, seed: number): i32;
+export declare function fibLookup(ctx: XdpContext | TcContext, params: object, flags: number): i32;
