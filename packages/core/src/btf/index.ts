@@ -1,3 +1,16 @@
-export interface Btf {
-  readonly types: readonly unknown[];
-}
+/** BTF: the types of programs and kernels. Model, codec, building, questions about sizes and names. */
+export { BtfBuilder, type EnumOptions, type IntOptions, type MemberInit } from "./builder.ts";
+export { type EncodedBtf, encodeBtf } from "./encode.ts";
+export {
+  type BtfExt,
+  type CoreRelo,
+  type ExtFunc,
+  type ExtLine,
+  type ExtSection,
+  encodeBtfExt,
+  extStrings,
+  parseBtfExt,
+} from "./ext.ts";
+export { parseBtf } from "./parse.ts";
+export { alignOf, arrayOf, resolve, sizeOf, skipModifiers, typeText } from "./query.ts";
+export * from "./types.ts";
