@@ -1,0 +1,33 @@
+/** The table of map types, and creation as BPF_MAP_CREATE does it. */
+import { Errno, errnoName, SysError } from "../errors/index.ts";
+import { type MapSpec, mapTypeName } from "../object/index.ts";
+import { arrayKind } from "./array.ts";
+import { hashKind } from "./hash.ts";
+import type { MapKind, VmMap } from "./map.ts";
+import { percpuArrayKind } from "./percpu-array.ts";
+import { percpuHashKind } from "./percpu-hash.ts";
+import type { MapRuntime } from "./runtime.ts";
+
+const KINDS = new Map<number, MapKind>(
+  [arrayKind, hashKind, percpuArrayKind, percpuHashKind].map((kind) => [kind.type, kind]),
+);
+
+/** True for a type that `createMap` makes. */
+export function supportsMapType(type: number): boolean {
+  return KINDS.has(type);
+}
+
+/**
+ * A new, empty map. `spec.contents` and `spec.frozen` are the loader's to apply: entries may name programs and maps.
+ * @throws SysError with the kernel's errno for the spec; ENOMEM when the memory is full.
+ */
+export function createMap(rt: MapRuntime, spec: MapSpec): VmMap {
+  const kind = KINDS.get(spec.type);
+  const errno = kind ? kind.check(spec, rt) : Errno.EINVAL;
+  if (!kind || errno) {
+    const what = `${mapTypeName(spec.type)} ${spec.name}`;
+    const sizes = `key ${spec.keySize}, value ${spec.valueSize}, max_entries ${spec.maxEntries}, flags 0x${spec.flags.toString(16)}`;
+    throw new SysError("BPF_MAP_CREATE", errno, errnoName(errno), `${what}: ${sizes}`);
+  }
+  return kind.create(rt, spec);
+}

@@ -1,0 +1,164 @@
+import { expect, test } from "vitest";
+import { Memory } from "../mem/index.ts";
+import { type MapSpec, MapType } from "../object/index.ts";
+import { createMap, createRuntime, layout } from "./index.ts";
+
+const spec = (over: Partial<MapSpec>): MapSpec => ({
+  name: "m",
+  type: MapType.BPF_MAP_TYPE_HASH,
+  keySize: 4,
+  valueSize: 8,
+  maxEntries: 16,
+  flags: 0,
+  ...over,
+});
+const u32 = (n: number) => new Uint8Array(new Uint32Array([n]).buffer);
+const u64 = (n: number) => new Uint8Array(new BigUint64Array([BigInt(n)]).buffer);
+
+for (const shared of [false, true]) {
+  const rt = () => createRuntime(new Memory({ shared }), { cpus: 2 });
+
+  test(`a hash answers what was put in (shared: ${shared})`, () => {
+    const m = createMap(rt(), spec({}));
+    expect(m.lookup(u32(1))).toBeUndefined();
+    m.update(u32(1), u64(10));
+    m.update(u32(2), u64(20), 1);
+    m.update(u32(1), u64(11), 2);
+    expect(m.lookup(u32(1))).toEqual(u64(11));
+    expect(() => m.update(u32(2), u64(0), 1)).toThrow("EEXIST");
+    expect(() => m.update(u32(3), u64(0), 2)).toThrow("ENOENT");
+    expect(() => m.update(u32(3), u64(0), 3)).toThrow("EINVAL");
+    expect(() => m.update(u32(3), u64(0), 4)).toThrow("EINVAL");
+    expect(m.delete(u32(1))).toBe(true);
+    expect(m.delete(u32(1))).toBe(false);
+    expect([...m.entries()]).toEqual([[u32(2), u64(20)]]);
+  });
+
+  test.each([0, 1, 64])(
+    `a full hash answers E2BIG and takes a key again after a delete (flags %i, shared: ${shared})`,
+    (flags) => {
+      const m = createMap(rt(), spec({ flags, maxEntries: 5 }));
+      for (let i = 0; i < 5; i++) m.update(u32(i), u64(i));
+      expect(() => m.update(u32(5), u64(5))).toThrow("E2BIG");
+      m.update(u32(3), u64(33));
+      m.delete(u32(0));
+      m.update(u32(5), u64(5));
+      expect(new Map([...m.entries()].map(([k, v]) => [k[0], v[0]]))).toEqual(
+        new Map([
+          [1, 1],
+          [2, 2],
+          [3, 33],
+          [4, 4],
+          [5, 5],
+        ]),
+      );
+    },
+  );
+
+  test.each([1, 2, 3, 4, 5, 7, 8, 12, 13, 16, 17, 33, 40, 64, 100])(
+    `keys of %i bytes are all told apart (shared: ${shared})`,
+    (keySize) => {
+      for (const flags of [0, 64]) {
+        const m = createMap(rt(), spec({ keySize, maxEntries: 8 * keySize, valueSize: 3, flags }));
+        for (let bit = 0; bit < 8 * keySize; bit++) {
+          const key = new Uint8Array(keySize);
+          key[bit >> 3] = 1 << (bit & 7);
+          m.update(key, new Uint8Array([bit, bit >> 8, 7]), 1);
+        }
+        for (let bit = 0; bit < 8 * keySize; bit++) {
+          const key = new Uint8Array(keySize);
+          key[bit >> 3] = 1 << (bit & 7);
+          expect(m.lookup(key)).toEqual(new Uint8Array([bit, bit >> 8, 7]));
+        }
+      }
+    },
+  );
+
+  test(`replacing leaves the old value readable at its address (shared: ${shared})`, () => {
+    const r = rt();
+    const m = createMap(r, spec({}));
+    m.update(u32(1), u64(10));
+    const old = m.lookupAt(m.keyAddr);
+    m.update(u32(1), u64(11));
+    expect(r.memory.view.getBigUint64(old, true)).toBe(10n);
+    expect(m.lookupAt(m.keyAddr)).not.toBe(old);
+  });
+
+  test(`per-CPU values: a program writes its own, bpf(2) all (shared: ${shared})`, () => {
+    const r = rt();
+    for (const type of [MapType.BPF_MAP_TYPE_PERCPU_HASH, MapType.BPF_MAP_TYPE_PERCPU_ARRAY]) {
+      const m = createMap(r, spec({ type, valueSize: 4 }));
+      m.update(u32(1), new Uint8Array([1, 0, 0, 0, 9, 9, 9, 9, 2, 0, 0, 0, 8, 8, 8, 8]));
+      r.cpu.value = 1;
+      const at = r.exports.map_lookup(m.addr, m.keyAddr) >>> 0;
+      expect(r.memory.view.getUint32(at, true)).toBe(2);
+      r.memory.view.setUint32(m.scratchAddr, 77, true);
+      expect(r.exports.map_update(m.addr, m.keyAddr, m.scratchAddr, 0n)).toBe(0);
+      r.cpu.value = 0;
+      expect([...m.lookup(u32(1))!.filter((_, i) => i % 8 === 0)]).toEqual([1, 77]);
+      r.memory.view.setUint32(m.keyAddr, 5, true);
+      r.cpu.value = 1;
+      expect(r.exports.map_update(m.addr, m.keyAddr, m.scratchAddr, 0n)).toBe(0);
+      r.cpu.value = 0;
+      expect(m.lookup(u32(5))).toEqual(new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]));
+    }
+  });
+}
+
+test("the specialised lookups agree with the general one", () => {
+  const r = createRuntime(new Memory());
+  const m4 = createMap(r, spec({ maxEntries: 1000 }));
+  const m8 = createMap(r, spec({ maxEntries: 1000, keySize: 8 }));
+  const m16 = createMap(r, spec({ maxEntries: 1000, keySize: 16 }));
+  for (let i = 0; i < 1000; i++) {
+    const k16 = new Uint8Array(16);
+    k16.set(u32(i * 7919), i % 13);
+    m4.update(u32(i * 7919), u64(i));
+    m8.update(u64(i * 7919), u64(i));
+    m16.update(k16, u64(i));
+    expect(r.exports.hash_lookup4(m4.addr, i * 7919) >>> 0).toBe((m4.lookup(u32(i * 7919)), m4.lookupAt(m4.keyAddr)));
+    expect(r.exports.hash_lookup8(m8.addr, BigInt(i * 7919)) >>> 0).toBe(
+      (m8.lookup(u64(i * 7919)), m8.lookupAt(m8.keyAddr)),
+    );
+    m16.lookup(k16);
+    expect(r.exports.hash_lookup16(m16.addr, m16.keyAddr) >>> 0).toBe(m16.lookupAt(m16.keyAddr));
+    expect(m16.lookupAt(m16.keyAddr)).toBeGreaterThan(0);
+  }
+  expect(r.exports.hash_lookup4(m4.addr, 1) >>> 0).toBe(0);
+});
+
+test("an array holds zeroes, refuses deletes and says where its only value lies", () => {
+  const r = createRuntime(new Memory());
+  const m = createMap(r, spec({ type: MapType.BPF_MAP_TYPE_ARRAY, maxEntries: 3, valueSize: 5 }));
+  expect(m.lookup(u32(2))).toEqual(new Uint8Array(5));
+  expect(m.lookup(u32(3))).toBeUndefined();
+  expect(() => m.update(u32(0), new Uint8Array(5), 1)).toThrow("EEXIST");
+  expect(() => m.update(u32(3), new Uint8Array(5))).toThrow("E2BIG");
+  expect(() => m.delete(u32(0))).toThrow("EINVAL");
+  expect(() => m.valueAddr(0)).toThrow("ENOTSUPP");
+  expect([...m.entries()].map(([k]) => k[0])).toEqual([0, 1, 2]);
+  const one = createMap(r, spec({ type: MapType.BPF_MAP_TYPE_ARRAY, maxEntries: 1, valueSize: 16 }));
+  one.update(u32(0), new Uint8Array(16).fill(3));
+  expect(r.memory.u8[one.valueAddr(15)]).toBe(3);
+  expect(() => one.valueAddr(16)).toThrow("EINVAL");
+  expect(r.memory.allows(one.valueAddr(8), 8, true)).toBe(true);
+  one.freeze();
+  expect(() => one.update(u32(0), new Uint8Array(16))).toThrow("EPERM");
+});
+
+test("closing gives all memory back", () => {
+  const r = createRuntime(new Memory());
+  const probe = r.memory.alloc(1 << 16);
+  r.memory.free(probe);
+  for (const type of [1, 2, 5, 6]) {
+    for (const flags of type === 1 || type === 5 ? [0, 1] : [0]) {
+      const m = createMap(r, spec({ type, flags, maxEntries: 4000 }));
+      for (let i = 0; i < 4000; i++) m.update(u32(i), new Uint8Array(8));
+      expect(r.memory.regions.length).toBeGreaterThan(0);
+      m.close();
+      expect(r.memory.regions).toEqual([]);
+    }
+  }
+  expect(r.memory.alloc(1 << 16)).toBe(probe);
+  expect(layout.MAP_HEADER_SIZE).toBe(256);
+});

@@ -1,0 +1,200 @@
+/**
+ * hash and percpu_hash, and what the LRU types share with them: creation, seeds, iteration. The operations are in
+ * runtime/hash.as.ts. Source: kernel/bpf/hashtab.c.
+ */
+import { Errno } from "../errors/index.ts";
+import {
+  BPF_F_NO_COMMON_LRU,
+  BPF_F_NO_PREALLOC,
+  BPF_F_NUMA_NODE,
+  BPF_F_RDONLY,
+  BPF_F_RDONLY_PROG,
+  BPF_F_WRONLY,
+  BPF_F_WRONLY_PROG,
+  BPF_F_ZERO_SEED,
+  type MapSpec,
+  MapType,
+} from "../object/index.ts";
+import { MAX_PERCPU_VALUE } from "./array.ts";
+import * as L from "./layout.ts";
+import { accessOk, checkCommon, MapBase, type MapKind } from "./map.ts";
+import type { MapRuntime } from "./runtime.ts";
+
+const ALLOWED =
+  BPF_F_NO_PREALLOC |
+  BPF_F_NO_COMMON_LRU |
+  BPF_F_NUMA_NODE |
+  BPF_F_RDONLY |
+  BPF_F_WRONLY |
+  BPF_F_RDONLY_PROG |
+  BPF_F_WRONLY_PROG |
+  BPF_F_ZERO_SEED;
+/** KMALLOC_MAX_SIZE less sizeof(struct htab_elem): key and value together stay below. */
+const MAX_ELEM = (4 << 20) - 48;
+/** Bytes of a chunk of elements that are allocated as they are needed. */
+const CHUNK = 16 << 10;
+
+const isLru = (type: number) => type === MapType.BPF_MAP_TYPE_LRU_HASH || type === MapType.BPF_MAP_TYPE_LRU_PERCPU_HASH;
+
+/** htab_map_alloc_check. */
+export function checkHash(spec: MapSpec): number {
+  const common = checkCommon(spec);
+  if (common) return common;
+  const lru = isLru(spec.type);
+  const percpu = spec.type === MapType.BPF_MAP_TYPE_PERCPU_HASH || spec.type === MapType.BPF_MAP_TYPE_LRU_PERCPU_HASH;
+  const perCpuLru = (spec.flags & BPF_F_NO_COMMON_LRU) !== 0;
+  if (spec.flags & ~ALLOWED || !accessOk(spec.flags)) return Errno.EINVAL;
+  if (!lru && perCpuLru) return Errno.EINVAL;
+  if (lru && spec.flags & BPF_F_NO_PREALLOC) return Errno.ENOTSUPP;
+  if (spec.flags & BPF_F_NUMA_NODE && (percpu || perCpuLru)) return Errno.EINVAL;
+  if (spec.maxEntries === 0 || spec.keySize === 0 || spec.valueSize === 0) return Errno.EINVAL;
+  if (spec.keySize + spec.valueSize >= MAX_ELEM) return Errno.E2BIG;
+  if (percpu && Math.ceil(spec.valueSize / 8) * 8 > MAX_PERCPU_VALUE) return Errno.E2BIG;
+  if (spec.maxEntries > 2 ** 31) return Errno.E2BIG;
+  return 0;
+}
+
+/** Bytes before an element that belong to it (the LRU's node). */
+export interface HashShape {
+  readonly lead: number;
+  /** Spare elements for replacing: full preallocated maps that are not per-CPU. */
+  readonly spares: number;
+}
+
+export abstract class HashBase extends MapBase {
+  readonly #lead: number;
+  readonly #valueOffset: number;
+  readonly #elemSize: number;
+
+  constructor(rt: MapRuntime, spec: MapSpec, shape: HashShape) {
+    super(rt, spec);
+    this.#lead = shape.lead;
+    const prealloc = !(spec.flags & BPF_F_NO_PREALLOC);
+    this.#valueOffset = L.ELEM_KEY + Math.ceil(spec.keySize / 8) * 8;
+    this.#elemSize = shape.lead + this.#valueOffset + (this.perCpu ? 8 : this.stride);
+    // At least two buckets: a shift by 32 is none. With one element the order is the same.
+    const bits = Math.max(1, Math.ceil(Math.log2(spec.maxEntries)));
+    const elems = prealloc
+      ? spec.maxEntries + shape.spares
+      : Math.min(
+          spec.maxEntries,
+          Math.max(1, Math.floor(CHUNK / (this.#elemSize + (this.perCpu ? this.stride * rt.cpus : 0)))),
+        );
+    this.set(L.MAP_BUCKETS, this.own(4 * 2 ** bits, 64));
+    this.set(L.MAP_SHIFT, 32 - bits);
+    this.set(L.MAP_ELEM_SIZE, this.#elemSize);
+    this.set(L.MAP_VALUE_OFFSET, this.#valueOffset);
+    this.set(L.MAP_CHUNK_ELEMS, elems);
+    this.set(L.MAP_CPU_STRIDE, this.perCpu ? Math.ceil((elems * this.stride) / 64) * 64 : 0);
+    if (shape.spares) this.set(L.MAP_EXTRA, this.own(4 * shape.spares));
+    this.#seed();
+    const result = rt.exports.hash_init(this.addr);
+    if (result) {
+      this.close();
+      this.fail("BPF_MAP_CREATE", -result);
+    }
+  }
+
+  #seed(): void {
+    const { spec } = this;
+    const zero = (spec.flags & BPF_F_ZERO_SEED) !== 0;
+    this.set(
+      L.MAP_HASH_KIND,
+      zero ? L.HASH_JHASH : spec.keySize === 4 ? L.HASH_4 : spec.keySize === 8 ? L.HASH_8 : L.HASH_ANY,
+    );
+    if (zero) return;
+    this.set(L.MAP_SEED, this.rt.random() | 1);
+    this.set(L.MAP_SEED + 4, this.rt.random());
+    for (let i = 0; i < 8; i++) this.set(L.MAP_SEEDS + 4 * i, this.rt.random());
+  }
+
+  override grown(start: number, end: number): void {
+    super.grown(start, end);
+    const elems = start + 16;
+    const count = this.get(L.MAP_CHUNK_ELEMS);
+    if (!this.perCpu) {
+      // The last element ends with its value: slots stay whole.
+      const first = elems + this.#lead + this.#valueOffset;
+      this.announce(first, elems + count * this.#elemSize, this.#elemSize);
+      return;
+    }
+    const values = elems + count * this.#elemSize;
+    const cpuStride = this.get(L.MAP_CPU_STRIDE);
+    for (let cpu = 0; cpu < this.rt.cpus; cpu++) {
+      this.announce(values + cpu * cpuStride, values + cpu * cpuStride + count * this.stride, this.stride);
+    }
+  }
+
+  override lookupAt(keyAddr: number): number {
+    return this.rt.exports.hash_lookup(this.addr, keyAddr) >>> 0;
+  }
+
+  deleteAt(keyAddr: number): number {
+    return this.rt.exports.hash_delete(this.addr, keyAddr);
+  }
+
+  protected nextKeyAt(keyAddr: number, out: number): number {
+    return this.rt.exports.hash_next_key(this.addr, keyAddr, out);
+  }
+
+  protected override readValue(keyAddr: number): Uint8Array | undefined {
+    const at = this.rt.exports.hash_lookup(this.addr, keyAddr) >>> 0;
+    return at ? this.valueOfElem(at - this.#valueOffset) : undefined;
+  }
+
+  /** All of an element's value as bpf(2) shows it. */
+  protected valueOfElem(elem: number): Uint8Array {
+    const at = elem + this.#valueOffset;
+    if (!this.perCpu) return this.bytes(at, this.spec.valueSize);
+    return this.allCpus(this.rt.memory.u32[at >>> 2]!, this.get(L.MAP_CPU_STRIDE));
+  }
+
+  override lookupAndDelete(key: Uint8Array): Uint8Array | undefined {
+    const command = "BPF_MAP_LOOKUP_AND_DELETE_ELEM";
+    this.readable(command);
+    this.writable(command);
+    this.putKey(command, key);
+    const value = this.readValue(this.keyAddr);
+    if (value) this.rt.exports.hash_delete(this.addr, this.keyAddr);
+    return value;
+  }
+
+  /** Bucket by bucket, each read at once: an entry that stays is met exactly once. */
+  *entries(): IterableIterator<[Uint8Array, Uint8Array]> {
+    this.readable("BPF_MAP_LOOKUP_ELEM");
+    const buckets = 2 ** (32 - this.get(L.MAP_SHIFT));
+    for (let bucket = 0; bucket < buckets; bucket++) {
+      const found = this.bucket(bucket);
+      for (const entry of found) yield entry;
+      if (found.length) this.alive();
+    }
+  }
+
+  /** The entries of one bucket, in chain order. */
+  protected bucket(index: number): [Uint8Array, Uint8Array][] {
+    const found: [Uint8Array, Uint8Array][] = [];
+    const u32 = this.rt.memory.u32;
+    let elem = (u32[(this.get(L.MAP_BUCKETS) >>> 2) + index]! & ~2) >>> 0;
+    while (!(elem & 1)) {
+      found.push([this.bytes(elem + L.ELEM_KEY, this.spec.keySize), this.valueOfElem(elem)]);
+      elem = u32[elem >>> 2]!;
+    }
+    return found;
+  }
+}
+
+class HashMap extends HashBase {
+  constructor(rt: MapRuntime, spec: MapSpec) {
+    super(rt, spec, { lead: 0, spares: spec.flags & BPF_F_NO_PREALLOC ? 0 : rt.cpus });
+  }
+
+  updateAt(keyAddr: number, valueAddr: number, flags: number): number {
+    return this.rt.exports.hash_update(this.addr, keyAddr, valueAddr, flags);
+  }
+}
+
+export const hashKind: MapKind = {
+  type: MapType.BPF_MAP_TYPE_HASH,
+  check: checkHash,
+  create: (rt, spec) => new HashMap(rt, spec),
+};

@@ -1,0 +1,91 @@
+/**
+ * Where things lie in a map's header and in its elements: the one description that the wasm runtime (AssemblyScript
+ * compiles this very file), the JIT and the control plane share. Offsets in bytes, all words 32 bits unless said.
+ *
+ * A map's address is its header's; that is the map pointer a program holds.
+ */
+
+// ---- every map ----
+/** `MapType`. */
+export const MAP_TYPE = 0;
+export const MAP_ID = 4;
+export const MAP_KEY_SIZE = 8;
+export const MAP_VALUE_SIZE = 12;
+export const MAP_MAX_ENTRIES = 16;
+/** `BPF_F_*` of creation. */
+export const MAP_FLAGS = 20;
+/** Value size rounded up to 8: distance of two array values, or of two CPUs' values in what bpf(2) returns. */
+export const MAP_STRIDE = 24;
+/** Possible CPUs. */
+export const MAP_CPUS = 28;
+/** Live elements (hash, LPM) or queued ones. */
+export const MAP_COUNT = 32;
+/** Arrays: address of element 0 (of CPU 0). Rings and arenas: address of their data. */
+export const MAP_VALUES = 36;
+/** Per-CPU maps: bytes from one CPU's value to the next CPU's. */
+export const MAP_CPU_STRIDE = 40;
+/** Spin lock over the map's free list and lists (shared variant only). */
+export const MAP_LOCK = 44;
+/** Address of the table of special fields in values (locks, timers, kptrs), or 0. */
+export const MAP_FIELDS = 48;
+/** Element memory: address of the newest chunk, whose first word links to the one before. */
+export const MAP_CHUNKS = 52;
+export const MAP_CHUNK_ELEMS = 56;
+/** Free elements, linked by their first word; 0 ends. */
+export const MAP_FREE = 60;
+
+// ---- hash family ----
+/** Address of the bucket heads. A head or link is an element's address, or ends the chain when bit 0 is set. */
+export const MAP_BUCKETS = 64;
+/** bucket = hash >>> shift; there are 2^(32 - shift) buckets. */
+export const MAP_SHIFT = 68;
+export const MAP_ELEM_SIZE = 72;
+/** From an element to its value (per-CPU: to the word that holds CPU 0's value address). */
+export const MAP_VALUE_OFFSET = 76;
+/** Address of one spare element's address a CPU: replaces in full preallocated maps. 0 without. */
+export const MAP_EXTRA = 80;
+/** `HASH_*`. */
+export const MAP_HASH_KIND = 84;
+/** u64, odd: multiplier of the 4- and 8-byte hash. */
+export const MAP_SEED = 88;
+/** Eight more seed words for longer keys; the first is the seed of jhash. */
+export const MAP_SEEDS = 96;
+
+/** hash = high word of u32 key * seed. */
+export const HASH_4 = 0;
+/** hash = high word of u64 key * seed (mod 2^64). */
+export const HASH_8 = 1;
+/** Any key size: sums of products of word pairs, multiplied by the seed. */
+export const HASH_ANY = 2;
+/** The kernel's jhash with the seed 0 (BPF_F_ZERO_SEED), rotated so that `>>> shift` selects the kernel's bucket. */
+export const HASH_JHASH = 3;
+
+/** Element: link, hash, key (padded to 8), value or per-CPU address. */
+export const ELEM_NEXT = 0;
+export const ELEM_HASH = 4;
+export const ELEM_KEY = 8;
+
+// ---- type-specific part, from here on ----
+export const MAP_OWN = 128;
+export const MAP_HEADER_SIZE = 256;
+
+/** A row of the table at MAP_FIELDS, after the word with their number: offset, size, kind (`FIELD_*`). */
+export const FIELD_ROW = 12;
+export const FIELD_SPIN_LOCK = 1;
+/** Anything that is zeroed when its value is replaced or deleted, after the host has released it. */
+export const FIELD_OWNED = 2;
+
+// Update flags and error numbers, for the runtime.
+export const ANY = 0;
+export const NOEXIST = 1;
+export const EXIST = 2;
+export const F_LOCK = 4;
+export const EPERM = 1;
+export const ENOENT = 2;
+export const E2BIG = 7;
+export const ENOMEM = 12;
+export const EBUSY = 16;
+export const EEXIST = 17;
+export const EINVAL = 22;
+export const EOPNOTSUPP = 95;
+export const F_NO_PREALLOC = 1;

@@ -1,0 +1,288 @@
+/**
+ * A live map in wasm memory: what all types share of the control plane (what bpf(2) does before it reaches the type):
+ * access flags, freezing, key and value sizes, copying in and out, iteration, and the life of its memory.
+ */
+import { Errno, errnoName, SysError } from "../errors/index.ts";
+import {
+  BPF_F_RDONLY,
+  BPF_F_RDONLY_PROG,
+  BPF_F_WRONLY,
+  type BpfMap,
+  isPerCpu,
+  type MapSpec,
+  mapTypeName,
+} from "../object/index.ts";
+import * as L from "./layout.ts";
+import type { LiveMap, MapRuntime } from "./runtime.ts";
+
+/**
+ * A map as the VM and the control plane use it. Methods taking bytes copy; methods taking addresses work in place and
+ * return -errno instead of throwing: they are the fast path (write the key at `keyAddr`, call, read at the result).
+ */
+export interface VmMap extends BpfMap, LiveMap {
+  readonly type: number;
+  /** Address of the header: the map pointer that a program holds. */
+  readonly addr: number;
+  readonly frozen: boolean;
+  /** No more changes from userspace. */
+  freeze(): void;
+  /**
+   * Address for a program's direct access to byte `offset` of the only value (BPF_PSEUDO_MAP_VALUE).
+   * @throws SysError ENOTSUPP for other maps than arrays of one element, EINVAL past the value's end.
+   */
+  valueAddr(offset: number): number;
+  /** The key after `key`, the first without one or when it is not there; undefined after the last. */
+  nextKey(key?: Uint8Array): Uint8Array | undefined;
+  /** Takes the value out; for queues and stacks, `key` is empty. */
+  lookupAndDelete(key: Uint8Array): Uint8Array | undefined;
+
+  /** Room for a key and for a value (all CPUs' of a per-CPU map), for the fast path's callers. */
+  readonly keyAddr: number;
+  readonly scratchAddr: number;
+  /** Address of the value of the key at `keyAddr` (this CPU's), or 0. Not to be kept over an update. */
+  lookupAt(keyAddr: number): number;
+  /** 0 or -errno. `flags` below 2^32. */
+  updateAt(keyAddr: number, valueAddr: number, flags: number): number;
+  deleteAt(keyAddr: number): number;
+}
+
+/** How one map type is made. */
+export interface MapKind {
+  readonly type: number;
+  /** The kernel's answer to the attributes of creation: 0 or an errno. */
+  check(spec: MapSpec, rt: MapRuntime): number;
+  create(rt: MapRuntime, spec: MapSpec): VmMap;
+}
+
+export abstract class MapBase implements VmMap {
+  readonly spec: MapSpec;
+  readonly id: number;
+  readonly type: number;
+  readonly addr: number;
+  readonly keyAddr: number;
+  readonly rt: MapRuntime;
+  /** Value size rounded up to 8. */
+  readonly stride: number;
+  protected readonly outKey: number;
+  protected readonly perCpu: boolean;
+  #owned: number[] = [];
+  #regions: (() => void)[] = [];
+  #scratch = 0;
+  #frozen = false;
+  #closed = false;
+
+  /** @param headerSize at least MAP_HEADER_SIZE. */
+  constructor(rt: MapRuntime, spec: MapSpec, headerSize: number = L.MAP_HEADER_SIZE) {
+    this.rt = rt;
+    this.spec = spec;
+    this.type = spec.type;
+    this.stride = Math.ceil(spec.valueSize / 8) * 8;
+    this.perCpu = isPerCpu(spec.type);
+    this.addr = this.own(headerSize, 64);
+    const keyRoom = Math.max(8, Math.ceil(spec.keySize / 8) * 8);
+    this.keyAddr = this.own(2 * keyRoom);
+    this.outKey = this.keyAddr + keyRoom;
+    this.id = rt.takeId();
+    this.set(L.MAP_TYPE, spec.type);
+    this.set(L.MAP_ID, this.id);
+    this.set(L.MAP_KEY_SIZE, spec.keySize);
+    this.set(L.MAP_VALUE_SIZE, spec.valueSize);
+    this.set(L.MAP_MAX_ENTRIES, spec.maxEntries);
+    this.set(L.MAP_FLAGS, spec.flags);
+    this.set(L.MAP_STRIDE, this.stride);
+    this.set(L.MAP_CPUS, rt.cpus);
+    rt.byAddress.set(this.addr, this);
+    rt.byId.set(this.id, this);
+  }
+
+  get frozen(): boolean {
+    return this.#frozen;
+  }
+
+  get scratchAddr(): number {
+    return (this.#scratch ||= this.own(Math.max(8, this.perCpu ? this.stride * this.rt.cpus : this.stride)));
+  }
+
+  freeze(): void {
+    this.alive();
+    if (this.#frozen) this.fail("BPF_MAP_FREEZE", Errno.EBUSY);
+    this.#frozen = true;
+  }
+
+  valueAddr(_offset: number): number {
+    return this.fail("BPF_PROG_LOAD", Errno.ENOTSUPP, "no direct value access");
+  }
+
+  // ---- bpf(2) ----
+
+  lookup(key: Uint8Array): Uint8Array | undefined {
+    this.readable("BPF_MAP_LOOKUP_ELEM");
+    this.putKey("BPF_MAP_LOOKUP_ELEM", key);
+    return this.readValue(this.keyAddr);
+  }
+
+  update(key: Uint8Array, value: Uint8Array, flags = 0): void {
+    this.writable("BPF_MAP_UPDATE_ELEM");
+    this.putKey("BPF_MAP_UPDATE_ELEM", key);
+    this.putValue("BPF_MAP_UPDATE_ELEM", value);
+    const result = this.updateSys(this.keyAddr, this.scratchAddr, flags);
+    if (result) this.fail("BPF_MAP_UPDATE_ELEM", -result);
+  }
+
+  delete(key: Uint8Array): boolean {
+    this.writable("BPF_MAP_DELETE_ELEM");
+    this.putKey("BPF_MAP_DELETE_ELEM", key);
+    const result = this.deleteAt(this.keyAddr);
+    if (result === -Errno.ENOENT) return false;
+    if (result) this.fail("BPF_MAP_DELETE_ELEM", -result);
+    return true;
+  }
+
+  nextKey(key?: Uint8Array): Uint8Array | undefined {
+    this.readable("BPF_MAP_GET_NEXT_KEY");
+    if (key) this.putKey("BPF_MAP_GET_NEXT_KEY", key);
+    const result = this.nextKeyAt(key ? this.keyAddr : 0, this.outKey);
+    if (result === -Errno.ENOENT) return undefined;
+    if (result) this.fail("BPF_MAP_GET_NEXT_KEY", -result);
+    return this.bytes(this.outKey, this.spec.keySize);
+  }
+
+  lookupAndDelete(_key: Uint8Array): Uint8Array | undefined {
+    return this.fail("BPF_MAP_LOOKUP_AND_DELETE_ELEM", Errno.ENOTSUPP);
+  }
+
+  abstract entries(): IterableIterator<[key: Uint8Array, value: Uint8Array]>;
+
+  // ---- addresses ----
+
+  lookupAt(keyAddr: number): number {
+    return this.rt.exports.map_lookup(this.addr, keyAddr) >>> 0;
+  }
+
+  /** bpf(2)'s update: of per-CPU maps it writes all CPUs' values. */
+  protected updateSys(keyAddr: number, valueAddr: number, flags: number): number {
+    return this.updateAt(keyAddr, valueAddr, flags);
+  }
+
+  abstract updateAt(keyAddr: number, valueAddr: number, flags: number): number;
+  abstract deleteAt(keyAddr: number): number;
+  protected abstract nextKeyAt(keyAddr: number, out: number): number;
+
+  /** What bpf(2) returns for the key at `keyAddr`; special fields read as zero. */
+  protected readValue(keyAddr: number): Uint8Array | undefined {
+    const at = this.lookupAt(keyAddr);
+    return at ? this.bytes(at, this.spec.valueSize) : undefined;
+  }
+
+  // ---- helpers of the types ----
+
+  /** Memory that lives as long as the map. */
+  protected own(size: number, align = 16): number {
+    const at = this.rt.memory.tryAlloc(size, align);
+    if (!at) {
+      for (const a of this.#owned) this.rt.memory.free(a);
+      this.#owned = [];
+      throw new SysError("BPF_MAP_CREATE", Errno.ENOMEM, "ENOMEM", `${mapTypeName(this.spec.type)} ${this.spec.name}`);
+    }
+    this.#owned.push(at);
+    return at;
+  }
+
+  /** Announces values to the region registry: every `stride` bytes from `start`, `valueSize` belong to a value. */
+  protected announce(start: number, end: number, stride: number): void {
+    if (end <= start) return;
+    const writable = !(this.spec.flags & BPF_F_RDONLY_PROG);
+    const slots = { stride, size: this.spec.valueSize };
+    this.#regions.push(this.rt.memory.addRegion({ name: `map ${this.spec.name}`, start, end, writable, slots }));
+  }
+
+  grown(start: number, _end: number): void {
+    this.#owned.push(start);
+  }
+
+  protected get(field: number): number {
+    return this.rt.memory.u32[(this.addr + field) >>> 2]!;
+  }
+
+  protected set(field: number, value: number): void {
+    this.rt.memory.u32[(this.addr + field) >>> 2] = value;
+  }
+
+  protected bytes(at: number, size: number): Uint8Array {
+    const copy = new Uint8Array(size);
+    copy.set(this.rt.memory.u8.subarray(at, at + size));
+    return copy;
+  }
+
+  /** One value a CPU, each padded to 8, as bpf(2) returns them. */
+  protected allCpus(first: number, cpuStride: number): Uint8Array {
+    const all = new Uint8Array(this.stride * this.rt.cpus);
+    for (let cpu = 0; cpu < this.rt.cpus; cpu++) {
+      const at = first + cpu * cpuStride;
+      all.set(this.rt.memory.u8.subarray(at, at + this.stride), cpu * this.stride);
+    }
+    return all;
+  }
+
+  protected putKey(command: string, key: Uint8Array): void {
+    if (key.length !== this.spec.keySize) {
+      this.fail(command, Errno.EINVAL, `expected a key of ${this.spec.keySize} bytes, got ${key.length}`);
+    }
+    this.rt.memory.u8.set(key, this.keyAddr);
+  }
+
+  protected putValue(command: string, value: Uint8Array): void {
+    const size = this.perCpu ? this.stride * this.rt.cpus : this.spec.valueSize;
+    if (value.length !== size) {
+      this.fail(command, Errno.EINVAL, `expected a value of ${size} bytes, got ${value.length}`);
+    }
+    const at = this.scratchAddr;
+    this.rt.memory.u8.set(value, at);
+  }
+
+  protected readable(command: string): void {
+    this.alive();
+    if (this.spec.flags & BPF_F_WRONLY) this.fail(command, Errno.EPERM, "the map is write-only");
+  }
+
+  protected writable(command: string): void {
+    this.alive();
+    if (this.spec.flags & BPF_F_RDONLY) this.fail(command, Errno.EPERM, "the map is read-only");
+    if (this.#frozen) this.fail(command, Errno.EPERM, "the map is frozen");
+  }
+
+  protected alive(): void {
+    if (this.#closed) throw new TypeError(`map ${this.spec.name}: used after close`);
+  }
+
+  protected fail(command: string, errno: number, detail = ""): never {
+    const what = `${mapTypeName(this.spec.type)} ${this.spec.name}`;
+    throw new SysError(command, errno, errnoName(errno), detail ? `${what}: ${detail}` : what);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const drop of this.#regions) drop();
+    for (const at of this.#owned) this.rt.memory.free(at);
+    this.rt.byAddress.delete(this.addr);
+    this.rt.byId.delete(this.id);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** What creating any map checks: both access directions forbidden, or map_extra where no type reads it. */
+export function checkCommon(spec: MapSpec, usesExtra = false): number {
+  if (spec.mapExtra && !usesExtra) return Errno.EINVAL;
+  if (spec.flags & BPF_F_RDONLY && spec.flags & BPF_F_WRONLY) return Errno.EINVAL;
+  return 0;
+}
+
+/** BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG exclude each other. */
+export function accessOk(flags: number): boolean {
+  const both = BPF_F_RDONLY_PROG | (1 << 8);
+  return (flags & both) !== both;
+}

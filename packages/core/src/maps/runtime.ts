@@ -1,0 +1,134 @@
+/**
+ * The map runtime on a memory: one wasm instance a thread that the interpreter and the control plane call. The JIT
+ * appends its code to the same image (`RuntimeImage.bytes`), so its programs call the same functions directly.
+ */
+import type { Memory } from "../mem/index.ts";
+import { SHARED, SINGLE } from "./runtime.generated.ts";
+
+/** What scripts/generate/runtime.mjs makes of runtime/*.as.ts. */
+export interface RuntimeImage {
+  /** In index order; all from module `env`. */
+  readonly imports: readonly { readonly name: string; readonly kind: string }[];
+  /** Exported function → its index in the module. Stable within one image: what is appended comes after. */
+  readonly functions: Readonly<Record<RuntimeFunction, number>>;
+  readonly base64: string;
+}
+
+/** Addresses are i32: `>>> 0` what a lookup returns. Errors are -errno. */
+export interface RuntimeExports {
+  map_lookup(map: number, key: number): number;
+  map_lookup_percpu(map: number, key: number, cpu: number): number;
+  /** `flags` is 64 bits wide. */
+  map_update(map: number, key: number, value: number, flags: bigint): number;
+  map_delete(map: number, key: number): number;
+  /** `key` 0 asks for the first. */
+  map_next_key(map: number, key: number, out: number): number;
+
+  array_lookup(map: number, key: number): number;
+  array_lookup_percpu(map: number, key: number, cpu: number): number;
+  array_next_key(map: number, key: number, out: number): number;
+  array_update(map: number, key: number, value: number, flags: number): number;
+  percpu_array_lookup(map: number, key: number): number;
+  percpu_array_update(map: number, key: number, value: number, flags: number): number;
+  percpu_array_update_all(map: number, key: number, values: number, flags: number): number;
+
+  hash_init(map: number): number;
+  hash_lookup(map: number, key: number): number;
+  /** The key by value; for maps whose MAP_HASH_KIND is HASH_4. */
+  hash_lookup4(map: number, key: number): number;
+  /** The key by value; HASH_8. */
+  hash_lookup8(map: number, key: bigint): number;
+  /** Key size 16, HASH_ANY. */
+  hash_lookup16(map: number, key: number): number;
+  hash_lookup_percpu(map: number, key: number, cpu: number): number;
+  hash_update(map: number, key: number, value: number, flags: number): number;
+  hash_delete(map: number, key: number): number;
+  hash_next_key(map: number, key: number, out: number): number;
+  percpu_hash_lookup(map: number, key: number): number;
+  percpu_hash_update(map: number, key: number, value: number, flags: number): number;
+  percpu_hash_update_all(map: number, key: number, values: number, flags: number): number;
+}
+export type RuntimeFunction = keyof RuntimeExports;
+
+export interface RuntimeOptions {
+  /** Possible CPUs: how many values a per-CPU map holds for a key. Default 1. */
+  readonly cpus?: number;
+  /** 32 random bits a call, for hash seeds; a fixed generator makes a machine reproducible. Default crypto. */
+  readonly random?: () => number;
+  /** Told when a value with timers, kptrs or the like ends, before those fields are zeroed. */
+  readonly releaseFields?: (map: number, value: number) => void;
+}
+
+/** What maps are made on. One a thread; threads that share a memory share its maps by address. */
+export interface MapRuntime {
+  readonly memory: Memory;
+  readonly cpus: number;
+  readonly image: RuntimeImage;
+  readonly exports: RuntimeExports;
+  /** The CPU that this thread runs as; set its `value` before running a program. Import it as `env.cpu` (global 0). */
+  readonly cpu: WebAssembly.Global<"i32">;
+  /** The `env` that any module made from the image needs. */
+  readonly env: Record<string, WebAssembly.ImportValue>;
+  readonly random: () => number;
+  /** Live maps by header address and by id; `createMap` and `close` keep them. */
+  readonly byAddress: Map<number, LiveMap>;
+  readonly byId: Map<number, LiveMap>;
+  /** The next map's id. */
+  takeId(): number;
+}
+
+/** What the runtime itself asks of a map. */
+export interface LiveMap {
+  readonly id: number;
+  readonly addr: number;
+  /** Element memory was added at `start`. */
+  grown(start: number, end: number): void;
+}
+
+/** The module's bytes, to which a JIT appends. */
+export function imageBytes(image: RuntimeImage): Uint8Array {
+  const text = atob(image.base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+const modules = new Map<RuntimeImage, WebAssembly.Module>();
+
+/** The compiled image; compiled once a thread. */
+export function runtimeModule(image: RuntimeImage): WebAssembly.Module {
+  let module = modules.get(image);
+  if (!module) modules.set(image, (module = new WebAssembly.Module(imageBytes(image) as BufferSource)));
+  return module;
+}
+
+/** A runtime over `memory`: the variant with atomics when the memory is shared. */
+export function createRuntime(memory: Memory, options: RuntimeOptions = {}): MapRuntime {
+  const image = memory.shared ? SHARED : SINGLE;
+  const cpu = new WebAssembly.Global({ value: "i32", mutable: true }, 0);
+  const byAddress = new Map<number, LiveMap>();
+  let lastId = 0;
+  const env: Record<string, WebAssembly.ImportValue> = {
+    memory: memory.wasm,
+    cpu,
+    alloc: (map: number, size: number, align: number) => {
+      const start = memory.tryAlloc(size >>> 0, align);
+      if (start) byAddress.get(map >>> 0)?.grown(start, start + (size >>> 0));
+      return start;
+    },
+    release_fields: (map: number, value: number) => options.releaseFields?.(map >>> 0, value >>> 0),
+  };
+  const instance = new WebAssembly.Instance(runtimeModule(image), { env });
+  return {
+    memory,
+    cpus: options.cpus ?? 1,
+    image,
+    exports: instance.exports as unknown as RuntimeExports,
+    cpu,
+    env,
+    random: options.random ?? (() => crypto.getRandomValues(new Uint32Array(1))[0]!),
+    byAddress,
+    byId: new Map(),
+    takeId: () => ++lastId,
+  };
+}

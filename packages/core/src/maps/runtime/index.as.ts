@@ -1,0 +1,65 @@
+// The map runtime: the entry points by map pointer, and each family's own for callers that know the type.
+// Read env.as.ts and ../layout.ts first.
+import * as L from "../layout";
+import * as A from "./array.as";
+import * as H from "./hash.as";
+
+export {
+  array_lookup, array_lookup_percpu, array_next_key, array_update,
+  percpu_array_lookup, percpu_array_update, percpu_array_update_all,
+} from "./array.as";
+export {
+  hash_delete, hash_init, hash_lookup, hash_lookup4, hash_lookup8, hash_lookup16, hash_lookup_percpu, hash_next_key,
+  hash_update, percpu_hash_lookup, percpu_hash_update, percpu_hash_update_all,
+} from "./hash.as";
+
+/** bpf_map_lookup_elem: the value's address or 0. */
+export function map_lookup(m: usize, key: usize): usize {
+  switch (load<u32>(m, L.MAP_TYPE)) {
+    case 1: return H.hash_lookup(m, key);
+    case 2: return A.array_lookup(m, key);
+    case 5: return H.percpu_hash_lookup(m, key);
+    case 6: return A.percpu_array_lookup(m, key);
+    default: return 0;
+  }
+}
+
+/** bpf_map_lookup_percpu_elem. */
+export function map_lookup_percpu(m: usize, key: usize, onCpu: u32): usize {
+  switch (load<u32>(m, L.MAP_TYPE)) {
+    case 5: return H.hash_lookup_percpu(m, key, onCpu);
+    case 6: return A.array_lookup_percpu(m, key, onCpu);
+    default: return 0;
+  }
+}
+
+/** bpf_map_update_elem: 0 or -errno. */
+export function map_update(m: usize, key: usize, value: usize, flags: u64): i32 {
+  // No type knows a flag above 32 bits.
+  const f: u32 = flags > 0xffffffff ? u32.MAX_VALUE : <u32>flags;
+  switch (load<u32>(m, L.MAP_TYPE)) {
+    case 1: return H.hash_update(m, key, value, f);
+    case 2: return A.array_update(m, key, value, f);
+    case 5: return H.percpu_hash_update(m, key, value, f);
+    case 6: return A.percpu_array_update(m, key, value, f);
+    default: return -L.EOPNOTSUPP;
+  }
+}
+
+/** bpf_map_delete_elem: 0 or -errno. */
+export function map_delete(m: usize, key: usize): i32 {
+  switch (load<u32>(m, L.MAP_TYPE)) {
+    case 1: case 5: return H.hash_delete(m, key);
+    case 2: case 6: return -L.EINVAL;
+    default: return -L.EOPNOTSUPP;
+  }
+}
+
+/** The key after `key` (0: the first) into `out`: 0 or -ENOENT. */
+export function map_next_key(m: usize, key: usize, out: usize): i32 {
+  switch (load<u32>(m, L.MAP_TYPE)) {
+    case 1: case 5: return H.hash_next_key(m, key, out);
+    case 2: case 6: return A.array_next_key(m, key, out);
+    default: return -L.EOPNOTSUPP;
+  }
+}
