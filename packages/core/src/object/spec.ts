@@ -66,6 +66,17 @@ export interface FuncInfo {
   readonly typeId: number;
 }
 
+/**
+ * An instruction that waits for the target's types (CO-RE). `typeId` is the local type in the collection's BTF,
+ * `access` the path as the compiler wrote it (`0:1:2`), `kind` libbpf's `enum bpf_core_relo_kind`.
+ */
+export interface CoreReloc {
+  readonly pc: number;
+  readonly typeId: number;
+  readonly access: string;
+  readonly kind: number;
+}
+
 /** A program to be loaded. Subprograms that it calls are appended to `code`; calls between them are resolved. */
 export interface ProgramSpec {
   readonly name: string;
@@ -86,6 +97,49 @@ export interface ProgramSpec {
   readonly funcInfo: readonly FuncInfo[];
   /** Ascending by pc; an entry holds up to the next one. */
   readonly lineInfo: readonly LineInfo[];
+  /** Ascending by pc. Absent or empty: nothing to relocate against the target's BTF. */
+  readonly coreRelos?: readonly CoreReloc[];
+  /** False for a section `?…`: loaded only when asked for by name. */
+  readonly autoload?: boolean;
+}
+
+/** A global variable: `size` bytes at `offset` of the first value of the array map `map`. */
+export interface VariableSpec {
+  readonly name: string;
+  readonly map: string;
+  readonly offset: number;
+  readonly size: number;
+  /** The variable's type in the collection's BTF; 0 without BTF. */
+  readonly typeId: number;
+  readonly linkage: "static" | "global";
+}
+
+/** A name that something outside gives a value: `.kconfig` at load (in the map `.kconfig`), `.ksyms` by the kernel. */
+export interface ExternSpec {
+  readonly name: string;
+  readonly kind: "kconfig" | "kfunc" | "ksym";
+  readonly weak: boolean;
+  /** In the collection's BTF: the variable's type or the FUNC; 0 without BTF. */
+  readonly typeId: number;
+  /** Bytes from the start of the map `.kconfig`; 0 for others. */
+  readonly offset: number;
+}
+
+/** A variable of `.struct_ops*`: listed, not loaded. */
+export interface StructOpsSpec {
+  readonly name: string;
+  readonly section: string;
+  readonly typeId: number;
+  readonly data: Uint8Array;
+  /** Programs by the byte offset of the member that points to each. */
+  readonly programs: readonly { readonly offset: number; readonly program: string }[];
+}
+
+/** Something in an object that ebplane has no meaning for: kept, so that a listing can name it. */
+export interface UnknownPart {
+  readonly section: string;
+  readonly why: string;
+  readonly data: Uint8Array;
 }
 
 /** Everything one object file, or one build, holds. */
@@ -96,6 +150,13 @@ export interface CollectionSpec {
   readonly license: string;
   readonly btf?: Btf;
   readonly byteOrder: "little" | "big";
+  /** Global variables by name. */
+  readonly variables?: ReadonlyMap<string, VariableSpec>;
+  readonly externs?: readonly ExternSpec[];
+  readonly structOps?: readonly StructOpsSpec[];
+  readonly unknown?: readonly UnknownPart[];
+  /** `KERNEL_VERSION` of a `version` section. */
+  readonly version?: number;
 }
 
 /** The line that the instruction at `pc` belongs to, or undefined without line info. */
