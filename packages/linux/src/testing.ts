@@ -17,3 +17,5 @@ export function kernelSkipReason(): string | undefined {
   }
   return kernel.reason;
 }
+
+export { createTopology, type Topology, type TopologyOptions } from "./netns/topology.ts";

@@ -3,7 +3,7 @@
  * so nothing else of this process ever runs in the wrong namespace: come back before returning to the event loop.
  * Sockets, links and files opened meanwhile keep their namespace.
  */
-import { closeSync, openSync } from "node:fs";
+import { access, closeSync, openSync } from "node:fs";
 import { CLONE_NEWNET, setns, unshare } from "./calls.ts";
 import { check } from "./errno.ts";
 
@@ -13,8 +13,21 @@ export function currentNetns(): number {
   return openSync("/proc/thread-self/ns/net", "r");
 }
 
+let poolStarted = false;
+
+/**
+ * libuv's threads inherit for good the namespace of the thread whose work starts them. They are all started by the
+ * first piece of work: this makes sure that it comes from home.
+ */
+function startPool(): void {
+  if (poolStarted) return;
+  poolStarted = true;
+  access("/", () => {});
+}
+
 /** Runs `body` with the calling thread inside the namespace behind `fd`. `body` must be synchronous. */
 export function inNetns<T>(fd: number, body: () => T): T {
+  startPool();
   const home = currentNetns();
   try {
     check("setns", setns(fd, CLONE_NEWNET));
@@ -33,6 +46,7 @@ export function inNetns<T>(fd: number, body: () => T): T {
  * process. @throws SysError EPERM without CAP_SYS_ADMIN.
  */
 export function newNetns(): number {
+  startPool();
   const home = currentNetns();
   try {
     check("unshare(CLONE_NEWNET)", unshare(CLONE_NEWNET));

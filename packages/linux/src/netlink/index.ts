@@ -1,0 +1,7 @@
+/** Netlink: the wire format, the socket, rtnetlink's objects. */
+export * from "./address.ts";
+export * from "./links.ts";
+export * from "./message.ts";
+export * from "./routes.ts";
+export * from "./socket.ts";
+export * from "./tc.ts";

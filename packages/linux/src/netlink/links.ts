@@ -1,0 +1,294 @@
+/**
+ * rtnetlink: network devices. Source: include/uapi/linux/if_link.h, rtnetlink.h `struct ifinfomsg`.
+ */
+import { viewOf } from "@ebplane/core/bytes";
+import { ipBytes, macBytes, macText } from "./address.ts";
+import {
+  type Attr,
+  cstring,
+  decodeAttrs,
+  encodeBody,
+  getString,
+  getU8,
+  getU32,
+  getU64,
+  type Message,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  u8,
+  u16,
+  u32,
+} from "./message.ts";
+import type { NetlinkSocket } from "./socket.ts";
+
+export const RTM_NEWLINK = 16;
+export const RTM_DELLINK = 17;
+const RTM_GETLINK = 18;
+const RTM_SETLINK = 19;
+
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_LINK = 5;
+const IFLA_MASTER = 10;
+const IFLA_OPERSTATE = 16;
+const IFLA_LINKINFO = 18;
+const IFLA_STATS64 = 23;
+const IFLA_NET_NS_FD = 28;
+const IFLA_NUM_TX_QUEUES = 31;
+const IFLA_NUM_RX_QUEUES = 32;
+const IFLA_LINK_NETNSID = 37;
+const IFLA_XDP = 43;
+const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const VETH_INFO_PEER = 1;
+
+const IFLA_XDP_FD = 1;
+const IFLA_XDP_ATTACHED = 2;
+const IFLA_XDP_FLAGS = 3;
+const IFLA_XDP_PROG_ID = 4;
+
+export const IFF_UP = 1;
+const IFF_LOWER_UP = 1 << 16;
+
+/** What any new device may have. */
+export interface LinkBase {
+  readonly name: string;
+  readonly mac?: string;
+  readonly mtu?: number;
+  /** Receive and transmit queues. */
+  readonly queues?: number;
+  /** An fd of the namespace to make it in, when not the socket's. */
+  readonly netns?: number;
+}
+
+/** A device to be created. */
+export type LinkSpec = LinkBase &
+  (
+    | { readonly kind: "veth"; readonly peer: LinkBase }
+    | { readonly kind: "bridge"; readonly vlanFiltering?: boolean; readonly stp?: boolean }
+    | {
+        readonly kind: "vxlan";
+        readonly vni?: number;
+        readonly local?: string;
+        readonly remote?: string;
+        readonly port?: number;
+        /** Underlying device. */
+        readonly link?: number;
+        /** Tunnel metadata come with each packet (`bpf_skb_set_tunnel_key`); no vni then. */
+        readonly external?: boolean;
+      }
+    | { readonly kind: "macvlan"; readonly link: number; readonly mode?: "private" | "vepa" | "bridge" | "passthru" }
+    | { readonly kind: "vlan"; readonly link: number; readonly id: number }
+    | { readonly kind: "ifb" | "dummy" | "netkit" }
+  );
+
+/** A device as the kernel describes it. */
+export interface LinkInfo {
+  readonly index: number;
+  readonly name: string;
+  /** `veth`, `bridge` …; undefined for physical devices and loopback. */
+  readonly kind: string | undefined;
+  readonly mac: string | undefined;
+  readonly mtu: number;
+  /** IFF_* */
+  readonly flags: number;
+  readonly up: boolean;
+  /** The carrier is there: for veth, the peer is up too. */
+  readonly carrier: boolean;
+  /** RFC 2863 operational state. 6 is up. */
+  readonly operState: number;
+  readonly master: number | undefined;
+  /** The lower device, or a veth's peer; in another namespace when `peerNetnsId` is set. */
+  readonly link: number | undefined;
+  readonly peerNetnsId: number | undefined;
+  readonly rxQueues: number;
+  readonly txQueues: number;
+  readonly xdp: { readonly mode: "native" | "generic" | "offload" | "multi"; readonly progId: number } | undefined;
+  readonly stats: LinkStats | undefined;
+}
+
+export interface LinkStats {
+  readonly rxPackets: bigint;
+  readonly txPackets: bigint;
+  readonly rxBytes: bigint;
+  readonly txBytes: bigint;
+  readonly rxErrors: bigint;
+  readonly txErrors: bigint;
+  readonly rxDropped: bigint;
+  readonly txDropped: bigint;
+}
+
+/** Creates a device. @throws SysError EEXIST for a name that is taken, EOPNOTSUPP for a kind this kernel lacks. */
+export function addLink(socket: NetlinkSocket, spec: LinkSpec): void {
+  const data = linkData(spec);
+  const info: Attr[] = [[IFLA_INFO_KIND, cstring(spec.kind)]];
+  if (data.length) info.push([IFLA_INFO_DATA, data]);
+  const attrs: Attr[] = [...baseAttrs(spec), [IFLA_LINKINFO, info]];
+  if ("link" in spec && spec.link !== undefined && spec.kind !== "vxlan") attrs.push([IFLA_LINK, u32(spec.link)]);
+  const body = encodeBody(ifinfo(0), attrs);
+  socket.request(`link add ${spec.name} type ${spec.kind}`, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body);
+}
+
+function baseAttrs(spec: LinkBase): Attr[] {
+  const attrs: Attr[] = [[IFLA_IFNAME, cstring(spec.name)]];
+  if (spec.mac !== undefined) attrs.push([IFLA_ADDRESS, macBytes(spec.mac)]);
+  if (spec.mtu !== undefined) attrs.push([IFLA_MTU, u32(spec.mtu)]);
+  if (spec.netns !== undefined) attrs.push([IFLA_NET_NS_FD, u32(spec.netns)]);
+  if (spec.queues !== undefined) {
+    attrs.push([IFLA_NUM_TX_QUEUES, u32(spec.queues)], [IFLA_NUM_RX_QUEUES, u32(spec.queues)]);
+  }
+  return attrs;
+}
+
+const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+
+function linkData(spec: LinkSpec): Attr[] {
+  const attrs: Attr[] = [];
+  switch (spec.kind) {
+    case "veth":
+      // The peer is described like a device of its own: header and attributes.
+      attrs.push([VETH_INFO_PEER | NESTED, encodeBody(ifinfo(0), baseAttrs(spec.peer))]);
+      break;
+    case "bridge":
+      if (spec.stp !== undefined) attrs.push([5, u32(Number(spec.stp))]);
+      if (spec.vlanFiltering !== undefined) attrs.push([7, u8(Number(spec.vlanFiltering))]);
+      break;
+    case "vxlan": {
+      if (spec.vni !== undefined) attrs.push([1, u32(spec.vni)]);
+      if (spec.remote !== undefined) attrs.push(ipAttr(2, 16, spec.remote));
+      if (spec.link !== undefined) attrs.push([3, u32(spec.link)]);
+      if (spec.local !== undefined) attrs.push(ipAttr(4, 17, spec.local));
+      const port = spec.port ?? 4789;
+      attrs.push([15, Uint8Array.of(port >> 8, port & 255)]); // Big-endian.
+      if (spec.external) attrs.push([25, u8(1)]);
+      break;
+    }
+    case "macvlan":
+      attrs.push([1, u32(MACVLAN_MODES[spec.mode ?? "bridge"])]);
+      break;
+    case "vlan":
+      attrs.push([1, u16(spec.id)]);
+      break;
+  }
+  return attrs;
+}
+
+const NESTED = 0x8000;
+
+function ipAttr(v4: number, v6: number, text: string): Attr {
+  const bytes = ipBytes(text);
+  return [bytes.length === 4 ? v4 : v6, bytes];
+}
+
+/** What of a device to change; absent fields stay. */
+export interface LinkChange {
+  readonly up?: boolean;
+  readonly name?: string;
+  readonly mac?: string;
+  readonly mtu?: number;
+  /** The bridge to join; 0 to leave it. */
+  readonly master?: number;
+  /** An fd of the namespace to move to: the index may change there. */
+  readonly netns?: number;
+}
+
+export function setLink(socket: NetlinkSocket, index: number, change: LinkChange): void {
+  const attrs: Attr[] = [];
+  if (change.name !== undefined) attrs.push([IFLA_IFNAME, cstring(change.name)]);
+  if (change.mac !== undefined) attrs.push([IFLA_ADDRESS, macBytes(change.mac)]);
+  if (change.mtu !== undefined) attrs.push([IFLA_MTU, u32(change.mtu)]);
+  if (change.master !== undefined) attrs.push([IFLA_MASTER, u32(change.master)]);
+  if (change.netns !== undefined) attrs.push([IFLA_NET_NS_FD, u32(change.netns)]);
+  const mask = change.up === undefined ? 0 : IFF_UP;
+  socket.request(`link set ${index}`, RTM_NEWLINK, 0, encodeBody(ifinfo(index, change.up ? IFF_UP : 0, mask), attrs));
+}
+
+export function deleteLink(socket: NetlinkSocket, index: number): void {
+  socket.request(`link del ${index}`, RTM_DELLINK, 0, ifinfo(index));
+}
+
+/** All devices of the socket's namespace. */
+export function listLinks(socket: NetlinkSocket): LinkInfo[] {
+  return socket.request("link list", RTM_GETLINK, NLM_F_DUMP, ifinfo(0)).map(decodeLink);
+}
+
+/** One device by name or index. @throws SysError ENODEV when there is none. */
+export function getLink(socket: NetlinkSocket, which: string | number): LinkInfo {
+  const body = typeof which === "number" ? ifinfo(which) : encodeBody(ifinfo(0), [[IFLA_IFNAME, cstring(which)]]);
+  return decodeLink(socket.request(`link show ${which}`, RTM_GETLINK, 0, body)[0]!);
+}
+
+/**
+ * Attaches (or, with progFd -1, detaches) an XDP program the way before links. `flags` are XDP_FLAGS_*.
+ * Its worth is the kernel's reason for a refusal, which bpf(2) does not give.
+ */
+export function setLinkXdp(socket: NetlinkSocket, index: number, progFd: number, flags: number): void {
+  const attrs: Attr[] = [
+    [IFLA_XDP_FD, new Uint8Array(Int32Array.of(progFd).buffer)],
+    [IFLA_XDP_FLAGS, u32(flags)],
+  ];
+  socket.request(`link set ${index} xdp`, RTM_SETLINK, 0, encodeBody(ifinfo(index), [[IFLA_XDP, attrs]]));
+}
+
+/** Decodes RTM_NEWLINK and RTM_DELLINK: answers, dumps and notifications. */
+export function decodeLink(message: Message): LinkInfo {
+  const view = viewOf(message.body);
+  const attrs = decodeAttrs(message.body.subarray(16));
+  const flags = view.getUint32(8, true);
+  const info = attrs.get(IFLA_LINKINFO);
+  const mac = attrs.get(IFLA_ADDRESS);
+  return {
+    index: view.getInt32(4, true),
+    name: getString(attrs.get(IFLA_IFNAME)) ?? "",
+    kind: info && getString(decodeAttrs(info).get(IFLA_INFO_KIND)),
+    mac: mac?.length === 6 ? macText(mac) : undefined,
+    mtu: getU32(attrs.get(IFLA_MTU)) ?? 0,
+    flags,
+    up: (flags & IFF_UP) !== 0,
+    carrier: (flags & IFF_LOWER_UP) !== 0,
+    operState: getU8(attrs.get(IFLA_OPERSTATE)) ?? 0,
+    master: getU32(attrs.get(IFLA_MASTER)),
+    link: getU32(attrs.get(IFLA_LINK)),
+    peerNetnsId: getU32(attrs.get(IFLA_LINK_NETNSID)),
+    rxQueues: getU32(attrs.get(IFLA_NUM_RX_QUEUES)) ?? 1,
+    txQueues: getU32(attrs.get(IFLA_NUM_TX_QUEUES)) ?? 1,
+    xdp: decodeXdp(attrs.get(IFLA_XDP)),
+    stats: decodeStats(attrs.get(IFLA_STATS64)),
+  };
+}
+
+function decodeXdp(value: Uint8Array | undefined): LinkInfo["xdp"] {
+  if (!value) return undefined;
+  const attrs = decodeAttrs(value);
+  const mode = ([undefined, "native", "generic", "offload", "multi"] as const)[
+    getU8(attrs.get(IFLA_XDP_ATTACHED)) ?? 0
+  ];
+  return mode && { mode, progId: getU32(attrs.get(IFLA_XDP_PROG_ID)) ?? 0 };
+}
+
+function decodeStats(value: Uint8Array | undefined): LinkStats | undefined {
+  if (!value || value.length < 64) return undefined;
+  const field = (i: number): bigint => getU64(value.subarray(i * 8)) ?? 0n;
+  return {
+    rxPackets: field(0),
+    txPackets: field(1),
+    rxBytes: field(2),
+    txBytes: field(3),
+    rxErrors: field(4),
+    txErrors: field(5),
+    rxDropped: field(6),
+    txDropped: field(7),
+  };
+}
+
+/** `struct ifinfomsg`. */
+function ifinfo(index: number, flags = 0, change = 0): Uint8Array {
+  const header = new Uint8Array(16);
+  const view = viewOf(header);
+  view.setInt32(4, index, true);
+  view.setUint32(8, flags, true);
+  view.setUint32(12, change, true);
+  return header;
+}

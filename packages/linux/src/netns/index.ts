@@ -1,0 +1,3 @@
+/** Network namespaces: create, enter, run processes and sockets in them. */
+export * from "./netns.ts";
+export * from "./sockets.ts";
