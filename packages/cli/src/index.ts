@@ -1,1 +1,2 @@
-export {};
+/** The command as a function, for embedding. */
+export { main } from "./main.ts";

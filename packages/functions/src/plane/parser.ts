@@ -9,5 +9,6 @@ export const PARSER_REASONS: readonly string[] = [
   "malformed fragment",
   "malformed TCP header",
   "malformed UDP header",
+  "malformed SCTP header",
   "malformed ICMP header",
 ];

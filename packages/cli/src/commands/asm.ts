@@ -1,0 +1,57 @@
+/** `ebplane asm` and `ebplane disasm`: text to bytecode and back. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { assemble, disassemble } from "@ebplane/core/asm";
+import { toHex } from "@ebplane/core/bytes";
+import { AsmError, BpfError } from "@ebplane/core/errors";
+import type { Command } from "commander";
+import { loadObject } from "../input.ts";
+import { print } from "../output.ts";
+
+export function registerAsm(program: Command): void {
+  program
+    .command("asm <file>")
+    .description("assemble text (the kernel's, LLVM's or the mnemonic notation) to raw instructions, as hex")
+    .option("-o, --output <file>", "write the bytes to a file instead")
+    .action((file: string, { output }: { output?: string }) => {
+      const text = readFileSync(file === "-" ? 0 : file, "utf8");
+      const { code, relocs } = inFile(file, () => assemble(text, { file }));
+      if (relocs.length) {
+        const names = [...new Set(relocs.map((r) => r.name))].join(", ");
+        throw new BpfError("EASM", `${file}: raw instructions cannot refer to ${names}: that needs an object`);
+      }
+      if (output === undefined) print(toHex(code));
+      else writeFileSync(output, code);
+    });
+
+  program
+    .command("disasm <prog>")
+    .description("print the programs of an object (or a .bpf.ts, or a plane) as text")
+    .option("--prog <name>", "only this program")
+    .option("--notation <name>", "kernel, llvm or mnemonic", "kernel")
+    .action((path: string, { prog, notation }: { prog?: string; notation: string }) => {
+      if (!["kernel", "llvm", "mnemonic"].includes(notation)) {
+        throw new RangeError(`--notation: expected kernel, llvm or mnemonic, got ${notation}`);
+      }
+      const spec = loadObject(path);
+      if (prog !== undefined && !spec.programs.has(prog)) {
+        throw new RangeError(`${path}: no program named ${prog}; it has ${[...spec.programs.keys()].join(", ")}`);
+      }
+      for (const p of spec.programs.values()) {
+        if (prog !== undefined && p.name !== prog) continue;
+        print(`${p.name}: # section ${p.section}, ${p.code.length / 8} insns`);
+        for (const line of disassemble(p.code, { ...p, notation: notation as "kernel", labels: true })) {
+          print(line.insn ? `${String(line.pc).padStart(6)}: ${line.text}` : `        ${line.text}`);
+        }
+      }
+    });
+}
+
+/** An assembler's message with the file in front. */
+function inFile<T>(file: string, work: () => T): T {
+  try {
+    return work();
+  } catch (e) {
+    if (e instanceof AsmError) throw new BpfError(e.code, `${file}:${e.message}`);
+    throw e;
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * `ebplane diff`: the same packets through several engines, in step; it says where they part in verdict, packet bytes
+ * or map contents.
+ */
+
+import { dirname, join } from "node:path";
+import { bytesEqual, toHex } from "@ebplane/core/bytes";
+import { type CollectionSpec, verdictName } from "@ebplane/core/object";
+import type { Command } from "commander";
+import { openCapture } from "../captures.ts";
+import { ENGINES, type Engine, openSession, openTarget, parseEngine, type Session } from "../engines.ts";
+import { answerNo, UsageError } from "../failure.ts";
+import { isPlaneFile, loadObject, loadPlane, pickProgram } from "../input.ts";
+import { note, print, printJson } from "../output.ts";
+
+interface DiffOptions {
+  readonly pcap?: string;
+  readonly prog?: string;
+  readonly engines?: string;
+  readonly json?: boolean;
+}
+
+/** Where engines part. `packet` counts from 1 within the capture. */
+interface Difference {
+  readonly program: string;
+  readonly packet: number;
+  readonly what: "verdict" | "packet" | "map";
+  /** What each engine has, by its name. */
+  readonly values: Readonly<Record<string, string>>;
+  readonly map?: string;
+  readonly key?: string;
+}
+
+/** Packets between two comparisons of all maps; a difference is then replayed packet by packet. */
+const MAP_CHECK = 512;
+
+export function registerDiff(program: Command): void {
+  program
+    .command("diff <prog>")
+    .description("the same packets through jit, interp and kernel; exit 1 when they part")
+    .option("--pcap <file>", "the packets; of a plane, each interface's own capture when absent")
+    .option("--prog <name>", "which program of the object")
+    .option("--engines <names>", "which to compare, the first is the reference", "kernel,jit,interp")
+    .option("--json", "one JSON document")
+    .action(async (path: string, options: DiffOptions) => {
+      const engines = (options.engines ?? ENGINES.join()).split(",").map((e) => parseEngine(e.trim(), "--engines"));
+      if (engines.length < 2) throw new UsageError("--engines: expected at least two engines to compare");
+      const jobs = diffJobs(path, options);
+      const differences: Difference[] = [];
+      let packets = 0;
+      for (const { spec, name, pcap } of jobs) {
+        const frames = openCapture(pcap)
+          .packets.map((p, i) => ({ number: i + 1, bytes: p.bytes }))
+          .filter((f) => f.bytes.length >= 14);
+        packets += frames.length;
+        const found = await compare(spec, name, engines, frames);
+        if (found) differences.push(found);
+      }
+      if (differences.length) answerNo();
+      if (options.json) {
+        printJson({ packets, engines, differences });
+        return;
+      }
+      for (const d of differences) print(differenceText(d));
+      note(`${packets} packets through ${engines.join(", ")}: ${differences.length ? "they differ" : "no difference"}`);
+    });
+}
+
+interface Job {
+  readonly spec: CollectionSpec;
+  readonly name: string;
+  readonly pcap: string;
+}
+
+function diffJobs(path: string, options: DiffOptions): Job[] {
+  if (isPlaneFile(path) && options.pcap === undefined) {
+    const { plane, built } = loadPlane(path);
+    return built.layout.interfaces.flatMap(({ name, program }) => {
+      const pcap = plane.interfaces.get(name)!.pcap;
+      if (!program || pcap === undefined || (options.prog !== undefined && options.prog !== program.name)) return [];
+      return [{ spec: built.spec, name: program.name, pcap: join(dirname(path), pcap) }];
+    });
+  }
+  if (options.pcap === undefined) throw new UsageError("diff: name the packets with --pcap FILE");
+  const spec = loadObject(path);
+  return [{ spec, name: pickProgram(spec, options.prog, path).name, pcap: options.pcap }];
+}
+
+type Frame = { readonly number: number; readonly bytes: Uint8Array };
+
+async function compare(
+  spec: CollectionSpec,
+  name: string,
+  engines: readonly Engine[],
+  frames: readonly Frame[],
+): Promise<Difference | undefined> {
+  const cpus = engines.includes("kernel") ? (await openTarget("kernel")).cpus : 1;
+  const targets = await Promise.all(engines.map((engine) => openTarget(engine, cpus)));
+  const step = (from: number, to: number, every: number): Difference | undefined => {
+    const sessions = engines.map((engine, i) => openSession(engine, targets[i]!, spec, name));
+    try {
+      for (let i = 0; i < to; i++) {
+        const frame = frames[i]!;
+        const found = comparePacket(sessions, frame);
+        if (found) return found;
+        if (i >= from && ((i + 1) % every === 0 || i + 1 === to)) {
+          const map = compareMaps(sessions, frame);
+          if (map) return map;
+        }
+      }
+    } finally {
+      for (const session of sessions) session[Symbol.dispose]();
+    }
+    return undefined;
+  };
+  const coarse = step(0, frames.length, MAP_CHECK);
+  if (coarse?.what !== "map") return coarse;
+  const end = frames.findIndex((f) => f.number === coarse.packet) + 1;
+  return step(Math.max(0, end - MAP_CHECK), end, 1) ?? coarse;
+}
+
+function comparePacket(sessions: readonly Session[], frame: Frame): Difference | undefined {
+  const results = sessions.map((s) => s.program.testRun({ packet: frame.bytes }));
+  const first = results[0]!;
+  const { name, type } = sessions[0]!.program.spec;
+  const values = (text: (i: number) => string): Record<string, string> =>
+    Object.fromEntries(sessions.map((s, i) => [s.engine, text(i)]));
+  if (results.some((r) => r.verdict !== first.verdict)) {
+    return {
+      program: name,
+      packet: frame.number,
+      what: "verdict",
+      values: values((i) => verdictName(type, results[i]!.verdict)),
+    };
+  }
+  if (results.some((r) => !bytesEqual(r.packet, first.packet))) {
+    return { program: name, packet: frame.number, what: "packet", values: values((i) => toHex(results[i]!.packet)) };
+  }
+  return undefined;
+}
+
+function compareMaps(sessions: readonly Session[], frame: Frame): Difference | undefined {
+  const { name } = sessions[0]!.program.spec;
+  for (const map of sessions[0]!.collection.maps.keys()) {
+    const contents = sessions.map(
+      (s) => new Map([...s.collection.maps.get(map)!.entries()].map(([k, v]) => [toHex(k), toHex(v)])),
+    );
+    const keys = new Set(contents.flatMap((c) => [...c.keys()]));
+    for (const key of keys) {
+      const first = contents[0]!.get(key);
+      if (contents.every((c) => c.get(key) === first)) continue;
+      const values = Object.fromEntries(sessions.map((s, i) => [s.engine, contents[i]!.get(key) ?? "(no entry)"]));
+      return { program: name, packet: frame.number, what: "map", map, key, values };
+    }
+  }
+  return undefined;
+}
+
+function differenceText(d: Difference): string {
+  const what = d.what === "map" ? `map ${d.map}, key ${d.key}` : d.what;
+  const values = Object.entries(d.values).map(([engine, value]) => `  ${engine.padEnd(7)} ${value}`);
+  return [`${d.program}: packet ${d.packet}: ${what} differs`, ...values].join("\n");
+}

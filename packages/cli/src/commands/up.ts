@@ -1,0 +1,49 @@
+/** `ebplane up`: a plane in operation, on sim over captures or on the real kernel until it is interrupted. */
+import type { Command } from "commander";
+import { UsageError } from "../failure.ts";
+import { loadPlane } from "../input.ts";
+import { upLinux } from "../up/linux.ts";
+import { upSim } from "../up/sim.ts";
+
+interface UpOptions {
+  readonly target: string;
+  readonly pcap: readonly string[];
+  readonly out?: string;
+  readonly engine?: string;
+  readonly json?: boolean;
+}
+
+export function registerUp(program: Command): void {
+  program
+    .command("up <plane>")
+    .description("run a plane: on sim over captures, or on the real kernel")
+    .option("--target <name>", "sim or linux", "sim")
+    .option(
+      "--pcap <iface=file>",
+      "sim: packets that arrive at an interface (repeatable; over the file's own)",
+      collect,
+      [],
+    )
+    .option("--out <dir>", "sim: write what leaves each interface as captures")
+    .option("--engine <name>", "sim: jit or interp", "jit")
+    .option("--json", "one JSON document at the end")
+    .action(async (path: string, options: UpOptions) => {
+      const loaded = loadPlane(path);
+      if (options.target === "linux") {
+        if (options.pcap.length || options.out !== undefined)
+          throw new UsageError("--pcap and --out belong to --target sim");
+        await upLinux(path, loaded, { json: options.json ?? false });
+      } else if (options.target === "sim") {
+        const engine = options.engine ?? "jit";
+        if (engine !== "jit" && engine !== "interp")
+          throw new UsageError(`--engine: expected jit or interp, got ${engine}`);
+        await upSim(path, loaded, { pcaps: options.pcap, out: options.out, engine, json: options.json ?? false });
+      } else {
+        throw new UsageError(`--target: expected sim or linux, got ${options.target}`);
+      }
+    });
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}

@@ -1,0 +1,79 @@
+/** `ebplane verify`: one verdict a program, from our verifier and, on request, from the kernel's. */
+import { VerifierError } from "@ebplane/core/errors";
+import { type ProgramSpec, progTypeByName } from "@ebplane/core/object";
+import { type VerifierReport, verify } from "@ebplane/core/verifier";
+import type { Command } from "commander";
+import { openTarget } from "../engines.ts";
+import { answerNo, UsageError } from "../failure.ts";
+import { loadObject, pickProgram } from "../input.ts";
+import { print, printJson } from "../output.ts";
+
+interface VerifyOptions {
+  readonly prog?: string;
+  readonly type?: string;
+  readonly kernel?: boolean;
+  readonly json?: boolean;
+}
+
+export function registerVerify(program: Command): void {
+  program
+    .command("verify <prog>")
+    .description("verify programs as the kernel does; exit 1 when one is rejected")
+    .option("--prog <name>", "only this program")
+    .option("--type <type>", "take the programs for this program type (xdp, sched_cls …)")
+    .option("--kernel", "ask the running kernel too")
+    .option("--json", "one JSON document")
+    .action(async (path: string, options: VerifyOptions) => {
+      const spec = loadObject(path);
+      const type = options.type === undefined ? undefined : progTypeByName(options.type);
+      if (options.type !== undefined && type === undefined)
+        throw new UsageError(`--type: no program type named ${options.type}`);
+      const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
+      const kernel = options.kernel ? await openTarget("kernel") : undefined;
+      const results = [];
+      for (const original of chosen) {
+        const p: ProgramSpec = type === undefined ? original : { ...original, type };
+        const report = verify(p, { maps: spec.maps, license: spec.license, btf: spec.btf });
+        let asked: { verdict: string; message: string } | undefined;
+        if (kernel) {
+          try {
+            kernel.load({ ...spec, programs: new Map([[p.name, p]]) }, { programs: [p.name] }).close();
+            asked = { verdict: "accept", message: "" };
+          } catch (e) {
+            if (!(e instanceof VerifierError)) throw e;
+            asked = { verdict: "reject", message: e.message };
+          }
+        }
+        results.push({ program: p, report, kernel: asked });
+      }
+      if (results.some((r) => r.report.verdict !== "accept")) answerNo();
+      if (options.json) {
+        printJson({
+          programs: results.map(({ program: p, report, kernel: k }) => ({
+            name: p.name,
+            section: p.section,
+            verdict: report.verdict,
+            processed: report.processed,
+            message: report.message ?? "",
+            pc: report.pc ?? null,
+            line: report.line ?? null,
+            ...(k && { kernel: k }),
+          })),
+        });
+        return;
+      }
+      for (const { program: p, report, kernel: k } of results) {
+        print(verdictText(p, report));
+        if (k) print(`  kernel: ${k.verdict}${k.message ? `: ${k.message}` : ""}`);
+      }
+    });
+}
+
+function verdictText(p: ProgramSpec, report: VerifierReport): string {
+  const head = `${p.name} (${p.section}): ${report.verdict}, ${report.processed} insns processed`;
+  if (report.verdict === "accept") return head;
+  const lines = [head];
+  if (report.line) lines.push(`  ${report.line.file}:${report.line.line}: ${report.line.text.trim()}`);
+  lines.push(`  ${report.pc === undefined ? "" : `insn ${report.pc}: `}${report.message}`);
+  return lines.join("\n");
+}

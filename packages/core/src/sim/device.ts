@@ -1,0 +1,86 @@
+/**
+ * A network device of the simulator: frames arrive, the XDP program at its hook decides, frames leave.
+ *
+ * What a verdict means is the kernel's: PASS hands the frame to the stack, TX sends it back out, REDIRECT sends it out
+ * of the device that the helper named, DROP ends it; ABORTED and unknown numbers end it as an error
+ * (Source: kernel 6.18 include/linux/filter.h bpf_prog_run_xdp, drivers/net/veth.c veth_xdp_rcv_one).
+ */
+import { XdpAction } from "../object/index.ts";
+
+/** How a frame left the hook. `missing` is a redirect that had no device to go to: the kernel drops it. */
+export type Fate = "stack" | "transmitted" | "redirected" | "dropped" | "aborted" | "missing";
+
+/** What a program said about one frame. `frame` is a view, valid only until the next run. */
+export interface XdpResult {
+  readonly verdict: number;
+  readonly frame: Uint8Array;
+  /** For XDP_REDIRECT: the ifindex to leave by, undefined where the helper named none. */
+  readonly ifindex: number | undefined;
+}
+
+/** Runs the attached program on a frame that arrived at `ifindex`. */
+export type XdpHandler = (frame: Uint8Array, ifindex: number) => XdpResult;
+
+export interface DeviceStats {
+  rxPackets: number;
+  rxBytes: number;
+  txPackets: number;
+  txBytes: number;
+}
+
+/** Where frames go: a capture file, another device, a host's stack. The bytes are a view: copy what is kept. */
+export type FrameSink = (frame: Uint8Array, timestampNs: bigint) => void;
+
+export class SimDevice {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly stats: DeviceStats = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 };
+  /** Takes the frames that leave by this device; they are gone when absent. */
+  onTransmit: FrameSink | undefined;
+  /** Takes the frames that XDP passes up to the host. */
+  onStack: FrameSink | undefined;
+  /** Set by the target while a link is open. */
+  xdp: XdpHandler | undefined;
+  readonly #peer: (ifindex: number) => SimDevice | undefined;
+
+  constructor(name: string, ifindex: number, peer: (ifindex: number) => SimDevice | undefined) {
+    this.name = name;
+    this.ifindex = ifindex;
+    this.#peer = peer;
+  }
+
+  /** A frame arrives from the wire; it is not changed. Answers what became of it. */
+  receive(frame: Uint8Array, timestampNs: bigint): Fate {
+    this.stats.rxPackets++;
+    this.stats.rxBytes += frame.length;
+    if (!this.xdp) {
+      this.onStack?.(frame, timestampNs);
+      return "stack";
+    }
+    const result = this.xdp(frame, this.ifindex);
+    switch (result.verdict) {
+      case XdpAction.XDP_PASS:
+        this.onStack?.(result.frame, timestampNs);
+        return "stack";
+      case XdpAction.XDP_TX:
+        this.transmit(result.frame, timestampNs);
+        return "transmitted";
+      case XdpAction.XDP_REDIRECT: {
+        const out = result.ifindex === undefined ? undefined : this.#peer(result.ifindex);
+        out?.transmit(result.frame, timestampNs);
+        return out ? "redirected" : "missing";
+      }
+      case XdpAction.XDP_DROP:
+        return "dropped";
+      default:
+        return "aborted";
+    }
+  }
+
+  /** A frame leaves by this device. */
+  transmit(frame: Uint8Array, timestampNs: bigint): void {
+    this.stats.txPackets++;
+    this.stats.txBytes += frame.length;
+    this.onTransmit?.(frame, timestampNs);
+  }
+}

@@ -1,0 +1,282 @@
+/**
+ * `Target` in userspace: every program is verified, then runs on one machine; devices are simulated.
+ *
+ * Has: XDP on devices, every map and helper of `vm`. Has not yet: tc, cgroup and socket hooks, a stack behind a device.
+ */
+import { InternalError, SysError, UnsupportedError, VerifierError } from "../errors/index.ts";
+import {
+  type BpfMap,
+  type Collection,
+  type CollectionSpec,
+  type Hook,
+  type Link,
+  type LoadOptions,
+  type MapSpec,
+  type Program,
+  type ProgramSpec,
+  ProgType,
+  progTypeName,
+  type Target,
+  type TestRunInput,
+  type TestRunResult,
+  XdpAction,
+} from "../object/index.ts";
+import { type VerifierReport, verify } from "../verifier/index.ts";
+import {
+  CPU,
+  type EngineName,
+  type Host,
+  Machine,
+  REDIRECT,
+  type VmMap,
+  type VmProgram,
+  XDP,
+  XdpRing,
+} from "../vm/index.ts";
+import { SimDevice, type XdpResult } from "./device.ts";
+
+export interface SimOptions {
+  /** Devices to begin with, ifindex 1 upwards. */
+  readonly devices?: readonly string[];
+  /** Which engine runs the programs. Default `interp`. */
+  readonly engine?: EngineName;
+  /** CPUs that per-CPU maps keep values for; packets all run on CPU 0. Default 1. */
+  readonly cpus?: number;
+  /** Clock, randomness and output. Default: virtual and seeded, so that runs repeat exactly. */
+  readonly host?: Host;
+}
+
+export class SimTarget implements Target {
+  readonly name = "sim";
+  readonly cpus: number;
+  readonly machine: Machine;
+  readonly #devices = new Map<string, SimDevice>();
+  readonly #engine: EngineName;
+  #ring: XdpRing | undefined;
+  #nextId = 1;
+
+  constructor(options: SimOptions = {}) {
+    this.cpus = options.cpus ?? 1;
+    this.#engine = options.engine ?? "interp";
+    this.machine = new Machine({ cpus: this.cpus, ...(options.host && { host: options.host }) });
+    for (const name of options.devices ?? []) this.addDevice(name);
+  }
+
+  /** @throws RangeError when the name is taken. */
+  addDevice(name: string): SimDevice {
+    if (this.#devices.has(name)) throw new RangeError(`device ${name} is there already`);
+    const device = new SimDevice(name, this.#devices.size + 1, (ifindex) => this.#byIndex(ifindex));
+    this.#devices.set(name, device);
+    return device;
+  }
+
+  /** @throws RangeError when there is none. */
+  device(name: string): SimDevice {
+    const device = this.#devices.get(name);
+    if (!device)
+      throw new RangeError(
+        `no device named ${name}: the simulation has ${[...this.#devices.keys()].join(", ") || "none"}`,
+      );
+    return device;
+  }
+
+  ifindex(device: string): number {
+    return this.device(device).ifindex;
+  }
+
+  #byIndex(ifindex: number): SimDevice | undefined {
+    for (const device of this.#devices.values()) if (device.ifindex === ifindex) return device;
+    return undefined;
+  }
+
+  load(spec: CollectionSpec, options: LoadOptions = {}): Collection {
+    if (spec.byteOrder === "big")
+      throw new UnsupportedError("big-endian", "the object is big-endian: sim runs little-endian code");
+    const chosen = [...spec.programs.values()].filter((p) => options.programs?.includes(p.name) ?? true);
+    for (const program of chosen) this.#gate(program, spec);
+
+    const wanted = new Set(
+      chosen.flatMap((p) => p.relocs.filter((r) => r.kind === "map" || r.kind === "mapValue").map((r) => r.name)),
+    );
+    const created: { close(): void }[] = [];
+    try {
+      const maps = new Map<string, VmMap>();
+      for (const map of spec.maps.values()) {
+        if (options.programs && !wanted.has(map.name)) continue;
+        const reused = options.reuse?.get(map.name);
+        const live = reused ? this.#own(reused) : this.machine.createMap(map);
+        if (!reused) created.push(live);
+        maps.set(map.name, live);
+      }
+      const programs = new Map<string, SimProgram>();
+      for (const program of chosen) {
+        const loaded = this.machine.load(program, { maps, license: spec.license, engine: this.#engine });
+        created.push(loaded);
+        programs.set(program.name, new SimProgram(this, loaded, this.#nextId++));
+      }
+      for (const map of spec.maps.values()) if (!options.reuse?.has(map.name)) this.#fill(map, maps, programs);
+      let open = true;
+      const close = (): void => {
+        if (open) for (const item of created.reverse()) item.close();
+        open = false;
+      };
+      return { spec, programs, maps: maps as ReadonlyMap<string, VmMap & BpfMap>, close, [Symbol.dispose]: close };
+    } catch (e) {
+      for (const item of created.reverse()) item.close();
+      throw e;
+    }
+  }
+
+  /** No program gets past without the verifier's consent. */
+  #gate(program: ProgramSpec, spec: CollectionSpec): void {
+    const report: VerifierReport = verify(program, { maps: spec.maps, license: spec.license, btf: spec.btf });
+    if (report.verdict === "accept") return;
+    const where = report.line ? `${report.line.file}:${report.line.line}: ` : "";
+    const message = `${where}${program.name}: ${report.message}`;
+    if (report.verdict === "unsupported") throw new UnsupportedError("verifier", message);
+    throw new VerifierError(message, { pc: report.pc, log: report.log ?? report.message });
+  }
+
+  #own(map: BpfMap): VmMap {
+    const live = map as unknown as VmMap;
+    if (this.machine.mapAt(live.address) !== live)
+      throw new TypeError(`map ${map.spec.name} belongs to another target`);
+    return live;
+  }
+
+  #fill(spec: MapSpec, maps: ReadonlyMap<string, VmMap>, programs: ReadonlyMap<string, SimProgram>): void {
+    const live = maps.get(spec.name) as (VmMap & BpfMap) | undefined;
+    if (!live) return;
+    for (const { key, value } of spec.contents ?? []) {
+      if (value instanceof Uint8Array) live.update(key, value);
+      else {
+        const id = "program" in value ? programs.get(value.program)?.vm.id : maps.get(value.map)?.address;
+        if (id === undefined)
+          throw new RangeError(`map ${spec.name}: its contents name ${JSON.stringify(value)}, which is not loaded`);
+        const bytes = new Uint8Array(4);
+        new DataView(bytes.buffer).setUint32(0, id, true);
+        live.update(key, bytes);
+      }
+    }
+  }
+
+  attach(program: Program, hook: Hook): Link {
+    if (hook.kind !== "xdp") throw new UnsupportedError(`hook ${hook.kind}`, `sim has no ${hook.kind} hook yet`);
+    const device = this.device(hook.iface);
+    if (device.xdp) throw new SysError("attach", 16, "EBUSY", `${hook.iface} has an XDP program already`);
+    const place = (p: Program): void => {
+      const { vm } = simProgram(p, this);
+      if (vm.spec.type !== ProgType.BPF_PROG_TYPE_XDP) {
+        throw new SysError(
+          "attach",
+          22,
+          "EINVAL",
+          `${vm.spec.name} is of type ${progTypeName(vm.spec.type)}, expected xdp`,
+        );
+      }
+      device.xdp = (frame, ifindex) => this.runXdp(vm, frame, ifindex);
+    };
+    place(program);
+    let open = true;
+    const close = (): void => {
+      if (open) device.xdp = undefined;
+      open = false;
+    };
+    return {
+      hook,
+      id: this.#nextId++,
+      mode: "sim",
+      fallbackReason: undefined,
+      update: (next) => {
+        if (!open) throw new TypeError("the link is closed");
+        place(next);
+      },
+      close,
+      [Symbol.dispose]: close,
+    };
+  }
+
+  /** Runs a program on a frame; the answer's frame is a view until the next run. */
+  runXdp(vm: VmProgram, frame: Uint8Array, ifindex: number, rxQueueIndex = 0): XdpResult {
+    if (!this.#ring || this.#ring.capacity < frame.length) {
+      this.#ring?.close();
+      this.#ring = new XdpRing(this.machine.memory, 1, Math.max(frame.length, 3520));
+    }
+    const ring = this.#ring;
+    const verdict = vm.run(ring.write(0, frame, { ingressIfindex: ifindex, rxQueueIndex }));
+    return {
+      verdict,
+      frame: ring.packet(),
+      ifindex: verdict === XdpAction.XDP_REDIRECT ? this.#redirectTarget() : undefined,
+    };
+  }
+
+  /** What the redirect helper recorded in this run: an ifindex, or through a devmap's value (its first word). */
+  #redirectTarget(): number | undefined {
+    const { view } = this.machine.memory;
+    const block = this.machine.cpuBlock;
+    const kind = view.getUint32(block + CPU.REDIRECT_KIND, true);
+    const target = view.getUint32(block + CPU.REDIRECT_TARGET, true);
+    view.setUint32(block + CPU.REDIRECT_KIND, REDIRECT.NONE, true);
+    if (kind === REDIRECT.IFINDEX) return target;
+    if (kind !== REDIRECT.MAP) return undefined;
+    const map = this.machine.mapAt(view.getUint32(block + CPU.REDIRECT_MAP, true)) as (VmMap & BpfMap) | undefined;
+    const key = new Uint8Array(4);
+    new DataView(key.buffer).setUint32(0, target, true);
+    const value = map?.lookup(key);
+    return value && new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+  }
+}
+
+class SimProgram implements Program {
+  readonly id: number;
+  readonly vm: VmProgram;
+  readonly target: SimTarget;
+
+  constructor(target: SimTarget, vm: VmProgram, id: number) {
+    this.target = target;
+    this.vm = vm;
+    this.id = id;
+  }
+
+  get spec(): ProgramSpec {
+    return this.vm.spec;
+  }
+
+  testRun(input: TestRunInput): TestRunResult {
+    const { packet, repeat = 1 } = input;
+    if (this.spec.type !== ProgType.BPF_PROG_TYPE_XDP) {
+      throw new UnsupportedError(
+        "test run",
+        `sim cannot test-run programs of type ${progTypeName(this.spec.type)} yet`,
+      );
+    }
+    if (packet.length < 14)
+      throw new SysError("test run", 22, "EINVAL", `expected a frame of at least 14 bytes, got ${packet.length}`);
+    const md = input.ctx && new DataView(input.ctx.buffer, input.ctx.byteOffset, input.ctx.byteLength);
+    const word = (at: number): number => (md && at + 4 <= md.byteLength ? md.getUint32(at, true) : 0);
+    const started = performance.now();
+    let frame = packet;
+    let verdict = 0;
+    for (let i = 0; i < repeat; i++) {
+      const result = this.target.runXdp(this.vm, frame, word(XDP.INGRESS_IFINDEX), word(XDP.RX_QUEUE_INDEX));
+      verdict = result.verdict;
+      frame = repeat > 1 ? result.frame.slice() : result.frame;
+    }
+    const durationNs = ((performance.now() - started) * 1e6) / Math.max(1, repeat);
+    return { verdict, packet: frame.slice(), ctx: input.ctx?.slice(), durationNs };
+  }
+
+  close(): void {
+    this.vm.close();
+  }
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function simProgram(program: Program, target: SimTarget): SimProgram {
+  if (!(program instanceof SimProgram)) throw new TypeError(`program ${program.spec.name} was not loaded on sim`);
+  if (program.target !== target) throw new InternalError(`program ${program.spec.name} belongs to another simulation`);
+  return program;
+}
