@@ -1,0 +1,2 @@
+/** ELF objects ↔ collections. */
+export { writeElf } from "./write.ts";

@@ -1,0 +1,379 @@
+/**
+ * A collection as an ELF object that libbpf, bpftool, tc and ip load: program sections, `.text` with the subprograms,
+ * BTF-defined maps, global data, `.BTF` and `.BTF.ext`.
+ *
+ * Subprograms that several programs share (same name, same code) are written once. Initial entries of hash maps have
+ * no place in libbpf's format: they go into a section of our own, which others ignore and read.ts knows.
+ */
+import { BtfBuilder, type BtfDatasec, type BtfExt, encodeBtfExt, extStrings } from "../btf/index.ts";
+import { concatBytes, viewOf } from "../bytes/index.ts";
+import { ElfError } from "../errors/index.ts";
+import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, decode, type Insn, OP_CALL, OP_LDDW, SLOT } from "../isa/index.ts";
+import type { CollectionSpec, CoreReloc, LineInfo, MapSpec, ProgramSpec, Reloc } from "../object/index.ts";
+import * as elf from "./container.ts";
+import { CONTENTS_SECTION, encodeContents } from "./contents.ts";
+import { isDataSection } from "./data.ts";
+import { defineMap } from "./map-btf.ts";
+
+/** One function to be written: the entry of a program, or a subprogram. `relocs`, `lines` … count from its start. */
+interface OutFunction {
+  readonly name: string;
+  readonly section: string;
+  readonly global: boolean;
+  readonly typeId: number;
+  /** Set to a view of its section when placed, so that patches land there. */
+  code: Uint8Array;
+  readonly relocs: readonly Reloc[];
+  readonly lines: readonly LineInfo[];
+  readonly coreRelos: readonly CoreReloc[];
+  /** Calls and function addresses: slot in this function, and the function meant. */
+  readonly links: readonly { readonly pc: number; readonly to: string }[];
+  /** Byte offset in its section, set when placed. */
+  offset: number;
+}
+
+/**
+ * Writes the collection, little-endian.
+ * @throws ElfError for what an object cannot express, naming the program or map.
+ */
+export function writeElf(spec: CollectionSpec): Uint8Array {
+  if (spec.byteOrder === "big") throw new ElfError("a big-endian collection cannot be written");
+  const out = new elf.ElfBuilder();
+  const btf = spec.btf ? BtfBuilder.from(spec.btf) : new BtfBuilder();
+  const functions = splitFunctions(spec);
+  const sections = placeFunctions(functions);
+
+  const codeIndex = new Map<string, number>();
+  for (const [name, code] of sections) {
+    codeIndex.set(name, out.section(name, elf.SHT_PROGBITS, elf.SHF_ALLOC | elf.SHF_EXECINSTR, code));
+  }
+  const license = new TextEncoder().encode(`${spec.license}\0`);
+  const licenseIndex = out.section("license", elf.SHT_PROGBITS, elf.SHF_ALLOC | elf.SHF_WRITE, license, { align: 1 });
+  out.symbol({
+    name: "_license",
+    bind: elf.STB_GLOBAL,
+    type: elf.STT_OBJECT,
+    section: licenseIndex,
+    value: 0,
+    size: license.length,
+  });
+  if (spec.version !== undefined) {
+    const version = new Uint8Array(4);
+    viewOf(version).setUint32(0, spec.version, true);
+    out.section("version", elf.SHT_PROGBITS, elf.SHF_ALLOC | elf.SHF_WRITE, version, { align: 4 });
+  }
+
+  const funcSymbols = new Map<OutFunction, elf.ElfSymbol>();
+  for (const f of functions) {
+    // libbpf finds functions by their symbols, static ones too; it is called through the section's, as clang does.
+    const bind = f.global ? elf.STB_GLOBAL : elf.STB_LOCAL;
+    const place = { section: codeIndex.get(f.section)!, value: f.offset, size: f.code.length };
+    const symbol = out.symbol({ name: f.name, bind, type: elf.STT_FUNC, ...place });
+    if (f.global) funcSymbols.set(f, symbol);
+  }
+  const mapSymbols = writeMaps(spec, out, btf, new Map([...funcSymbols].map(([f, s]) => [f.name, s])));
+  const dataSections = writeData(spec, out, btf);
+  const externs = externSymbols(spec, out, btf);
+  for (const f of functions) {
+    const index = codeIndex.get(f.section)!;
+    for (const r of f.relocs) relocate(r, f, index, out, { mapSymbols, dataSections, externs });
+    for (const link of f.links) {
+      const to = functions.find((g) => g.name === link.to && g.section === ".text")!;
+      if (to.section === f.section) continue;
+      const isCall = f.code[link.pc * SLOT] === OP_CALL;
+      const symbol = funcSymbols.get(to) ?? out.sectionSymbol(codeIndex.get(".text")!);
+      out.reloc(index, f.offset + link.pc * SLOT, symbol, isCall ? elf.R_BPF_64_32 : elf.R_BPF_64_64);
+    }
+  }
+  const contents = encodeContents(spec);
+  if (contents) out.section(CONTENTS_SECTION, elf.SHT_PROGBITS, 0, contents);
+
+  const ext = extOf(functions, spec.btf !== undefined);
+  if (btf.length > 1) {
+    const { bytes, strings } = btf.encode(extStrings(ext));
+    out.section(".BTF", elf.SHT_PROGBITS, 0, bytes);
+    if (ext.funcs.length || ext.lines.length || ext.coreRelos.length) {
+      out.section(".BTF.ext", elf.SHT_PROGBITS, 0, encodeBtfExt(ext, strings));
+    }
+  }
+  return out.finish();
+}
+
+/** Every program's functions; subprograms that are the same in several programs only once. */
+function splitFunctions(spec: CollectionSpec): OutFunction[] {
+  const mains: OutFunction[] = [];
+  const subs = new Map<string, OutFunction>();
+  for (const program of spec.programs.values()) {
+    const insns = decode(program.code);
+    const starts = functionStarts(program, insns);
+    const names = functionNames(program, starts, spec);
+    starts.forEach((start, i) => {
+      const end = starts[i + 1] ?? program.code.length / SLOT;
+      const f = cutFunction(program, insns, start, end, names, spec);
+      if (i === 0) {
+        mains.push(f);
+        return;
+      }
+      const known = subs.get(f.name);
+      if (!known) subs.set(f.name, f);
+      else if (!sameFunction(known, f)) {
+        throw new ElfError(`program ${program.name}: subprogram ${f.name} differs from another program's of that name`);
+      }
+    });
+  }
+  return [...mains, ...subs.values()];
+}
+
+function functionStarts(program: ProgramSpec, insns: readonly Insn[]): number[] {
+  const starts = new Set<number>([0, ...program.funcInfo.map((f) => f.pc)]);
+  for (const i of insns) {
+    if (isLink(i)) starts.add(i.pc + 1 + i.imm);
+  }
+  return [...starts].sort((a, b) => a - b);
+}
+
+/** A call of, or an address of, another function of the program. */
+function isLink(i: Insn): boolean {
+  return (i.opcode === OP_CALL && i.src === BPF_PSEUDO_CALL) || (i.opcode === OP_LDDW && i.src === BPF_PSEUDO_FUNC);
+}
+
+function functionNames(program: ProgramSpec, starts: readonly number[], spec: CollectionSpec): Map<number, string> {
+  const known = new Map(program.funcInfo.map((f) => [f.pc, f.name]));
+  return new Map(
+    starts.map((pc) => {
+      if (pc === 0) return [pc, program.name];
+      const name = known.get(pc) ?? `${program.name}_sub_${pc}`;
+      // A function that is a program of its own too keeps one name; the copy in .text needs another.
+      return [pc, spec.programs.has(name) ? `${name}_sub` : name];
+    }),
+  );
+}
+
+function cutFunction(
+  program: ProgramSpec,
+  insns: readonly Insn[],
+  start: number,
+  end: number,
+  names: ReadonlyMap<number, string>,
+  spec: CollectionSpec,
+): OutFunction {
+  const inside = <T extends { readonly pc: number }>(list: readonly T[]): T[] =>
+    list.filter((x) => x.pc >= start && x.pc < end).map((x) => ({ ...x, pc: x.pc - start }));
+  const info = program.funcInfo.find((f) => f.pc === start);
+  const type = info && spec.btf ? spec.btf.type(info.typeId) : undefined;
+  const links = inside(insns.filter(isLink)).map((i) => ({ pc: i.pc, to: names.get(i.pc + start + 1 + i.imm)! }));
+  return {
+    name: names.get(start)!,
+    section: start === 0 ? program.section : ".text",
+    global: start === 0 || (type?.kind === "func" && type.linkage === "global"),
+    typeId: info?.typeId ?? 0,
+    code: program.code.slice(start * SLOT, end * SLOT),
+    relocs: inside(program.relocs),
+    lines: withFirstLine(inside(program.lineInfo)),
+    coreRelos: inside(program.coreRelos ?? []),
+    links,
+    offset: 0,
+  };
+}
+
+/** The kernel refuses line info that does not begin with each function's first instruction. */
+function withFirstLine(lines: LineInfo[]): LineInfo[] {
+  const [first] = lines;
+  return first && first.pc !== 0 ? [{ ...first, pc: 0 }, ...lines] : lines;
+}
+
+function sameFunction(a: OutFunction, b: OutFunction): boolean {
+  const plain = (f: OutFunction) => {
+    const code = f.code.slice();
+    for (const l of f.links) viewOf(code).setInt32(l.pc * SLOT + 4, 0);
+    return JSON.stringify([[...code], f.relocs, f.links, f.coreRelos]);
+  };
+  return plain(a) === plain(b);
+}
+
+/** Puts each function into its section's bytes and patches the links' distances; .text comes first. */
+function placeFunctions(functions: readonly OutFunction[]): Map<string, Uint8Array> {
+  const sections = new Map<string, OutFunction[]>();
+  if (functions.some((f) => f.section === ".text")) sections.set(".text", []);
+  for (const f of functions) sections.set(f.section, [...(sections.get(f.section) ?? []), f]);
+  const bytes = new Map<string, Uint8Array>();
+  for (const [name, list] of sections) {
+    const code = concatBytes(list.map((f) => f.code));
+    let at = 0;
+    for (const f of list) {
+      f.offset = at;
+      f.code = code.subarray(at, (at += f.code.length));
+    }
+    bytes.set(name, code);
+  }
+  const subs = new Map((sections.get(".text") ?? []).map((f) => [f.name, f]));
+  for (const f of functions) {
+    for (const link of f.links) {
+      const to = subs.get(link.to)!;
+      const here = f.section === ".text" ? f.offset / SLOT + link.pc + 1 : undefined;
+      const at = to.offset / SLOT;
+      let imm: number;
+      // Inside .text the distance is final. From another section: relative to the symbol, and libbpf adds 1; to a
+      // function symbol that is -1, to the section symbol its slot - 1. An address (lddw) counts bytes.
+      if (here !== undefined) imm = at - here;
+      else if (f.code[link.pc * SLOT] === OP_LDDW) imm = to.global ? 0 : to.offset;
+      else imm = to.global ? -1 : at - 1;
+      viewOf(f.code).setInt32(link.pc * SLOT + 4, imm, true);
+      // clang leaves src 0 in a function's address; libbpf sets the pseudo kind.
+      if (here === undefined && f.code[link.pc * SLOT] === OP_LDDW) f.code[link.pc * SLOT + 1]! &= 0x0f;
+    }
+  }
+  return bytes;
+}
+
+function writeMaps(
+  spec: CollectionSpec,
+  out: elf.ElfBuilder,
+  btf: BtfBuilder,
+  programs: ReadonlyMap<string, elf.ElfSymbol>,
+): Map<string, elf.ElfSymbol> {
+  const symbols = new Map<string, elf.ElfSymbol>();
+  // libbpf creates maps in this order, and those in the slots of another must be there first.
+  const holdsMaps = (m: MapSpec) => Number(m.inner !== undefined);
+  const maps = [...spec.maps.values()].filter((m) => !isDataSection(m)).sort((a, b) => holdsMaps(a) - holdsMaps(b));
+  if (!maps.length) return symbols;
+  const defined = maps.map((map) => ({ map, ...defineMap(map, btf) }));
+  const total = defined.reduce((sum, d) => sum + d.size, 0);
+  const section = out.section(".maps", elf.SHT_PROGBITS, elf.SHF_ALLOC | elf.SHF_WRITE, new Uint8Array(total));
+  let offset = 0;
+  const vars = [];
+  for (const { map, typeId, size } of defined) {
+    const place = { section, value: offset, size };
+    symbols.set(map.name, out.symbol({ name: map.name, bind: elf.STB_GLOBAL, type: elf.STT_OBJECT, ...place }));
+    vars.push({ type: btf.var(map.name, typeId), offset, size });
+    offset += size;
+  }
+  setDatasec(spec, btf, ".maps", total, vars);
+  for (const d of defined) {
+    const start = symbols.get(d.map.name)!.value;
+    for (const slot of d.slots) {
+      const symbol = slot.program !== undefined ? programs.get(slot.program) : symbols.get(slot.map);
+      if (!symbol)
+        throw new ElfError(`map ${d.map.name}: its slot names ${slot.program ?? slot.map}, which is not here`);
+      out.reloc(section, start + slot.offset, symbol, elf.R_BPF_64_ABS64);
+    }
+  }
+  return symbols;
+}
+
+/** Adds a DATASEC, or replaces the one that the collection's BTF has. */
+function setDatasec(spec: CollectionSpec, btf: BtfBuilder, name: string, size: number, vars: BtfDatasec["vars"]): void {
+  const known = spec.btf?.find(name, "datasec");
+  if (known === undefined) btf.datasec(name, size, vars);
+  else btf.define(known, { kind: "datasec", name, size, vars });
+}
+
+/** `.rodata*`, `.data*`, `.bss*`: the bytes of the map's one value, and a DATASEC of its variables. */
+function writeData(spec: CollectionSpec, out: elf.ElfBuilder, btf: BtfBuilder): Map<string, number> {
+  const indexes = new Map<string, number>();
+  for (const map of spec.maps.values()) {
+    if (!isDataSection(map)) continue;
+    const value = map.contents?.[0]?.value;
+    const data = value instanceof Uint8Array ? value : new Uint8Array(map.valueSize);
+    const bss = map.name.startsWith(".bss");
+    const flags = elf.SHF_ALLOC | (map.name.startsWith(".rodata") ? 0 : elf.SHF_WRITE);
+    const index = bss
+      ? out.section(map.name, elf.SHT_NOBITS, flags, new Uint8Array(0), { size: data.length })
+      : out.section(map.name, elf.SHT_PROGBITS, flags, data);
+    indexes.set(map.name, index);
+    const variables = [...(spec.variables?.values() ?? [])].filter((v) => v.map === map.name);
+    for (const v of variables) {
+      const bind = v.linkage === "global" ? elf.STB_GLOBAL : elf.STB_LOCAL;
+      out.symbol({ name: v.name, bind, type: elf.STT_OBJECT, section: index, value: v.offset, size: v.size });
+    }
+    const typed = variables.filter((v) => v.typeId);
+    if (typed.length && spec.btf?.find(map.name, "datasec") === undefined) {
+      const vars = typed.map((v) => ({ type: btf.var(v.name, v.typeId, v.linkage), offset: v.offset, size: v.size }));
+      btf.datasec(map.name, map.valueSize, vars);
+    }
+  }
+  return indexes;
+}
+
+/** Undefined symbols for kernel functions and variables, which libbpf wants listed in the DATASEC `.ksyms`. */
+function externSymbols(spec: CollectionSpec, out: elf.ElfBuilder, btf: BtfBuilder): Map<string, elf.ElfSymbol> {
+  const symbols = new Map<string, elf.ElfSymbol>();
+  const vars: { type: number; offset: number; size: number }[] = [];
+  for (const program of spec.programs.values()) {
+    for (const r of program.relocs) {
+      if ((r.kind !== "kfunc" && r.kind !== "ksym") || symbols.has(r.name)) continue;
+      const bind = r.weak ? elf.STB_WEAK : elf.STB_GLOBAL;
+      const place = { section: elf.SHN_UNDEF, value: 0, size: 0 };
+      symbols.set(r.name, out.symbol({ name: r.name, bind, type: elf.STT_NOTYPE, ...place }));
+      const known = spec.btf?.find(r.name, r.kind === "kfunc" ? "func" : "var");
+      if (known === undefined && r.kind === "kfunc") {
+        throw new ElfError(`program ${program.name}: the BTF has no function ${r.name}, which libbpf needs to call it`);
+      }
+      vars.push({ type: known ?? btf.var(r.name, 0, "extern"), offset: 0, size: 0 });
+    }
+  }
+  if (vars.length && spec.btf?.find(".ksyms", "datasec") === undefined) btf.datasec(".ksyms", 0, vars);
+  return symbols;
+}
+
+interface Targets {
+  readonly mapSymbols: ReadonlyMap<string, elf.ElfSymbol>;
+  readonly dataSections: ReadonlyMap<string, number>;
+  readonly externs: ReadonlyMap<string, elf.ElfSymbol>;
+}
+
+function relocate(r: Reloc, f: OutFunction, section: number, out: elf.ElfBuilder, targets: Targets): void {
+  const at = f.offset + r.pc * SLOT;
+  const fail = (why: string) => new ElfError(`function ${f.name} slot ${r.pc}: ${why}`);
+  switch (r.kind) {
+    case "map": {
+      const symbol = targets.mapSymbols.get(r.name);
+      if (!symbol) throw fail(`there is no map ${r.name}`);
+      clearPseudo(f, r.pc);
+      out.reloc(section, at, symbol, elf.R_BPF_64_64);
+      break;
+    }
+    case "mapValue": {
+      const data = targets.dataSections.get(r.name);
+      if (data === undefined) throw fail(`the address of a value of map ${r.name} has no form in an object`);
+      clearPseudo(f, r.pc);
+      viewOf(f.code).setInt32(r.pc * SLOT + 4, r.offset, true);
+      out.reloc(section, at, out.sectionSymbol(data), elf.R_BPF_64_64);
+      break;
+    }
+    case "kfunc":
+      // As clang writes an undefined function: a local call of -1, made a kfunc call by the symbol.
+      f.code[r.pc * SLOT + 1] = BPF_PSEUDO_CALL << 4;
+      viewOf(f.code).setInt32(r.pc * SLOT + 4, -1, true);
+      out.reloc(section, at, targets.externs.get(r.name)!, elf.R_BPF_64_32);
+      break;
+    case "ksym":
+      clearPseudo(f, r.pc);
+      out.reloc(section, at, targets.externs.get(r.name)!, elf.R_BPF_64_64);
+      break;
+  }
+}
+
+function clearPseudo(f: OutFunction, pc: number): void {
+  f.code[pc * SLOT + 1]! &= 0x0f;
+}
+
+function extOf(functions: readonly OutFunction[], withFuncs: boolean): BtfExt {
+  const bySection = new Map<string, OutFunction[]>();
+  for (const f of functions) bySection.set(f.section, [...(bySection.get(f.section) ?? []), f]);
+  const records = <T>(of: (f: OutFunction) => readonly T[]) =>
+    [...bySection]
+      .map(([section, list]) => ({ section, records: list.flatMap((f) => [...of(f)]) }))
+      .filter((s) => s.records.length);
+  return {
+    funcs: withFuncs ? records((f) => (f.typeId ? [{ offset: f.offset, typeId: f.typeId }] : [])) : [],
+    lines: withFuncs
+      ? records((f) =>
+          f.lines.map(({ pc, file, line, col, text }) => ({ offset: f.offset + pc * SLOT, file, line, col, text })),
+        )
+      : [],
+    coreRelos: withFuncs
+      ? records((f) => f.coreRelos.map(({ pc, ...rest }) => ({ offset: f.offset + pc * SLOT, ...rest })))
+      : [],
+  };
+}
