@@ -3,8 +3,9 @@
  * of them; both get the same input, so everything about names, maps and helpers is settled once, in resolve.ts.
  */
 import type { Insn } from "../isa/index.ts";
+import type { VmMap } from "../maps/index.ts";
 import type { ProgramSpec } from "../object/index.ts";
-import type { HelperImpl, LoopHelper, VmMap } from "./env.ts";
+import type { HelperImpl, LoopHelper } from "./env.ts";
 import type { Machine } from "./machine.ts";
 
 /** A program whose relocs are filled in and whose callees are known to exist. */
@@ -33,6 +34,11 @@ export interface Runner {
   run(ctx: number): number;
   /** Runs the function at slot `pc` with 32-bit arguments: callbacks of timers and the like. */
   call(pc: number, args: readonly number[]): number;
+  /**
+   * Runs on `count` ctx, `stride` bytes apart from `ctx` on, and writes each r0's low half to the 32-bit words at
+   * `verdicts`.
+   */
+  batch(ctx: number, stride: number, count: number, verdicts: number): void;
   close(): void;
 }
 

@@ -3,8 +3,8 @@
  * The descriptive side of a helper (name, argument types, program types) is object/helpers.ts; here is only code.
  */
 
+import type { MapRuntime, VmMap } from "../maps/index.ts";
 import type { Memory } from "../mem/index.ts";
-import type { MapSpec } from "../object/index.ts";
 import type { CallbackLoop } from "./interp.ts";
 
 /**
@@ -48,18 +48,13 @@ export interface SocketQuery {
   readonly flags: bigint;
 }
 
-/** A live map as engines see it. `address` is the map's header: what an lddw of the map loads. */
-export interface VmMap {
-  readonly spec: MapSpec;
-  readonly address: number;
-  /** Address of the first value, for an lddw of a map value (arrays). */
-  readonly valueAddress?: number;
-}
-
 /** The machine as helpers see it. */
 export interface Env {
   readonly memory: Memory;
   readonly host: Host;
+  readonly runtime: MapRuntime;
+  /** The CPU that runs now. */
+  readonly cpu: number;
   /** Address of the CPU block (layout.ts `CPU`). */
   readonly cpuBlock: number;
   /** The map whose header stands at `address`. */
@@ -84,12 +79,15 @@ export interface HelperImpl {
   readonly fn: (env: Env, ...args: number[]) => number;
 }
 
-/** A helper that runs a callback many times. `start` answers its r0 at once, or the loop. `args` are all `i`. */
+/** A helper that runs a callback many times. `start` answers its r0 at once, or the loop. `args` as in HelperImpl. */
 export interface LoopHelper {
   readonly args: string;
-  readonly start: (env: Env, ...args: number[]) => CallbackLoop | number;
+  readonly start: (env: Env, ...args: [number, number, number, number, number]) => CallbackLoop | number;
 }
 
-export function helper(args: string, ret: HelperImpl["ret"], fn: HelperImpl["fn"]): HelperImpl {
-  return { args, ret, fn };
+/** Up to eight numbers: five registers, of which some are two. */
+type Halves = [number, number, number, number, number, number, number, number];
+
+export function helper(args: string, ret: HelperImpl["ret"], fn: (env: Env, ...args: Halves) => number): HelperImpl {
+  return { args, ret, fn: fn as HelperImpl["fn"] };
 }

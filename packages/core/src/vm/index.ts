@@ -1,6 +1,7 @@
 /** The virtual machine: memory, engines, helpers. */
+export { type XdpMeta, XdpRing } from "./ctx/xdp.ts";
 export type { Engine, Kfunc, Resolved, Runner } from "./engine.ts";
-export type { Env, HelperImpl, Host, LoopHelper, SocketQuery, VmMap } from "./env.ts";
+export type { Env, HelperImpl, Host, LoopHelper, SocketQuery } from "./env.ts";
 export { type ExecOptions, exec, execPlugin, rawProgram } from "./exec.ts";
 export { VirtualHost, type VirtualHostOptions } from "./host.ts";
 export { RunError } from "./interp-engine.ts";

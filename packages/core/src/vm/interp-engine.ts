@@ -50,15 +50,22 @@ export function interpEngine(machine: Machine, program: Resolved): InterpRunner 
     return activation.lo[0]! >>> 0;
   };
   const one = [0];
+  const run = (ctx: number): number => {
+    one[0] = ctx;
+    return go(0, one);
+  };
   return {
     linked,
     activation,
     env,
-    run: (ctx) => {
-      one[0] = ctx;
-      return go(0, one);
-    },
+    run,
     call: go,
+    batch: (ctx, stride, count, verdicts) => {
+      for (let i = 0; i < count; i++) {
+        const verdict = run(ctx + i * stride);
+        env.view.setUint32(verdicts + i * 4, verdict, true);
+      }
+    },
     close: () => machine.memory.free(stack),
   };
 }
@@ -167,5 +174,12 @@ function bindArgs(env: Env, { args, fn }: HelperImpl): (lo: Int32Array, hi: Int3
 }
 
 function bindLoop(env: Env, { args, start }: LoopHelper): Linked["loops"][number] {
-  return (lo) => start(env, ...Array.from(args, (_, i) => lo[i + 1]!));
+  return (lo, hi) => {
+    const values: number[] = [];
+    for (let i = 0; i < args.length; i++) {
+      values.push(lo[i + 1]!);
+      if (args[i] === "w") values.push(hi[i + 1]!);
+    }
+    return start(env, ...(values as [number, number, number, number, number]));
+  };
 }

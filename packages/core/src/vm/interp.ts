@@ -42,11 +42,11 @@ export interface CallbackLoop {
   i: number;
   readonly n: number;
   /** The helper's own numbers (a map's address …). */
-  readonly data: readonly number[];
+  readonly data: number[];
   /** The helper's r0 once the loop is over. */
   result: number;
   /** Takes the callback's r0 (low half) and sets `args` for another call, or answers false when the loop is over. */
-  next(this: CallbackLoop, r0: number): boolean;
+  next: (this: CallbackLoop, r0: number) => boolean;
 }
 
 /** What the interpreter asks of its surroundings. */

@@ -14,16 +14,15 @@ export const CPU = {
   R0_HI: 4,
   /** Tail calls made in this run. */
   TAIL_CALLS: 8,
-  /** The CPU's number, for get_smp_processor_id and per-CPU values. */
-  ID: 12,
   /** What the last redirect helper asked for: `REDIRECT`, target, map, flags (low half). Cleared by the reader. */
   REDIRECT_KIND: 16,
   REDIRECT_TARGET: 20,
   REDIRECT_MAP: 24,
   REDIRECT_FLAGS: 28,
-  /** Key and value areas that a caller from JavaScript may use between runs: 512 bytes each. */
-  SCRATCH: 64,
-  SIZE: 1088,
+  /** for_each_map_elem over arrays: which of the 8 key slots is next, and the slots (8 bytes each). */
+  WALKS: 32,
+  WALK_KEYS: 64,
+  SIZE: 128,
 } as const;
 
 /** Values of `CPU.REDIRECT_KIND`. */

@@ -5,12 +5,12 @@
  * It does not verify: the caller does (sim's Target), or asks for a guarded run. It is not thread-safe: a machine with
  * several CPUs is one Machine a worker over one shared memory.
  */
-import { UnsupportedError } from "../errors/index.ts";
+import { createMap, createRuntime, type MapRuntime, type VmMap } from "../maps/index.ts";
 import { Memory, type MemoryOptions } from "../mem/index.ts";
 import type { MapSpec, ProgramSpec } from "../object/index.ts";
 import type { Runner } from "./engine.ts";
 import { ENGINES } from "./engines.ts";
-import type { Env, Host, VmMap } from "./env.ts";
+import type { Env, Host } from "./env.ts";
 import { VirtualHost } from "./host.ts";
 import { CPU } from "./layout.ts";
 import { resolve } from "./resolve.ts";
@@ -49,33 +49,41 @@ export class Machine implements Env {
   readonly host: Host;
   readonly cpus: number;
   readonly cpuBlock: number;
+  /** The maps of this machine, and the wasm functions over them. */
+  readonly runtime: MapRuntime;
   /** Programs by id, for prog arrays. */
   readonly programs = new Map<number, VmProgram>();
-  readonly #maps = new Map<number, VmMap>();
+  #cpu = 0;
   #nextId = 1;
 
   constructor(options: MachineOptions = {}) {
     this.memory = options.memory instanceof Memory ? options.memory : new Memory(options.memory);
     this.host = options.host ?? new VirtualHost();
     this.cpus = options.cpus ?? 1;
+    this.runtime = createRuntime(this.memory, { cpus: this.cpus, random: () => this.host.random32() });
     this.cpuBlock = this.memory.alloc(CPU.SIZE, 64);
   }
 
   /** The CPU that runs now: an index below `cpus`. */
   get cpu(): number {
-    return this.memory.view.getInt32(this.cpuBlock + CPU.ID, true);
+    return this.#cpu;
   }
   set cpu(index: number) {
     if (!(index >= 0 && index < this.cpus)) throw new RangeError(`cpu: expected 0 to ${this.cpus - 1}, got ${index}`);
-    this.memory.view.setInt32(this.cpuBlock + CPU.ID, index, true);
+    this.#cpu = index;
+    this.runtime.cpu.value = index;
   }
 
+  /**
+   * A new, empty map; `spec.contents` and `spec.frozen` are the loader's to apply.
+   * @throws SysError with the kernel's errno for a spec that the kernel would refuse.
+   */
   createMap(spec: MapSpec): VmMap {
-    throw new UnsupportedError("maps", `map ${spec.name}: maps are not there yet`);
+    return createMap(this.runtime, spec);
   }
 
   mapAt(address: number): VmMap | undefined {
-    return this.#maps.get(address >>> 0);
+    return this.runtime.byAddress.get(address >>> 0) as VmMap | undefined;
   }
 
   /**

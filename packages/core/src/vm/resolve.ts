@@ -1,10 +1,11 @@
 /** From a ProgramSpec to what an engine takes: names become addresses and functions, or the load is refused. */
 import { UnsupportedError } from "../errors/index.ts";
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, OP_CALL, OP_LDDW } from "../isa/index.ts";
+import type { VmMap } from "../maps/index.ts";
 import { helperById, type ProgramSpec, relocate } from "../object/index.ts";
 import { prepare } from "./code.ts";
 import type { Kfunc, Resolved } from "./engine.ts";
-import type { HelperImpl, LoopHelper, VmMap } from "./env.ts";
+import type { HelperImpl, LoopHelper } from "./env.ts";
 import { helperImpl, KFUNCS, loopHelper } from "./helpers/index.ts";
 
 /** tail_call: engines replace the running program themselves. */
@@ -25,13 +26,10 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, VmMap>): Re
       if (!map) throw new RangeError(`program ${spec.name}, slot ${reloc.pc}: no map named ${reloc.name}`);
       if (reloc.kind === "map") {
         lddwMaps.set(reloc.pc, { map, offset: undefined });
-        return BigInt(map.address);
-      }
-      if (map.valueAddress === undefined) {
-        throw new UnsupportedError("map value address", `map ${reloc.name}: a map of this type has no value address`);
+        return BigInt(map.addr);
       }
       lddwMaps.set(reloc.pc, { map, offset: reloc.offset });
-      return BigInt(map.valueAddress + reloc.offset);
+      return BigInt(map.valueAddr(reloc.offset));
     }
     if (reloc.kind === "kfunc") {
       const impl = KFUNCS.get(reloc.name);
