@@ -13,6 +13,7 @@ export {
   type ObjectKind,
   objectIds,
   type ProgInfo,
+  pinToCpu,
   progInfo,
   summarizeLog,
   type VerifierVerdict,

@@ -1,4 +1,5 @@
 /** bpf(2): commands, maps, programs, links, info. */
+export * from "./affinity.ts";
 export * from "./btf-calls.ts";
 export * from "./command.ts";
 export * from "./cpus.ts";

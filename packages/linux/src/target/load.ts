@@ -22,14 +22,17 @@ import {
   cmdName,
   LinuxMap,
   LinuxProgram,
+  type MapCreate,
   mapCreate,
   mapFreeze,
   type ProgLoad,
   possibleCpus,
   progLoad,
   summarizeLog,
+  tryMapCreate,
 } from "../bpf/index.ts";
 import { PAGE_SIZE, sysError } from "../sys/index.ts";
+import { type LoadedBtf, loadBtf } from "./btf.ts";
 
 /** What loading into the kernel can do beyond `LoadOptions`. */
 export interface LinuxLoadOptions extends LoadOptions {
@@ -48,15 +51,17 @@ export function loadCollection(spec: CollectionSpec, options: LinuxLoadOptions =
     return object;
   };
   try {
+    const btf = loadBtf(spec);
+    if (btf) keep(btf);
     const maps = new Map<string, BpfMap>();
     for (const name of selectMaps(spec, programSpecs, options.programs !== undefined)) {
       const reused = options.reuse?.get(name);
-      maps.set(name, reused ?? keep(createMap(spec.maps.get(name)!)));
+      maps.set(name, reused ?? keep(createMap(spec.maps.get(name)!, btf)));
     }
     for (const [name, map] of maps) if (map.spec === spec.maps.get(name)) fill(map, maps);
     const programs = new Map<string, Program>();
     for (const program of programSpecs) {
-      programs.set(program.name, keep(loadProgram(spec, program, maps, options)));
+      programs.set(program.name, keep(loadProgram(spec, program, maps, btf, options)));
     }
     for (const [name, map] of maps) if (map.spec === spec.maps.get(name)) fillPrograms(map, programs);
     return new LinuxCollection(spec, programs, maps, owned);
@@ -99,7 +104,7 @@ function closeAll(objects: readonly { close(): void }[]): void {
 }
 
 function selectPrograms(spec: CollectionSpec, names: readonly string[] | undefined): ProgramSpec[] {
-  if (names === undefined) return [...spec.programs.values()];
+  if (names === undefined) return [...spec.programs.values()].filter((program) => program.autoload !== false);
   return names.map((name) => {
     const program = spec.programs.get(name);
     if (!program) {
@@ -126,12 +131,15 @@ function selectMaps(spec: CollectionSpec, programs: readonly ProgramSpec[], only
   return [...spec.maps.keys()].filter((name) => used.has(name));
 }
 
-/** Creates a map as its spec says. @throws SysError with the map's name and shape. */
-export function createMap(spec: MapSpec): LinuxMap {
+/**
+ * Creates a map as its spec says, with its BTF types where the kernel takes them: some map types and all older kernels
+ * do not. @throws SysError with the map's name.
+ */
+export function createMap(spec: MapSpec, btf?: LoadedBtf): LinuxMap {
   let inner: LinuxMap | undefined;
   try {
-    if (spec.inner) inner = createMap(spec.inner);
-    const fd = mapCreate({
+    if (spec.inner) inner = createMap(spec.inner, btf);
+    const plain: MapCreate = {
       type: spec.type,
       keySize: spec.keySize,
       valueSize: spec.valueSize,
@@ -140,7 +148,17 @@ export function createMap(spec: MapSpec): LinuxMap {
       flags: spec.flags,
       innerMapFd: inner?.fd,
       mapExtra: spec.mapExtra,
-    });
+    };
+    let fd = -1;
+    if (btf && spec.valueTypeId) {
+      fd = tryMapCreate({
+        ...plain,
+        btfFd: btf.fd,
+        btfKeyTypeId: spec.keyTypeId,
+        btfValueTypeId: spec.valueTypeId,
+      });
+    }
+    if (fd < 0) fd = mapCreate(plain);
     return new LinuxMap(fd, spec);
   } finally {
     inner?.close();
@@ -187,10 +205,11 @@ function loadProgram(
   collection: CollectionSpec,
   spec: ProgramSpec,
   maps: ReadonlyMap<string, BpfMap>,
+  btf: LoadedBtf | undefined,
   options: LinuxLoadOptions,
 ): LinuxProgram {
   const code = relocate(spec, (reloc) => resolveReloc(spec, reloc, maps));
-  const load: ProgLoad = {
+  let load: ProgLoad = {
     type: spec.type,
     code,
     license: collection.license,
@@ -199,6 +218,8 @@ function loadProgram(
     expectedAttachType: spec.attachType,
     logLevel: options.logLevel,
   };
+  const funcInfo = btf?.funcInfo(spec);
+  if (btf && funcInfo) load = { ...load, btfFd: btf.fd, funcInfo, lineInfo: btf.lineInfo(spec) };
   const { fd, log } = progLoad(load);
   if (fd < 0) throw refused(spec, -fd, log);
   return new LinuxProgram(fd, spec, log);

@@ -1,0 +1,95 @@
+/**
+ * The collection's own BTF, on its way into the kernel: types as the object has them, the strings that line info
+ * needs, and the records that tie instructions to functions and source lines.
+ *
+ * A kernel that refuses the BTF (older than one of its kinds) gets the programs without it: only what needs types
+ * (callbacks, spin locks, global functions) fails then, with the verifier's own words.
+ */
+import { type Btf, type BtfType, type EncodedBtf, encodeBtf } from "@ebplane/core/btf";
+import { viewOf } from "@ebplane/core/bytes";
+import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
+import { btfLoad, type InfoRecords } from "../bpf/index.ts";
+import { close } from "../sys/index.ts";
+
+const FUNC_INFO = 8;
+const LINE_INFO = 16;
+
+export class LoadedBtf {
+  #fd: number;
+  readonly #strings: EncodedBtf["strings"];
+
+  constructor(fd: number, strings: EncodedBtf["strings"]) {
+    this.#fd = fd;
+    this.#strings = strings;
+  }
+
+  get fd(): number {
+    if (this.#fd < 0) throw new TypeError("btf: is closed");
+    return this.#fd;
+  }
+
+  /** `struct bpf_func_info` records, or undefined when the spec does not have what the kernel asks for. */
+  funcInfo(program: ProgramSpec): InfoRecords | undefined {
+    const { funcInfo } = program;
+    if (funcInfo[0]?.pc !== 0) return undefined;
+    const records = new Uint8Array(funcInfo.length * FUNC_INFO);
+    const view = viewOf(records);
+    funcInfo.forEach(({ pc, typeId }, i) => {
+      view.setUint32(i * FUNC_INFO, pc, true);
+      view.setUint32(i * FUNC_INFO + 4, typeId, true);
+    });
+    return { recordSize: FUNC_INFO, records };
+  }
+
+  /** `struct bpf_line_info` records; undefined unless each function begins with a line, which the kernel asks for. */
+  lineInfo(program: ProgramSpec): InfoRecords | undefined {
+    const { funcInfo, lineInfo } = program;
+    const starts = new Set(lineInfo.map(({ pc }) => pc));
+    if (!funcInfo.every(({ pc }) => starts.has(pc))) return undefined;
+    const records = new Uint8Array(lineInfo.length * LINE_INFO);
+    const view = viewOf(records);
+    lineInfo.forEach(({ pc, file, text, line, col }, i) => {
+      const at = i * LINE_INFO;
+      view.setUint32(at, pc, true);
+      view.setUint32(at + 4, this.#strings.get(file) ?? 0, true);
+      view.setUint32(at + 8, this.#strings.get(text) ?? 0, true);
+      view.setUint32(at + 12, (line << 10) | Math.min(col, 1023), true);
+    });
+    return { recordSize: LINE_INFO, records };
+  }
+
+  close(): void {
+    if (this.#fd < 0) return;
+    const fd = this.#fd;
+    this.#fd = -1;
+    close(fd);
+  }
+}
+
+/** Loads the collection's BTF. Undefined when it has none or the kernel refuses it. */
+export function loadBtf(spec: CollectionSpec): LoadedBtf | undefined {
+  if (!spec.btf || spec.btf.length <= 1) return undefined;
+  const extraStrings: string[] = [];
+  for (const { lineInfo } of spec.programs.values())
+    for (const { file, text } of lineInfo) extraStrings.push(file, text);
+  const { bytes, strings } = encodeBtf(loadable(spec.btf), { extraStrings });
+  const { fd } = btfLoad(bytes);
+  return fd < 0 ? undefined : new LoadedBtf(fd, strings);
+}
+
+/**
+ * The types, ids unchanged, with what only linkers understand replaced: the kernel takes no extern functions or
+ * variables and no section without a size (`.ksyms`, `.kconfig`).
+ */
+function loadable(btf: Btf): BtfType[] {
+  const types: BtfType[] = [];
+  for (let id = 1; id < btf.length; id++) {
+    const type = btf.type(id);
+    if (type.kind === "func" && type.linkage === "extern") types.push({ ...type, linkage: "global" });
+    else if (type.kind === "var" && type.linkage === "extern") types.push({ ...type, linkage: "global" });
+    else if (type.kind === "datasec" && (type.name === ".ksyms" || type.size === 0)) {
+      types.push({ kind: "typedef", name: `unused_${id}`, type: 0 });
+    } else types.push(type);
+  }
+  return types;
+}
