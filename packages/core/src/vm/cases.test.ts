@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { assemble } from "../asm/index.ts";
 import { fromHex, toHex } from "../bytes/index.ts";
-import { ENGINES } from "./engines.ts";
+import { ENGINES, type EngineName } from "./engines.ts";
 import { rawProgram } from "./exec.ts";
-import { type EngineName, Machine } from "./machine.ts";
+import { Machine } from "./machine.ts";
 import { type EngineCase, parseCases } from "./testing/cases.ts";
 
 const dir = join(import.meta.dirname, "testdata");

@@ -2,9 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { toHex } from "../bytes/index.ts";
-import { ENGINES } from "./engines.ts";
+import { ENGINES, type EngineName } from "./engines.ts";
 import { execPlugin } from "./exec.ts";
-import type { EngineName } from "./machine.ts";
 import { parseCase } from "./testing/conformance.ts";
 
 // The suite is fetched beside the checkout (github.com/Alan-Jowett/bpf_conformance), never copied into it.

@@ -6,7 +6,8 @@
 import { fromHex } from "../bytes/index.ts";
 import { ElfError } from "../errors/index.ts";
 import type { ProgramSpec } from "../object/index.ts";
-import { type EngineName, Machine } from "./machine.ts";
+import type { EngineName } from "./engines.ts";
+import { Machine } from "./machine.ts";
 
 export interface ExecOptions {
   readonly engine?: EngineName;

@@ -1,9 +1,10 @@
 /** The virtual machine: memory, engines, helpers. */
 export { type XdpMeta, XdpRing } from "./ctx/xdp.ts";
 export type { Engine, Kfunc, Resolved, Runner } from "./engine.ts";
+export type { EngineName } from "./engines.ts";
 export type { Env, HelperImpl, Host, LoopHelper, SocketQuery } from "./env.ts";
 export { type ExecOptions, exec, execPlugin, rawProgram } from "./exec.ts";
 export { VirtualHost, type VirtualHostOptions } from "./host.ts";
 export { RunError } from "./interp-engine.ts";
 export * from "./layout.ts";
-export { type EngineName, Machine, type MachineOptions, type ProgramLoad, type VmProgram } from "./machine.ts";
+export { Machine, type MachineOptions, type ProgramLoad, type VmProgram } from "./machine.ts";

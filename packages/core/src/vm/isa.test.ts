@@ -1,9 +1,9 @@
 /** Every arithmetic and jump insn against a plain BigInt reading of RFC 9669, on edge operands, on each engine. */
 import { describe, expect, test } from "vitest";
 import { encode, type InsnInit, lddwImms, OP_EXIT, OP_LDDW } from "../isa/index.ts";
-import { ENGINES } from "./engines.ts";
+import { ENGINES, type EngineName } from "./engines.ts";
 import { rawProgram } from "./exec.ts";
-import { type EngineName, Machine } from "./machine.ts";
+import { Machine } from "./machine.ts";
 
 const EDGES = [
   0n,

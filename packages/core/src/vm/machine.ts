@@ -9,7 +9,7 @@ import { createMap, createRuntime, type MapRuntime, type VmMap } from "../maps/i
 import { Memory, type MemoryOptions } from "../mem/index.ts";
 import type { MapSpec, ProgramSpec } from "../object/index.ts";
 import type { Runner } from "./engine.ts";
-import { ENGINES } from "./engines.ts";
+import { type EngineName, engineByName } from "./engines.ts";
 import type { Env, Host } from "./env.ts";
 import { VirtualHost } from "./host.ts";
 import { CPU } from "./layout.ts";
@@ -21,8 +21,6 @@ export interface MachineOptions {
   /** CPUs that per-CPU maps keep a value for. Default 1. */
   readonly cpus?: number;
 }
-
-export type EngineName = keyof typeof ENGINES;
 
 export interface ProgramLoad {
   /** The maps that the program's relocs name. */
@@ -93,7 +91,7 @@ export class Machine implements Env {
    */
   load(spec: ProgramSpec, options: ProgramLoad = {}): VmProgram {
     const engine = options.engine ?? "interp";
-    const runner = ENGINES[engine](this, resolve(spec, options.maps ?? new Map()));
+    const runner = engineByName(engine)(this, resolve(spec, options.maps ?? new Map()));
     const id = this.#nextId++;
     const close = (): void => {
       if (this.programs.delete(id)) runner.close();
