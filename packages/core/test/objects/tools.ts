@@ -1,0 +1,100 @@
+/**
+ * For tests of objects: clang, bpftool, ip and tc as oracles, and a network namespace of the test's own.
+ * Under EBPLANE_REQUIRE_KERNEL=1 a tool or kernel that is not there is a failure, not a skip.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface Run {
+  readonly ok: boolean;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
+
+export function run(command: string, ...args: string[]): Run {
+  const r = spawnSync(command, args, { encoding: "utf8", env: { ...process.env, PATH }, maxBuffer: 64 << 20 });
+  return { ok: r.status === 0, stdout: r.stdout ?? "", stderr: `${r.stderr ?? ""}${r.error?.message ?? ""}` };
+}
+
+/** As `run`, but a failure throws what the command said. */
+export function must(command: string, ...args: string[]): string {
+  const r = run(command, ...args);
+  if (!r.ok) throw new Error(`${command} ${args.join(" ")}: ${r.stderr}`);
+  return r.stdout;
+}
+
+function required(reason: string | undefined): string | undefined {
+  if (reason && process.env.EBPLANE_REQUIRE_KERNEL === "1") throw new Error(`EBPLANE_REQUIRE_KERNEL=1, but ${reason}`);
+  return reason;
+}
+
+/** Why tests with these commands must be skipped; undefined to run them. */
+export function missingTool(...commands: string[]): string | undefined {
+  const missing = commands.find((c) => !run(c, c === "ip" || c === "tc" ? "-V" : "--version").ok);
+  return required(missing && `${missing} is not installed (scripts/install-test-tools.sh)`);
+}
+
+/** Why tests that load programs with bpftool must be skipped. */
+export function missingKernel(): string | undefined {
+  return missingTool("bpftool") ?? required(run("bpftool", "prog", "show").ok ? undefined : "bpf(2) is not permitted");
+}
+
+const CACHE = join(tmpdir(), "ebplane-test-objects");
+
+/** Flags as on a clang command line, after `-O2 -target bpf`. */
+export function clang(source: string, ...flags: string[]): Uint8Array {
+  const arch = process.arch === "arm64" ? "aarch64" : "x86_64";
+  const args = ["-O2", "-target", "bpf", `-I/usr/include/${arch}-linux-gnu`, "-Wno-unknown-attributes", ...flags];
+  const key = createHash("sha256")
+    .update(JSON.stringify([source, args]))
+    .digest("hex")
+    .slice(0, 24);
+  const out = join(CACHE, `${key}.o`);
+  if (!existsSync(out)) {
+    mkdirSync(CACHE, { recursive: true });
+    // Renamed when whole: several test files may build the same object at once.
+    const mine = `${out}.${process.pid}`;
+    const r = spawnSync("clang", [...args, "-x", "c", "-", "-c", "-o", mine], { input: source, encoding: "utf8" });
+    if (r.status !== 0) throw new Error(`clang: ${r.stderr || r.error?.message}`);
+    renameSync(mine, out);
+  }
+  return readFileSync(out);
+}
+
+/** Writes the bytes to a file of this name in a new directory, runs `body` with its path, and removes it. */
+export function withFile<T>(name: string, bytes: Uint8Array | string, body: (path: string) => T): T {
+  const dir = mkdtempSync(join(tmpdir(), "ebplane-"));
+  try {
+    writeFileSync(join(dir, name), bytes);
+    return body(join(dir, name));
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** `bpftool prog loadall`, unpinned at once. */
+export function bpftoolLoad(object: Uint8Array, ...options: string[]): Run {
+  const pin = `/sys/fs/bpf/ebplane-test-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  try {
+    return withFile("object.o", object, (path) => run("bpftool", "prog", "loadall", path, pin, ...options));
+  } finally {
+    rmSync(pin, { recursive: true, force: true });
+  }
+}
+
+/** A network namespace with a veth pair `left`-`right` in it, removed afterwards. */
+export function withNetns<T>(body: (netns: string) => T): T {
+  const name = `ebp-obj-${process.pid}`;
+  must("ip", "netns", "add", name);
+  try {
+    must("ip", "-n", name, "link", "add", "name", "left", "type", "veth", "peer", "name", "right");
+    return body(name);
+  } finally {
+    run("ip", "netns", "del", name);
+  }
+}
