@@ -5,9 +5,11 @@
 import { Errno, errnoName } from "@ebplane/core/errors";
 import { AttachType, type Hook, type Link, type Program } from "@ebplane/core/object";
 import { Cmd, cmdName, type LinuxProgram, linkInfo, tryLinkCreate, tryLinkUpdate } from "../bpf/index.ts";
+import { NETLINK_ROUTE, NetlinkSocket, setLinkXdp } from "../netlink/index.ts";
 import { check, close, sysError } from "../sys/index.ts";
 import { ifindex } from "./ifindex.ts";
 
+const XDP_FLAGS_UPDATE_IF_NOEXIST = 1 << 0;
 const XDP_FLAGS_SKB_MODE = 1 << 1;
 const XDP_FLAGS_DRV_MODE = 1 << 2;
 
@@ -65,32 +67,51 @@ export function attachXdp(loaded: LinuxProgram, hook: Hook, program: (program: P
   if (hook.mode !== "generic") {
     const fd = create(XDP_FLAGS_DRV_MODE);
     if (fd >= 0) return new XdpLink(fd, hook, "native", undefined, program);
-    if (hook.mode === "native" || !isAboutNativeMode(-fd)) throw attachError(hook, -fd);
-    reason = nativeProblem(-fd);
+    const errno = -fd;
+    if (hook.mode === "native" || OTHER_CAUSES.has(errno)) throw attachError(hook, index, loaded.fd, errno);
+    reason = refusal(index, loaded.fd, XDP_FLAGS_DRV_MODE) ?? NATIVE_PROBLEMS[errno] ?? errnoName(errno);
   }
   const fd = create(XDP_FLAGS_SKB_MODE);
-  if (fd < 0) throw attachError(hook, -fd);
+  if (fd < 0) throw attachError(hook, index, loaded.fd, -fd);
   return new XdpLink(fd, hook, "generic", reason, program);
 }
 
-/** Whether generic mode may go where native mode failed with this errno. */
-function isAboutNativeMode(errno: number): boolean {
-  return errno !== Errno.EBUSY && errno !== Errno.EPERM && errno !== Errno.ENODEV && errno !== Errno.EBADF;
-}
+/** Failures of native mode that generic mode would share. */
+const OTHER_CAUSES = new Set<number>([Errno.EBUSY, Errno.EEXIST, Errno.EPERM, Errno.ENODEV, Errno.EBADF]);
 
-function nativeProblem(errno: number): string {
-  if (errno === Errno.EOPNOTSUPP) return "the driver has no native XDP";
-  if (errno === Errno.ERANGE) return "the MTU is too large for native XDP without frags";
-  if (errno === Errno.ENOSPC) return "the peer has more transmit queues than this device has receive queues";
-  return `native mode: ${errnoName(errno)}`;
-}
+/** What drivers mean by an errno, where they say nothing. */
+const NATIVE_PROBLEMS: Readonly<Record<number, string>> = {
+  [Errno.EOPNOTSUPP]: "the driver has no native XDP",
+  [Errno.ERANGE]: "the MTU is too large for native XDP without frags",
+  [Errno.ENOSPC]: "the peer has more transmit queues than this device has receive queues",
+};
 
-function attachError(hook: Hook, errno: number): Error {
-  const what = `xdp:${hook.iface}:${hook.mode}`;
-  const detail: Record<number, string> = {
+function attachError(hook: Hook, index: number, progFd: number, errno: number): Error {
+  const known: Readonly<Record<number, string>> = {
     [Errno.EBUSY]: "another XDP program is attached to this interface",
     [Errno.EEXIST]: "a program in the other XDP mode is attached to this interface",
     [Errno.EPERM]: "needs CAP_NET_ADMIN",
   };
-  return sysError(cmdName(Cmd.LINK_CREATE), errno, `${what}: ${detail[errno] ?? nativeProblem(errno)}`);
+  const flags = hook.mode === "generic" ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+  const detail = known[errno] ?? refusal(index, progFd, flags) ?? NATIVE_PROBLEMS[errno] ?? "";
+  const hookText = `xdp:${hook.iface}${hook.mode === "auto" ? "" : `:${hook.mode}`}`;
+  return sysError(cmdName(Cmd.LINK_CREATE), errno, detail ? `${hookText}: ${detail}` : hookText);
+}
+
+/**
+ * The driver's own words for a refusal. bpf(2) has no room for them, so the same is asked over rtnetlink, which does.
+ * Should that attach, it is taken back at once.
+ */
+function refusal(index: number, progFd: number, mode: number): string | undefined {
+  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  try {
+    setLinkXdp(socket, index, progFd, mode | XDP_FLAGS_UPDATE_IF_NOEXIST);
+    setLinkXdp(socket, index, -1, mode);
+    return undefined;
+  } catch (error) {
+    const detail = /: E[A-Z0-9]+: (.+)$/.exec((error as Error).message)?.[1];
+    return detail && detail.charAt(0).toLowerCase() + detail.slice(1);
+  } finally {
+    socket.close();
+  }
 }

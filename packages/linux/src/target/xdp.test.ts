@@ -1,0 +1,217 @@
+import { spawn } from "node:child_process";
+import { encode, type InsnInit } from "@ebplane/core/isa";
+import {
+  type Collection,
+  type CollectionSpec,
+  type Link,
+  type MapSpec,
+  MapType,
+  type ProgramSpec,
+} from "@ebplane/core/object";
+import { describe, expect, test } from "vitest";
+import { fdById, linkInfo, mapInfo, objectIds, progInfo } from "../bpf/index.ts";
+import { getLink, setLink } from "../netlink/index.ts";
+import { bindUdp, receiveUdp, sendUdp } from "../netns/index.ts";
+import { close } from "../sys/index.ts";
+import { createTopology, kernelSkipReason, type Topology } from "../testing.ts";
+import { linuxTarget } from "./target.ts";
+
+const skip = kernelSkipReason();
+
+const XDP_DROP = 1;
+const XDP_PASS = 2;
+
+/** Names of this run's objects, so that two runs at once do not count each other's. */
+const tag = process.pid.toString(36);
+
+/** Counts UDP (over IPv4 without options) in `hits`, drops that to port 5000 if `drop`, passes the rest. */
+function counter(name: string, drop: boolean): ProgramSpec {
+  const insns: InsnInit[] = [
+    { opcode: 0x61, dst: 2, src: 1, off: 0 }, // r2 = ctx->data
+    { opcode: 0x61, dst: 3, src: 1, off: 4 }, // r3 = ctx->data_end
+    { opcode: 0x18, dst: 1, src: 2 }, // r1 = &hits[0]
+    { opcode: 0xbf, dst: 5, src: 2 },
+    { opcode: 0x07, dst: 5, imm: 42 },
+    { opcode: 0x2d, dst: 5, src: 3, off: 7 }, // short: pass
+    { opcode: 0x71, dst: 4, src: 2, off: 23 }, // protocol
+    { opcode: 0x55, dst: 4, off: 5, imm: 17 },
+    { opcode: 0xb7, dst: 4, imm: 1 },
+    { opcode: 0xdb, dst: 1, src: 4 }, // lock *r1 += 1
+    { opcode: 0x69, dst: 4, src: 2, off: 36 }, // destination port, network order
+    { opcode: 0x55, dst: 4, off: 1, imm: 0x8813 },
+    { opcode: 0x05, off: 2 },
+    { opcode: 0xb7, imm: XDP_PASS },
+    { opcode: 0x95 },
+    { opcode: 0xb7, imm: drop ? XDP_DROP : XDP_PASS },
+    { opcode: 0x95 },
+  ];
+  return {
+    name,
+    section: "xdp",
+    type: 6,
+    attachType: 37,
+    flags: 0,
+    code: encode(insns),
+    relocs: [{ pc: 2, kind: "mapValue", name: `h${tag}`, offset: 0 }],
+    funcInfo: [],
+    lineInfo: [],
+  };
+}
+
+const hits: MapSpec = {
+  name: `h${tag}`,
+  type: MapType.BPF_MAP_TYPE_ARRAY,
+  keySize: 4,
+  valueSize: 8,
+  maxEntries: 1,
+  flags: 0,
+};
+
+function spec(...programs: ProgramSpec[]): CollectionSpec {
+  return {
+    programs: new Map(programs.map((p) => [p.name, p])),
+    maps: new Map([[hits.name, hits]]),
+    license: "GPL",
+    byteOrder: "little",
+  };
+}
+
+function count(collection: Collection): number {
+  const value = collection.maps.get(hits.name)!.lookup(new Uint8Array(4))!;
+  return Number(new DataView(value.buffer).getBigUint64(0, true));
+}
+
+/** The ids of everything that carries this run's tag, and of links to such programs. */
+function ours(): number[] {
+  const named = (kind: "prog" | "map", info: (fd: number) => { id: number; name: string }) =>
+    objectIds(kind).filter((id) => {
+      const fd = fdById(kind, id);
+      if (fd === undefined) return false;
+      try {
+        return info(fd).name.includes(tag);
+      } finally {
+        close(fd);
+      }
+    });
+  const programs = named("prog", progInfo);
+  const links = objectIds("link").filter((id) => {
+    const fd = fdById("link", id);
+    if (fd === undefined) return false;
+    try {
+      return programs.includes(linkInfo(fd).progId);
+    } finally {
+      close(fd);
+    }
+  });
+  return [...programs, ...named("map", mapInfo), ...links];
+}
+
+/** The kernel frees programs and maps a grace period after their last user. */
+async function nothingLeft(): Promise<void> {
+  await expect.poll(ours, { timeout: 5000 }).toEqual([]);
+}
+
+/** Sends UDP from the client to the server; how many of each port arrived. */
+function udp(net: Topology, ports: readonly number[]): number[] {
+  const tx = bindUdp(net.client, "10.1.0.2", 5999);
+  const arrived = ports.map((port) => {
+    const rx = bindUdp(net.server, "10.2.0.2", port);
+    for (let i = 0; i < 5; i++) sendUdp(tx, "10.2.0.2", port, Uint8Array.of(i));
+    let n = 0;
+    while (receiveUdp(rx)) n++;
+    close(rx);
+    return n;
+  });
+  close(tx);
+  return arrived;
+}
+
+describe.skipIf(skip)(`XDP on a veth${skip ? ` (skipped: ${skip})` : ""}`, () => {
+  test.each(["native", "generic"] as const)(
+    "%s mode drops what the program drops and passes the rest",
+    async (mode) => {
+      using net = createTopology();
+      const target = linuxTarget({ netns: net.edge.fd });
+      {
+        using loaded = target.load(spec(counter(`c${tag}`, true)));
+        expect(udp(net, [5000, 5001])).toEqual([5, 5]);
+        using link = target.attach(loaded.programs.get(`c${tag}`)!, { kind: "xdp", iface: "e0", mode });
+        expect(link).toMatchObject({ mode, fallbackReason: undefined });
+        expect(getLink(net.edge.route, "e0").xdp).toEqual({ mode, progId: loaded.programs.get(`c${tag}`)!.id });
+        expect(udp(net, [5000, 5001])).toEqual([0, 5]);
+        expect(count(loaded)).toBe(10);
+        expect(net.client.spawnSync("ping", ["-c1", "-W2", "10.2.0.2"]).status).toBe(0);
+        expect(net.client.spawnSync("ping", ["-c1", "-W2", "fd00:2::2"]).status).toBe(0);
+      }
+      expect(getLink(net.edge.route, "e0").xdp).toBeUndefined();
+      expect(udp(net, [5000])).toEqual([5]);
+      await nothingLeft();
+    },
+  );
+
+  test("auto takes native mode where it goes, and says why where it does not", () => {
+    using net = createTopology();
+    const target = linuxTarget({ netns: net.edge.fd });
+    using loaded = target.load(spec(counter(`c${tag}`, false)));
+    const attach = (iface: string): Link =>
+      target.attach(loaded.programs.get(`c${tag}`)!, { kind: "xdp", iface, mode: "auto" });
+    {
+      using link = attach("e0");
+      expect(link.mode).toBe("native");
+    }
+    // veth takes no native program without frags when a peer's packet may span pages.
+    setLink(net.client.route, getLink(net.client.route, "c0").index, { mtu: 9000 });
+    {
+      using link = attach("e0");
+      expect(link.mode).toBe("generic");
+      expect(link.fallbackReason).toBe("veth: Peer MTU is too large to set XDP");
+    }
+    using link = attach("lo");
+    expect(link.fallbackReason).toBe("underlying driver does not support XDP in native mode");
+    expect(() => target.attach(loaded.programs.get(`c${tag}`)!, { kind: "xdp", iface: "lo", mode: "native" })).toThrow(
+      "bpf(LINK_CREATE): EEXIST: xdp:lo:native: a program in the other XDP mode is attached to this interface",
+    );
+    expect(() => attach("e9")).toThrow(new RangeError("interface e9: no such interface in this network namespace"));
+  });
+
+  test("an update loses no packet: each one meets the old program or the new", () => {
+    using net = createTopology();
+    const target = linuxTarget({ netns: net.edge.fd });
+    using loaded = target.load(spec(counter(`a${tag}`, false), counter(`b${tag}`, false)));
+    const [a, b] = [loaded.programs.get(`a${tag}`)!, loaded.programs.get(`b${tag}`)!];
+    using link = target.attach(a, { kind: "xdp", iface: "e0", mode: "native" });
+    const rx = bindUdp(net.server, "10.2.0.2", 5001);
+    const tx = bindUdp(net.client, "10.1.0.2", 5999);
+    const before = count(loaded);
+    const rounds = 40;
+    let arrived = 0;
+    for (let i = 0; i < rounds; i++) {
+      sendUdp(tx, "10.2.0.2", 5001, Uint8Array.of(1));
+      link.update(i % 2 ? a : b);
+      sendUdp(tx, "10.2.0.2", 5001, Uint8Array.of(2));
+      while (receiveUdp(rx)) arrived++;
+    }
+    expect(arrived).toBe(2 * rounds);
+    expect(count(loaded) - before).toBe(2 * rounds);
+    close(rx);
+    close(tx);
+  });
+
+  test("kill -9 of the process detaches and frees everything", async () => {
+    using net = createTopology();
+    // The child inherits the namespace and names no fd of ours: what it attaches hangs on its own fds alone.
+    const script = new URL("./testdata/attach-and-wait.ts", import.meta.url).pathname;
+    const child = net.edge.run(() =>
+      spawn(process.execPath, ["--import", "tsx", "--conditions=source", script, "e0", `k${tag}`], {
+        stdio: ["ignore", "pipe", "inherit"],
+      }),
+    );
+    const [line] = (await new Promise<Buffer>((resolve) => child.stdout!.once("data", resolve))).toString().split("\n");
+    expect(line).toBe("attached native");
+    expect(getLink(net.edge.route, "e0").xdp?.mode).toBe("native");
+    child.kill("SIGKILL");
+    await new Promise((resolve) => child.once("exit", resolve));
+    await expect.poll(() => getLink(net.edge.route, "e0").xdp, { timeout: 5000 }).toBeUndefined();
+    await nothingLeft();
+  });
+});
