@@ -4,6 +4,7 @@
  */
 import { Errno, errnoName, SysError } from "../errors/index.ts";
 import {
+  BPF_F_LOCK,
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY,
@@ -105,7 +106,8 @@ export abstract class MapBase implements VmMap {
 
   freeze(): void {
     this.alive();
-    if (this.#frozen) this.fail("BPF_MAP_FREEZE", Errno.EBUSY);
+    if (this.get(L.MAP_FIELDS)) this.fail("BPF_MAP_FREEZE", Errno.ENOTSUPP, "the values hold special fields");
+    this.writable("BPF_MAP_FREEZE");
     this.#frozen = true;
   }
 
@@ -123,6 +125,9 @@ export abstract class MapBase implements VmMap {
 
   update(key: Uint8Array, value: Uint8Array, flags = 0): void {
     this.writable("BPF_MAP_UPDATE_ELEM");
+    if (flags & BPF_F_LOCK && !this.get(L.MAP_FIELDS)) {
+      this.fail("BPF_MAP_UPDATE_ELEM", Errno.EINVAL, "BPF_F_LOCK needs a spin lock in the value");
+    }
     this.putKey("BPF_MAP_UPDATE_ELEM", key);
     this.putValue("BPF_MAP_UPDATE_ELEM", value);
     const result = this.updateSys(this.keyAddr, this.scratchAddr, flags);
@@ -148,6 +153,8 @@ export abstract class MapBase implements VmMap {
   }
 
   lookupAndDelete(_key: Uint8Array): Uint8Array | undefined {
+    this.readable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
+    this.writable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
     return this.fail("BPF_MAP_LOOKUP_AND_DELETE_ELEM", Errno.ENOTSUPP);
   }
 

@@ -1,0 +1,324 @@
+/**
+ * ebplane's maps against the kernel's own of the same type: random sequences of operations must give the same results,
+ * errno and contents. What the kernel fixes the order of is compared in order. Seeds are printed with a failure;
+ * EBPLANE_SEED picks another one.
+ */
+import { Errno, errnoName, SysError } from "@ebplane/core/errors";
+import { createMap, createRuntime, type MapRuntime, type VmMap } from "@ebplane/core/maps";
+import { Memory } from "@ebplane/core/mem";
+import { isPerCpu, type MapSpec, MapType } from "@ebplane/core/object";
+import { expect, test } from "vitest";
+import { Cmd, mapElem, mapFreeze, possibleCpus, tryMapCreate } from "../src/bpf/index.ts";
+import { allocBlock, type Block, freeBlock } from "../src/mem/index.ts";
+import { close } from "../src/sys/index.ts";
+import { kernelSkipReason } from "../src/testing.ts";
+
+const skip = kernelSkipReason();
+const SEED = Number(process.env.EBPLANE_SEED ?? 20261121);
+
+/** What a map answers: an errno name, "ok", or bytes in hex. */
+type Answer = string;
+
+interface Subject {
+  lookup(key: Uint8Array): Answer;
+  update(key: Uint8Array, value: Uint8Array, flags: number): Answer;
+  delete(key: Uint8Array): Answer;
+  next(key: Uint8Array | undefined): Answer;
+  take(key: Uint8Array): Answer;
+  freeze(): Answer;
+  close(): void;
+}
+
+const hex = (b: Uint8Array) => Buffer.from(b).toString("hex");
+const bytes = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
+
+class KernelSubject implements Subject {
+  readonly #fd: number;
+  readonly #spec: MapSpec;
+  readonly #block: Block;
+  readonly #key: number;
+  readonly #next: number;
+  readonly #value: number;
+  readonly #size: number;
+
+  constructor(fd: number, spec: MapSpec) {
+    this.#fd = fd;
+    this.#spec = spec;
+    this.#size = isPerCpu(spec.type) ? Math.ceil(spec.valueSize / 8) * 8 * possibleCpus() : spec.valueSize;
+    const key = Math.ceil(spec.keySize / 8) * 8 + 8;
+    this.#block = allocBlock(2 * key + this.#size + 8);
+    this.#key = spec.keySize ? this.#block.address : 0;
+    this.#next = key;
+    this.#value = 2 * key;
+  }
+
+  #read(cmd: number, key: Uint8Array): Answer {
+    this.#block.bytes.set(key);
+    const r = mapElem(cmd, this.#fd, this.#key, this.#block.address + this.#value, 0);
+    return r < 0 ? errnoName(r) : hex(this.#block.bytes.slice(this.#value, this.#value + this.#size));
+  }
+  lookup(key: Uint8Array): Answer {
+    return this.#read(Cmd.MAP_LOOKUP_ELEM, key);
+  }
+  take(key: Uint8Array): Answer {
+    return this.#read(Cmd.MAP_LOOKUP_AND_DELETE_ELEM, key);
+  }
+  update(key: Uint8Array, value: Uint8Array, flags: number): Answer {
+    this.#block.bytes.set(key);
+    this.#block.bytes.set(value, this.#value);
+    return result(mapElem(Cmd.MAP_UPDATE_ELEM, this.#fd, this.#key, this.#block.address + this.#value, flags));
+  }
+  delete(key: Uint8Array): Answer {
+    this.#block.bytes.set(key);
+    return result(mapElem(Cmd.MAP_DELETE_ELEM, this.#fd, this.#key, 0, 0));
+  }
+  next(key: Uint8Array | undefined): Answer {
+    if (key) this.#block.bytes.set(key);
+    const r = mapElem(Cmd.MAP_GET_NEXT_KEY, this.#fd, key ? this.#key : 0, this.#block.address + this.#next, 0);
+    return r < 0 ? errnoName(r) : hex(this.#block.bytes.slice(this.#next, this.#next + this.#spec.keySize));
+  }
+  freeze(): Answer {
+    try {
+      mapFreeze(this.#fd);
+      return "ok";
+    } catch (e) {
+      return errnoName((e as SysError).errno);
+    }
+  }
+  close(): void {
+    freeBlock(this.#block);
+    close(this.#fd);
+  }
+}
+
+class OurSubject implements Subject {
+  readonly map: VmMap;
+  constructor(map: VmMap) {
+    this.map = map;
+  }
+  lookup(key: Uint8Array): Answer {
+    return answer(() => this.map.lookup(key));
+  }
+  take(key: Uint8Array): Answer {
+    return answer(() => this.map.lookupAndDelete(key));
+  }
+  update(key: Uint8Array, value: Uint8Array, flags: number): Answer {
+    return answer(() => done(this.map.update(key, value, flags)));
+  }
+  delete(key: Uint8Array): Answer {
+    return answer(() => (this.map.delete(key) ? "ok" : undefined));
+  }
+  next(key: Uint8Array | undefined): Answer {
+    return answer(() => this.map.nextKey(key));
+  }
+  freeze(): Answer {
+    return answer(() => done(this.map.freeze()));
+  }
+  close(): void {
+    this.map.close();
+  }
+}
+
+function done(_: void): Answer {
+  return "ok";
+}
+
+function result(r: number): Answer {
+  return r < 0 ? errnoName(r) : "ok";
+}
+
+function answer(body: () => Uint8Array | string | undefined): Answer {
+  try {
+    const r = body();
+    return r === undefined ? "ENOENT" : typeof r === "string" ? r : hex(r);
+  } catch (e) {
+    if (e instanceof SysError) return errnoName(e.errno);
+    throw e;
+  }
+}
+
+/** mulberry32: small and reproducible. */
+function generator(seed: number): (below: number) => number {
+  let a = seed >>> 0;
+  return (below) => {
+    a = (a + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
+  };
+}
+
+interface Plan {
+  readonly title: string;
+  readonly spec: Partial<MapSpec> & { readonly type: number };
+  /** A key out of a small set, so that operations meet. */
+  readonly key?: (rnd: (below: number) => number, spec: MapSpec) => Uint8Array;
+  readonly value?: (rnd: (below: number) => number, spec: MapSpec) => Uint8Array;
+  readonly flags?: readonly number[];
+  /** The kernel fixes the iteration order: compare it. */
+  readonly ordered: boolean;
+  readonly steps?: number;
+}
+
+const u32 = (n: number) => new Uint8Array(new Uint32Array([n]).buffer);
+
+function randomKey(rnd: (below: number) => number, spec: MapSpec): Uint8Array {
+  const key = new Uint8Array(spec.keySize);
+  const n = rnd(Math.max(4, Math.ceil(spec.maxEntries * 1.5)));
+  // The distinguishing bytes at different places of long keys.
+  const at = spec.keySize > 4 ? (n * 7) % (spec.keySize - 3) : 0;
+  key.set(u32(n + 1).subarray(0, Math.min(4, spec.keySize - at)), at);
+  return key;
+}
+
+function randomValue(rnd: (below: number) => number, spec: MapSpec): Uint8Array {
+  const size = isPerCpu(spec.type) ? Math.ceil(spec.valueSize / 8) * 8 * possibleCpus() : spec.valueSize;
+  return Uint8Array.from({ length: size }, () => rnd(256));
+}
+
+const FLAGS = [0, 0, 0, 0, 1, 2, 3, 4, 8];
+
+function* pair(rt: MapRuntime, spec: MapSpec): Generator<[Subject, Subject]> {
+  const fd = tryMapCreate({ ...spec, name: "eb_diff" });
+  const ours = answer(() => {
+    made = createMap(rt, spec);
+    return "ok";
+  });
+  expect(ours, `creating ${JSON.stringify({ ...spec, mapExtra: Number(spec.mapExtra ?? 0) })}`).toBe(result(fd));
+  if (fd < 0) return;
+  const pair: [Subject, Subject] = [new KernelSubject(fd, spec), new OurSubject(made!)];
+  try {
+    yield pair;
+  } finally {
+    for (const s of pair) s.close();
+  }
+}
+let made: VmMap | undefined;
+
+function run(plan: Plan, seed: number): void {
+  const rnd = generator(seed);
+  const rt = createRuntime(new Memory(), { cpus: possibleCpus() });
+  const spec: MapSpec = { name: "m", keySize: 4, valueSize: 8, maxEntries: 16, flags: 0, ...plan.spec };
+  const key = plan.key ?? randomKey;
+  const value = plan.value ?? randomValue;
+  const flags = plan.flags ?? FLAGS;
+  const log: string[] = [];
+  for (const [kernel, ours] of pair(rt, spec)) {
+    const both = (what: string, act: (s: Subject) => Answer) => {
+      const want = act(kernel);
+      log.push(`${what} -> ${want}`);
+      const got = act(ours);
+      if (got !== want) expect.fail(`${plan.title}, seed ${seed}: ours ${got}\n${log.slice(-12).join("\n")}`);
+    };
+    for (let step = 0; step < (plan.steps ?? 1500); step++) {
+      const k = key(rnd, spec);
+      const dice = rnd(20);
+      if (dice < 9) {
+        const v = value(rnd, spec);
+        const f = flags[rnd(flags.length)]!;
+        both(`update ${hex(k)} ${hex(v)} ${f}`, (s) => s.update(k, v, f));
+      } else if (dice < 13) both(`lookup ${hex(k)}`, (s) => s.lookup(k));
+      else if (dice < 16) both(`delete ${hex(k)}`, (s) => s.delete(k));
+      else if (dice < 17) both(`take ${hex(k)}`, (s) => s.take(k));
+      else if (dice < 18 && plan.ordered) {
+        const from = rnd(4) ? k : undefined;
+        both(`next ${from ? hex(from) : "NULL"}`, (s) => s.next(from));
+      } else if (step % 10 === 0) {
+        const want = dump(kernel, plan.ordered);
+        const got = dump(ours, plan.ordered);
+        if (got.join() !== want.join()) {
+          expect.fail(
+            `${plan.title}, seed ${seed}: ours\n${got.join("\n")}\nkernel\n${want.join("\n")}\n${log.slice(-12).join("\n")}`,
+          );
+        }
+      }
+    }
+    both("freeze", (s) => s.freeze());
+    const k = key(rnd, spec);
+    const v = value(rnd, spec);
+    both("update frozen", (s) => s.update(k, v, 0));
+    both("delete frozen", (s) => s.delete(k));
+    both("lookup frozen", (s) => s.lookup(k));
+    both("take frozen", (s) => s.take(k));
+    both("freeze again", (s) => s.freeze());
+  }
+}
+
+function dump(s: Subject, ordered: boolean): string[] {
+  const out: string[] = [];
+  for (let k = s.next(undefined); !/^E/.test(k) && out.length < 100_000; k = s.next(bytes(k))) {
+    out.push(`${k}=${s.lookup(bytes(k))}`);
+  }
+  return ordered ? out : out.sort();
+}
+
+const T = MapType;
+const NO_PREALLOC = 1;
+const ZERO_SEED = 64;
+
+const PLANS: readonly Plan[] = [
+  { title: "array", spec: { type: T.BPF_MAP_TYPE_ARRAY, valueSize: 5, maxEntries: 7 }, key: arrayKey, ordered: true },
+  {
+    title: "array mmapable",
+    spec: { type: T.BPF_MAP_TYPE_ARRAY, valueSize: 12, flags: 1024 },
+    key: arrayKey,
+    ordered: true,
+  },
+  { title: "percpu_array", spec: { type: T.BPF_MAP_TYPE_PERCPU_ARRAY, valueSize: 12 }, key: arrayKey, ordered: true },
+  ...[T.BPF_MAP_TYPE_HASH, T.BPF_MAP_TYPE_PERCPU_HASH].flatMap((type) =>
+    [0, NO_PREALLOC].flatMap((flags) =>
+      [1, 3, 4, 8, 13, 16, 40].flatMap((keySize) => [
+        {
+          title: `type ${type} flags ${flags} key ${keySize}`,
+          spec: { type, flags, keySize, valueSize: 7 },
+          ordered: false,
+          steps: 700,
+        },
+        {
+          title: `type ${type} flags ${flags} key ${keySize} zero seed`,
+          spec: { type, flags: flags | ZERO_SEED, keySize, valueSize: 16, maxEntries: 50 },
+          ordered: true,
+          steps: 700,
+        },
+      ]),
+    ),
+  ),
+  { title: "hash of one", spec: { type: T.BPF_MAP_TYPE_HASH, maxEntries: 1, flags: ZERO_SEED }, ordered: true },
+  { title: "read-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 8 }, ordered: true, steps: 100 },
+  { title: "write-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 16 }, ordered: true, steps: 100 },
+];
+
+function arrayKey(rnd: (below: number) => number, spec: MapSpec): Uint8Array {
+  return rnd(30) ? u32(rnd(spec.maxEntries + 2)) : u32(0xffffffff);
+}
+
+test.skipIf(skip).each(PLANS)("$title: the kernel and ebplane agree", (plan) => {
+  run(plan, SEED);
+  run(plan, SEED + 1);
+});
+
+test.skipIf(skip)("creating maps: the kernel and ebplane agree on what is refused, and how", () => {
+  const rnd = generator(SEED);
+  const pick = <X>(xs: readonly X[]) => xs[rnd(xs.length)]!;
+  const rt = createRuntime(new Memory(), { cpus: possibleCpus() });
+  const types = [...new Set(PLANS.map((p) => p.spec.type))];
+  let refused = 0;
+  for (let i = 0; i < 4000; i++) {
+    const type = pick(types);
+    const spec: MapSpec = {
+      name: "m",
+      type,
+      keySize: pick([0, 1, 4, 4, 4, 5, 8, 8, 8, 12, 20, 260, 261, 512, 4000]),
+      valueSize: pick([0, 1, 4, 4, 8, 8, 8, 16, 128, 32768, 32769]),
+      maxEntries: pick([0, 1, 2, 3, 7, 64, 4096]),
+      flags: rnd(3) ? pick([0, 1]) : 1 << rnd(15),
+      mapExtra: rnd(20) ? 0n : BigInt(rnd(18)),
+    };
+    // A NUMA node number is not part of a MapSpec.
+    if (spec.flags & 4) continue;
+    for (const [kernel] of pair(rt, spec)) void kernel;
+    refused++;
+  }
+  expect(refused).toBeGreaterThan(1000);
+  expect(Errno.ENOTSUPP).toBe(524);
+});
