@@ -1,6 +1,7 @@
 /** Blueprints (Specs), the tables of types, and the interface of a target. */
 export * from "./ctx.ts";
 export * from "./helpers.ts";
+export * from "./hook.ts";
 export * from "./map-types.ts";
 export * from "./prog-types.ts";
 export * from "./spec.ts";

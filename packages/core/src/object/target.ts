@@ -5,6 +5,7 @@
  * All calls are synchronous: bpf(2) answers in microseconds, the simulator in less. Every live object holds kernel or
  * engine resources until `close()` (also `using`); closing twice is fine, using a closed object is a TypeError.
  */
+import type { Hook, XdpHook } from "./hook.ts";
 import type { CollectionSpec, MapSpec, ProgramSpec } from "./spec.ts";
 
 export interface Target {
@@ -23,9 +24,11 @@ export interface Target {
   ifindex(device: string): number;
   /**
    * Attaches a loaded program to a hook until the link is closed.
-   * @throws RangeError for a hook that does not exist, SysError with the kernel's answer.
+   * @throws RangeError for a hook that does not exist, SysError with the kernel's answer,
+   * UnsupportedError for a kind of hook that the target does not have.
    */
-  attach(program: Program, hook: Hook): Link;
+  attach(program: Program, hook: XdpHook): Link;
+  attach(program: Program, hook: Hook): Link<Hook>;
 }
 
 export interface LoadOptions {
@@ -33,14 +36,6 @@ export interface LoadOptions {
   readonly programs?: readonly string[];
   /** Live maps to use in place of creating them, by map name: shared state between collections. */
   readonly reuse?: ReadonlyMap<string, BpfMap>;
-}
-
-/** Where a program is attached; the command writes it `xdp:IFACE[:native|generic]`. More kinds come with their hooks. */
-export interface Hook {
-  readonly kind: "xdp";
-  readonly iface: string;
-  /** Asked-for XDP mode; `auto` tries native first and says in the link what it got. */
-  readonly mode: "auto" | "native" | "generic";
 }
 
 export interface Collection {
@@ -98,10 +93,11 @@ export interface BpfMap {
 }
 
 /** One attachment. */
-export interface Link {
-  readonly hook: Hook;
+export interface Link<H extends Hook = XdpHook> {
+  readonly hook: H;
+  /** The kernel's id of its link; 0 where the attachment is no link there. On sim a running number. */
   readonly id: number;
-  /** The XDP mode in force. */
+  /** The XDP mode in force; `native` on linux for hooks that have no modes. */
   readonly mode: "native" | "generic" | "sim";
   /** Why native mode was not had, in one line; undefined when it was or was not asked for. */
   readonly fallbackReason: string | undefined;

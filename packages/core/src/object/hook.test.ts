@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { hookText, parseHook } from "./index.ts";
+
+test.each([
+  "xdp:eth0",
+  "xdp:eth0:native",
+  "xdp:eth0:generic",
+  "tcx:eth0:ingress",
+  "tc:eth0:egress",
+  "tc:eth0:egress:7",
+  "cgroup:/sys/fs/cgroup/a:b:connect4",
+  "netns:sk_lookup",
+  "netfilter:4:forward",
+  "netfilter:6:input:-128",
+  "lwt:10.0.0.0/8:xmit",
+  "lwt:fd00::/16:in",
+  "raw_tp:sys_enter",
+  "tracepoint:sched:sched_switch",
+  "kprobe:tcp_connect",
+  "uprobe:/usr/bin/node:4096",
+  "trace",
+])("%s is read and written alike", (text) => {
+  expect(hookText(parseHook(text))).toBe(text);
+});
+
+test("a hook keeps the colons of a prefix and of a path", () => {
+  expect(parseHook("lwt:fd00::/16:in")).toEqual({ kind: "lwt", prefix: "fd00::/16", direction: "in" });
+});
+
+test.each([
+  ["xdp", "expected xdp:IFACE[:native|generic]"],
+  ["xdp:eth0:fast", "expected xdp:IFACE[:native|generic]"],
+  ["tcx:eth0", "expected tcx:IFACE:ingress|egress"],
+  ["cgroup:/a:nothing", "expected a type of ingress, egress"],
+  ["netfilter:4:middle", "expected a point of prerouting, input"],
+  ["eth0", "expected xdp, tcx, tc"],
+])("%s is refused", (text, message) => {
+  expect(() => parseHook(text)).toThrow(`hook ${JSON.stringify(text)}: ${message}`);
+});

@@ -1,0 +1,286 @@
+/**
+ * Hooks: where programs are attached. One interface a kind, one text form for all, as the command writes them:
+ *
+ *     xdp:IFACE[:native|generic]         tcx:IFACE:ingress|egress          tc:IFACE:ingress|egress[:PRIORITY]
+ *     cgroup:PATH:TYPE                   netns:flow_dissector|sk_lookup    netfilter:4|6:POINT[:PRIORITY]
+ *     lwt:PREFIX:in|out|xmit             raw_tp:NAME                       tracepoint:GROUP:NAME
+ *     kprobe:FUNCTION                    kretprobe:FUNCTION                uprobe:PATH:OFFSET        trace:FUNCTION
+ *
+ * A target says which it has; `sim` refuses the others with an UnsupportedError.
+ */
+export interface XdpHook {
+  readonly kind: "xdp";
+  readonly iface: string;
+  /** Asked-for XDP mode; `auto` tries native first and says in the link what it got. */
+  readonly mode: "auto" | "native" | "generic";
+}
+
+/** One of the programs already there, by its id or its link's. */
+export type Anchor = { readonly program: number } | { readonly link: number };
+
+/** Where among the programs of one hook: the end unless said otherwise. Not all kernels have it for all hooks. */
+export interface Order {
+  readonly before?: Anchor | "all";
+  readonly after?: Anchor | "all";
+  /** Refused with ESTALE unless the hook is at this revision. */
+  readonly expectedRevision?: bigint;
+}
+
+/** tcx: many programs a device and direction, each a link of its own. */
+export interface TcxHook {
+  readonly kind: "tcx";
+  readonly iface: string;
+  readonly direction: "ingress" | "egress";
+  readonly order?: Order;
+}
+
+/** cls_bpf on clsact in direct-action mode: kernels before 6.6. It stays when the process dies. */
+export interface TcHook {
+  readonly kind: "tc";
+  readonly iface: string;
+  readonly direction: "ingress" | "egress";
+  /** Lower runs first; 1 when absent. */
+  readonly priority?: number;
+}
+
+/** The attach points of a control group, by the short names of the attach types (`connect4`, `egress`). */
+export const CGROUP_HOOKS = {
+  ingress: "BPF_CGROUP_INET_INGRESS",
+  egress: "BPF_CGROUP_INET_EGRESS",
+  sock_create: "BPF_CGROUP_INET_SOCK_CREATE",
+  sock_release: "BPF_CGROUP_INET_SOCK_RELEASE",
+  sock_ops: "BPF_CGROUP_SOCK_OPS",
+  device: "BPF_CGROUP_DEVICE",
+  sysctl: "BPF_CGROUP_SYSCTL",
+  getsockopt: "BPF_CGROUP_GETSOCKOPT",
+  setsockopt: "BPF_CGROUP_SETSOCKOPT",
+  bind4: "BPF_CGROUP_INET4_BIND",
+  bind6: "BPF_CGROUP_INET6_BIND",
+  post_bind4: "BPF_CGROUP_INET4_POST_BIND",
+  post_bind6: "BPF_CGROUP_INET6_POST_BIND",
+  connect4: "BPF_CGROUP_INET4_CONNECT",
+  connect6: "BPF_CGROUP_INET6_CONNECT",
+  connect_unix: "BPF_CGROUP_UNIX_CONNECT",
+  sendmsg4: "BPF_CGROUP_UDP4_SENDMSG",
+  sendmsg6: "BPF_CGROUP_UDP6_SENDMSG",
+  sendmsg_unix: "BPF_CGROUP_UNIX_SENDMSG",
+  recvmsg4: "BPF_CGROUP_UDP4_RECVMSG",
+  recvmsg6: "BPF_CGROUP_UDP6_RECVMSG",
+  recvmsg_unix: "BPF_CGROUP_UNIX_RECVMSG",
+  getpeername4: "BPF_CGROUP_INET4_GETPEERNAME",
+  getpeername6: "BPF_CGROUP_INET6_GETPEERNAME",
+  getpeername_unix: "BPF_CGROUP_UNIX_GETPEERNAME",
+  getsockname4: "BPF_CGROUP_INET4_GETSOCKNAME",
+  getsockname6: "BPF_CGROUP_INET6_GETSOCKNAME",
+  getsockname_unix: "BPF_CGROUP_UNIX_GETSOCKNAME",
+} as const;
+export type CgroupHookType = keyof typeof CGROUP_HOOKS;
+
+export interface CgroupHook {
+  readonly kind: "cgroup";
+  /** The cgroup2 directory. */
+  readonly path: string;
+  readonly type: CgroupHookType;
+  readonly order?: Order;
+}
+
+/** Of the network namespace that the target works in. */
+export interface NetnsHook {
+  readonly kind: "netns";
+  readonly type: "flow_dissector" | "sk_lookup";
+}
+
+export const NETFILTER_POINTS = ["prerouting", "input", "forward", "output", "postrouting"] as const;
+
+export interface NetfilterHook {
+  readonly kind: "netfilter";
+  readonly family: 4 | 6;
+  readonly point: (typeof NETFILTER_POINTS)[number];
+  /** Lower runs first; 0 when absent. The kernel keeps the extremes for itself. */
+  readonly priority?: number;
+  /** Whole packets only: fragments are put together before. */
+  readonly defrag?: boolean;
+}
+
+/** A route whose packets run through the program. It stays when the process dies. */
+export interface LwtHook {
+  readonly kind: "lwt";
+  /** The route's destination. */
+  readonly prefix: string;
+  readonly direction: "in" | "out" | "xmit";
+  readonly via?: string;
+  readonly iface?: string;
+  /** Bytes that an xmit program may push. */
+  readonly headroom?: number;
+}
+
+/** On the sockets in a sockmap or sockhash. */
+export interface SockmapHook {
+  readonly kind: "sockmap";
+  /** A live map of the target. */
+  readonly map: { readonly id: number; readonly spec: { readonly name: string } };
+  /** `parser` and `verdict` go together; `skb_verdict` needs no parser; `msg` sees sendmsg. */
+  readonly type: "parser" | "verdict" | "skb_verdict" | "msg";
+}
+
+/** On one socket: a filter of what it receives, or the choice within its SO_REUSEPORT group. */
+export interface SocketHook {
+  readonly kind: "socket";
+  readonly fd: number;
+  readonly type: "filter" | "reuseport";
+}
+
+export interface RawTracepointHook {
+  readonly kind: "raw_tp";
+  readonly name: string;
+}
+
+export interface TracepointHook {
+  readonly kind: "tracepoint";
+  readonly group: string;
+  readonly name: string;
+}
+
+export interface KprobeHook {
+  readonly kind: "kprobe" | "kretprobe";
+  readonly function: string;
+}
+
+export interface UprobeHook {
+  readonly kind: "uprobe" | "uretprobe";
+  /** The executable or library. */
+  readonly path: string;
+  /** Bytes into the file. */
+  readonly offset: number;
+  /** One process, or all. */
+  readonly pid?: number;
+}
+
+/** fentry, fexit, fmod_ret, tp_btf, lsm and iterators: what they are attached to was said at load. */
+export interface TraceHook {
+  readonly kind: "trace";
+}
+
+export type Hook =
+  | XdpHook
+  | TcxHook
+  | TcHook
+  | CgroupHook
+  | NetnsHook
+  | NetfilterHook
+  | LwtHook
+  | SockmapHook
+  | SocketHook
+  | RawTracepointHook
+  | TracepointHook
+  | KprobeHook
+  | UprobeHook
+  | TraceHook;
+
+/** The text form of a hook, as messages and listings write it. */
+export function hookText(hook: Hook): string {
+  switch (hook.kind) {
+    case "xdp":
+      return `xdp:${hook.iface}${hook.mode === "auto" ? "" : `:${hook.mode}`}`;
+    case "tcx":
+      return `tcx:${hook.iface}:${hook.direction}`;
+    case "tc":
+      return `tc:${hook.iface}:${hook.direction}${hook.priority === undefined ? "" : `:${hook.priority}`}`;
+    case "cgroup":
+      return `cgroup:${hook.path}:${hook.type}`;
+    case "netns":
+      return `netns:${hook.type}`;
+    case "netfilter":
+      return `netfilter:${hook.family}:${hook.point}${hook.priority === undefined ? "" : `:${hook.priority}`}`;
+    case "lwt":
+      return `lwt:${hook.prefix}:${hook.direction}`;
+    case "sockmap":
+      return `sockmap:${hook.map.spec.name}:${hook.type}`;
+    case "socket":
+      return `socket:${hook.fd}:${hook.type}`;
+    case "raw_tp":
+      return `raw_tp:${hook.name}`;
+    case "tracepoint":
+      return `tracepoint:${hook.group}:${hook.name}`;
+    case "kprobe":
+    case "kretprobe":
+      return `${hook.kind}:${hook.function}`;
+    case "uprobe":
+    case "uretprobe":
+      return `${hook.kind}:${hook.path}:${hook.offset}`;
+    case "trace":
+      return "trace";
+  }
+}
+
+/**
+ * A hook from its text form. Those that need a live object (sockmap, socket) have none.
+ * @throws RangeError that says what is expected.
+ */
+export function parseHook(text: string): Hook {
+  const at = text.indexOf(":");
+  const kind = at < 0 ? text : text.slice(0, at);
+  const rest = at < 0 ? "" : text.slice(at + 1);
+  const wrong = (form: string): never => {
+    throw new RangeError(`hook ${JSON.stringify(text)}: expected ${form}`);
+  };
+  switch (kind) {
+    case "xdp": {
+      const [, iface, mode = "auto"] =
+        /^([^:]+)(?::(native|generic))?$/.exec(rest) ?? wrong("xdp:IFACE[:native|generic]");
+      return { kind, iface: iface!, mode: mode as XdpHook["mode"] };
+    }
+    case "tcx": {
+      const [, iface, direction] = /^([^:]+):(ingress|egress)$/.exec(rest) ?? wrong("tcx:IFACE:ingress|egress");
+      return { kind, iface: iface!, direction: direction as TcxHook["direction"] };
+    }
+    case "tc": {
+      const [, iface, direction, priority] =
+        /^([^:]+):(ingress|egress)(?::(\d{1,5}))?$/.exec(rest) ?? wrong("tc:IFACE:ingress|egress[:PRIORITY]");
+      const hook: TcHook = { kind, iface: iface!, direction: direction as TcHook["direction"] };
+      return priority === undefined ? hook : { ...hook, priority: Number(priority) };
+    }
+    case "cgroup": {
+      const [, path, type] = /^(.+):(\w+)$/.exec(rest) ?? wrong("cgroup:PATH:TYPE");
+      if (!Object.hasOwn(CGROUP_HOOKS, type!)) wrong(`a type of ${Object.keys(CGROUP_HOOKS).join(", ")}`);
+      return { kind, path: path!, type: type as CgroupHookType };
+    }
+    case "netns": {
+      if (rest !== "flow_dissector" && rest !== "sk_lookup") return wrong("netns:flow_dissector|sk_lookup");
+      return { kind, type: rest };
+    }
+    case "netfilter": {
+      const [, family, point, priority] =
+        /^(4|6):(\w+)(?::(-?\d+))?$/.exec(rest) ?? wrong("netfilter:4|6:POINT[:PRIORITY]");
+      if (!(NETFILTER_POINTS as readonly string[]).includes(point!)) wrong(`a point of ${NETFILTER_POINTS.join(", ")}`);
+      const hook: NetfilterHook = {
+        kind,
+        family: family === "4" ? 4 : 6,
+        point: point as NetfilterHook["point"],
+      };
+      return priority === undefined ? hook : { ...hook, priority: Number(priority) };
+    }
+    case "lwt": {
+      const [, prefix, direction] = /^(.+):(in|out|xmit)$/.exec(rest) ?? wrong("lwt:PREFIX:in|out|xmit");
+      return { kind, prefix: prefix!, direction: direction as LwtHook["direction"] };
+    }
+    case "raw_tp":
+      return { kind, name: rest || wrong("raw_tp:NAME") };
+    case "tracepoint": {
+      const [, group, name] = /^([^:]+):([^:]+)$/.exec(rest) ?? wrong("tracepoint:GROUP:NAME");
+      return { kind, group: group!, name: name! };
+    }
+    case "kprobe":
+    case "kretprobe":
+      return { kind, function: rest || wrong(`${kind}:FUNCTION`) };
+    case "uprobe":
+    case "uretprobe": {
+      const [, path, offset] = /^(.+):(0x[0-9a-f]+|\d+)$/i.exec(rest) ?? wrong(`${kind}:PATH:OFFSET`);
+      return { kind, path: path!, offset: Number(offset) };
+    }
+    case "trace":
+      return { kind };
+    default:
+      return wrong("xdp, tcx, tc, cgroup, netns, netfilter, lwt, raw_tp, tracepoint, kprobe, uprobe or trace, then :…");
+  }
+}
