@@ -103,7 +103,7 @@ class OurSubject implements Subject {
     return answer(() => this.map.lookupAndDelete(key));
   }
   update(key: Uint8Array, value: Uint8Array, flags: number): Answer {
-    return answer(() => done(this.map.update(key, value, flags)));
+    return ok(() => this.map.update(key, value, flags));
   }
   delete(key: Uint8Array): Answer {
     return answer(() => (this.map.delete(key) ? "ok" : undefined));
@@ -112,15 +112,18 @@ class OurSubject implements Subject {
     return answer(() => this.map.nextKey(key));
   }
   freeze(): Answer {
-    return answer(() => done(this.map.freeze()));
+    return ok(() => this.map.freeze());
   }
   close(): void {
     this.map.close();
   }
 }
 
-function done(_: void): Answer {
-  return "ok";
+function ok(body: () => void): Answer {
+  return answer(() => {
+    body();
+    return "ok";
+  });
 }
 
 function result(r: number): Answer {
@@ -283,10 +286,43 @@ const PLANS: readonly Plan[] = [
       ]),
     ),
   ),
+  ...[5, 6, 8, 12, 20, 36, 260].flatMap((keySize) => [
+    {
+      title: `lpm_trie key ${keySize}`,
+      spec: { type: T.BPF_MAP_TYPE_LPM_TRIE, flags: 1, keySize, maxEntries: 40, valueSize: 3 },
+      key: lpmKey(60),
+      ordered: true,
+      steps: 3000,
+    },
+    {
+      title: `lpm_trie key ${keySize} dense`,
+      spec: { type: T.BPF_MAP_TYPE_LPM_TRIE, flags: 1, keySize, maxEntries: 1000 },
+      key: lpmKey(2000),
+      flags: [0, 0, 1],
+      ordered: true,
+      steps: 3000,
+    },
+  ]),
   { title: "hash of one", spec: { type: T.BPF_MAP_TYPE_HASH, maxEntries: 1, flags: ZERO_SEED }, ordered: true },
   { title: "read-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 8 }, ordered: true, steps: 100 },
   { title: "write-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 16 }, ordered: true, steps: 100 },
 ];
+
+/** Prefixes that nest and share bytes; the same number gives the same prefix. */
+function lpmKey(variety: number) {
+  return (rnd: (below: number) => number, spec: MapSpec): Uint8Array => {
+    const size = spec.keySize - 4;
+    const of = generator(rnd(variety));
+    const key = new Uint8Array(spec.keySize);
+    const at = of(3) ? 0 : of(size);
+    for (let i = at; i < Math.min(size, at + 5); i++) key[4 + i] = of(4) ? of(3) : of(256);
+    const max = 8 * size;
+    const length =
+      of(5) === 0 ? max : of(12) === 0 ? max + of(2) : of(4) ? Math.min(max, 8 * at + of(40)) : of(max + 1);
+    key.set(u32(rnd(4) ? length : max));
+    return key;
+  };
+}
 
 function arrayKey(rnd: (below: number) => number, spec: MapSpec): Uint8Array {
   return rnd(30) ? u32(rnd(spec.maxEntries + 2)) : u32(0xffffffff);

@@ -3,13 +3,14 @@ import { Errno, errnoName, SysError } from "../errors/index.ts";
 import { type MapSpec, mapTypeName } from "../object/index.ts";
 import { arrayKind } from "./array.ts";
 import { hashKind } from "./hash.ts";
+import { lpmTrieKind } from "./lpm-trie.ts";
 import type { MapKind, VmMap } from "./map.ts";
 import { percpuArrayKind } from "./percpu-array.ts";
 import { percpuHashKind } from "./percpu-hash.ts";
 import type { MapRuntime } from "./runtime.ts";
 
 const KINDS = new Map<number, MapKind>(
-  [arrayKind, hashKind, percpuArrayKind, percpuHashKind].map((kind) => [kind.type, kind]),
+  [arrayKind, hashKind, percpuArrayKind, percpuHashKind, lpmTrieKind].map((kind) => [kind.type, kind]),
 );
 
 /** True for a type that `createMap` makes. */

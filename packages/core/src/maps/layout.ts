@@ -87,5 +87,34 @@ export const ENOMEM = 12;
 export const EBUSY = 16;
 export const EEXIST = 17;
 export const EINVAL = 22;
+export const ENOSPC = 28;
 export const EOPNOTSUPP = 95;
 export const F_NO_PREALLOC = 1;
+
+// ---- lpm_trie: elements are nodes of a path-compressed binary trie ----
+/** Root node or 0. */
+export const LPM_ROOT = 128;
+/** Bytes of address in a key, after the 32-bit prefix length. */
+export const LPM_DATA_SIZE = 132;
+/** The /0 entry, or 0; kept only with the stride table. */
+export const LPM_DEFAULT = 136;
+/** Root of the 8-bit-stride table for full-length lookups, or 0 while there is none. */
+export const LPM_STRIDE = 140;
+/** Stride nodes that may still be made; 0xffffffff: the table is off for good. */
+export const LPM_BUDGET = 144;
+/** Free stride nodes, linked by their first word. */
+export const LPM_STRIDE_FREE = 148;
+/** Chunks of stride nodes, linked by their first word. */
+export const LPM_STRIDE_CHUNKS = 152;
+/** Lock over the trie (shared variant). */
+export const LPM_LOCK = 156;
+
+/** Node: children, flags, list link of the stride table, then the key (prefix length, address), then the value. */
+export const NODE_CHILD = 0;
+export const NODE_FLAGS = 8;
+export const NODE_LIST = 12;
+export const NODE_PREFIX = 16;
+export const NODE_DATA = 20;
+/** A stride node: 256 entries of {child, best}, then the number of prefixes at or below it. */
+export const STRIDE_NODE = 2064;
+export const STRIDE_COUNT = 2048;

@@ -207,6 +207,9 @@ export abstract class MapBase implements VmMap {
     this.#owned.push(start);
   }
 
+  /** What a type gives back at close beyond its `own` memory; the header is still there. */
+  protected release(): void {}
+
   protected get(field: number): number {
     return this.rt.memory.u32[(this.addr + field) >>> 2]!;
   }
@@ -269,6 +272,7 @@ export abstract class MapBase implements VmMap {
 
   close(): void {
     if (this.#closed) return;
+    this.release();
     this.#closed = true;
     for (const drop of this.#regions) drop();
     for (const at of this.#owned) this.rt.memory.free(at);

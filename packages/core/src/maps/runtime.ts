@@ -47,6 +47,15 @@ export interface RuntimeExports {
   percpu_hash_lookup(map: number, key: number): number;
   percpu_hash_update(map: number, key: number, value: number, flags: number): number;
   percpu_hash_update_all(map: number, key: number, values: number, flags: number): number;
+
+  lpm_lookup(map: number, key: number): number;
+  /** A full-length lookup; `addr` points at the address, without a prefix length before it. */
+  lpm_lookup_full(map: number, addr: number): number;
+  /** A full-length lookup with 4-byte addresses; `addr` is the address read as a little-endian u32. */
+  lpm_lookup_v4(map: number, addr: number): number;
+  lpm_update(map: number, key: number, value: number, flags: number): number;
+  lpm_delete(map: number, key: number): number;
+  lpm_next_key(map: number, key: number, out: number): number;
 }
 export type RuntimeFunction = keyof RuntimeExports;
 

@@ -3,6 +3,7 @@
 import * as L from "../layout";
 import * as A from "./array.as";
 import * as H from "./hash.as";
+import * as P from "./lpm.as";
 
 export {
   array_lookup, array_lookup_percpu, array_next_key, array_update,
@@ -12,6 +13,7 @@ export {
   hash_delete, hash_init, hash_lookup, hash_lookup4, hash_lookup8, hash_lookup16, hash_lookup_percpu, hash_next_key,
   hash_update, percpu_hash_lookup, percpu_hash_update, percpu_hash_update_all,
 } from "./hash.as";
+export { lpm_delete, lpm_lookup, lpm_lookup_full, lpm_lookup_v4, lpm_next_key, lpm_update } from "./lpm.as";
 
 /** bpf_map_lookup_elem: the value's address or 0. */
 export function map_lookup(m: usize, key: usize): usize {
@@ -20,6 +22,7 @@ export function map_lookup(m: usize, key: usize): usize {
     case 2: return A.array_lookup(m, key);
     case 5: return H.percpu_hash_lookup(m, key);
     case 6: return A.percpu_array_lookup(m, key);
+    case 11: return P.lpm_lookup(m, key);
     default: return 0;
   }
 }
@@ -42,6 +45,7 @@ export function map_update(m: usize, key: usize, value: usize, flags: u64): i32 
     case 2: return A.array_update(m, key, value, f);
     case 5: return H.percpu_hash_update(m, key, value, f);
     case 6: return A.percpu_array_update(m, key, value, f);
+    case 11: return P.lpm_update(m, key, value, f);
     default: return -L.EOPNOTSUPP;
   }
 }
@@ -51,6 +55,7 @@ export function map_delete(m: usize, key: usize): i32 {
   switch (load<u32>(m, L.MAP_TYPE)) {
     case 1: case 5: return H.hash_delete(m, key);
     case 2: case 6: return -L.EINVAL;
+    case 11: return P.lpm_delete(m, key);
     default: return -L.EOPNOTSUPP;
   }
 }
@@ -60,6 +65,7 @@ export function map_next_key(m: usize, key: usize, out: usize): i32 {
   switch (load<u32>(m, L.MAP_TYPE)) {
     case 1: case 5: return H.hash_next_key(m, key, out);
     case 2: case 6: return A.array_next_key(m, key, out);
+    case 11: return P.lpm_next_key(m, key, out);
     default: return -L.EOPNOTSUPP;
   }
 }
