@@ -39,7 +39,16 @@ export interface Runner {
    * `verdicts`.
    */
   batch(ctx: number, stride: number, count: number, verdicts: number): void;
+  /** Tells the number by which prog arrays name the program. */
+  named?(id: number): void;
   close(): void;
 }
 
-export type Engine = (machine: Machine, program: Resolved) => Runner;
+export interface EngineOptions {
+  /** A verifier accepted the program: an engine may rest on what that proves (which stack slots no pointer reaches). */
+  readonly verified?: boolean;
+  /** How much a run may do before it is given up, in the engine's own unit; no limit when absent. */
+  readonly fuel?: number;
+}
+
+export type Engine = (machine: Machine, program: Resolved, options?: EngineOptions) => Runner;

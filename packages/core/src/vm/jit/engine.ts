@@ -9,7 +9,7 @@ import { MAX_CALL_FRAMES, STACK_SIZE } from "../../isa/index.ts";
 import { imageBytes, type RuntimeImage } from "../../maps/index.ts";
 import { WASM_PAGE } from "../../mem/index.ts";
 import { prepare } from "../code.ts";
-import type { Resolved, Runner } from "../engine.ts";
+import type { EngineOptions, Resolved, Runner } from "../engine.ts";
 import type { Env, HelperImpl, LoopHelper } from "../env.ts";
 import { helperImpl } from "../helpers/index.ts";
 import type { CallbackLoop } from "../interp.ts";
@@ -21,21 +21,9 @@ import { type CompileOptions, compile } from "./compile.ts";
 import type { MapFacts } from "./inline-maps.ts";
 import { type Prebuilt, readPrebuilt } from "./link.ts";
 
-export interface JitOptions {
-  /**
-   * A verifier accepted the program. Without it nothing is assumed about what its pointers reach: stack slots stay in
-   * memory, calls check their depth.
-   */
-  readonly verified?: boolean;
-  /** Loop turns and calls that one run may make; no limit, and no cost, when absent. */
-  readonly fuel?: number;
-}
-
 export interface JitRunner extends Runner {
   /** The module's bytes, for whoever wants to look at them. */
   readonly wasm: Uint8Array;
-  /** What other programs' tail calls enter. */
-  readonly main: WebAssembly.ExportValue;
 }
 
 const prebuilts = new WeakMap<RuntimeImage, Prebuilt>();
@@ -55,14 +43,18 @@ function tableOf(machine: Machine): WebAssembly.Table {
   return table;
 }
 
-/** Puts a program where tail calls find it by its id. */
-export function enterTable(machine: Machine, id: number, main: WebAssembly.ExportValue | null): void {
+/** Puts a program's main function where tail calls find it by its id. */
+function enterTable(machine: Machine, id: number, main: WebAssembly.ExportValue | null): void {
   const table = tableOf(machine);
   if (id >= table.length) table.grow(Math.max(id + 1 - table.length, table.length));
   table.set(id, main);
 }
 
-export function jitEngine(machine: Machine, program: Resolved, options: JitOptions = {}): JitRunner {
+/**
+ * Compiles a program. Not `verified`, nothing is assumed about what its pointers reach: stack slots stay in memory and
+ * calls check their depth. `fuel` counts loop turns and calls; without it neither costs anything.
+ */
+export function jitEngine(machine: Machine, program: Resolved, options: EngineOptions = {}): JitRunner {
   const { memory, cpuBlock } = machine;
   const code = prepare(program.bytes);
   const stack = memory.alloc(MAX_CALL_FRAMES * STACK_SIZE, 16);
@@ -106,6 +98,7 @@ export function jitEngine(machine: Machine, program: Resolved, options: JitOptio
   const batch = exports.batch as JitRunner["batch"];
   const callables = new Map<number, (...args: number[]) => number>();
 
+  let id = 0;
   const begin = (): void => {
     if (options.fuel !== undefined) memory.view.setInt32(fuelWord, options.fuel, true);
   };
@@ -117,7 +110,6 @@ export function jitEngine(machine: Machine, program: Resolved, options: JitOptio
   };
   return {
     wasm: bytes,
-    main: exports.main!,
     run:
       options.fuel === undefined
         ? (ctx) => {
@@ -153,7 +145,12 @@ export function jitEngine(machine: Machine, program: Resolved, options: JitOptio
         return fail(error);
       }
     },
+    named(number) {
+      id = number;
+      enterTable(machine, id, exports.main!);
+    },
     close() {
+      if (id) enterTable(machine, id, null);
       memory.free(stack);
       memory.free(area);
     },

@@ -1,2 +1,2 @@
 /** The WebAssembly JIT. */
-export { enterTable, type JitOptions, type JitRunner, jitEngine } from "./engine.ts";
+export { type JitRunner, jitEngine } from "./engine.ts";
