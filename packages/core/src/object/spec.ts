@@ -17,6 +17,8 @@ export interface MapSpec {
   readonly flags: number;
   /** Type-specific extra, e.g. the number of hash functions of a bloom filter. */
   readonly mapExtra?: bigint;
+  /** With `BPF_F_NUMA_NODE`. */
+  readonly numaNode?: number;
   /** `by-name` pins and reuses under the pin directory. */
   readonly pinning?: "none" | "by-name";
   /** The template of the maps that a map-in-map holds. */
