@@ -1,9 +1,20 @@
 /** The virtual machine: memory, engines, helpers. */
+export type { VmMap } from "../maps/index.ts";
 export { type XdpMeta, XdpRing } from "./ctx/xdp.ts";
 export type { Engine, Kfunc, Resolved, Runner } from "./engine.ts";
 export type { EngineName } from "./engines.ts";
 export type { Env, HelperImpl, Host, LoopHelper, SocketQuery } from "./env.ts";
 export { type ExecOptions, exec, execPlugin, rawProgram } from "./exec.ts";
+export {
+  type Fault,
+  type FaultKind,
+  type GuardedResult,
+  GuardedRun,
+  type GuardOptions,
+  runGuarded,
+  type Step,
+  type Write,
+} from "./guard.ts";
 export { VirtualHost, type VirtualHostOptions } from "./host.ts";
 export { RunError } from "./interp-engine.ts";
 export * from "./layout.ts";

@@ -593,6 +593,7 @@ export function execute(a: Activation, env: InterpEnv, fuel: number): number {
 
       // ---- calls
       case 0x85:
+        a.pc = i; // for who catches what a helper throws
         prog.calls[i]!(lo, hi);
         mem = env.view;
         break;

@@ -5,12 +5,14 @@
  * It does not verify: the caller does (sim's Target), or asks for a guarded run. It is not thread-safe: a machine with
  * several CPUs is one Machine a worker over one shared memory.
  */
+
 import { createMap, createRuntime, type MapRuntime, type VmMap } from "../maps/index.ts";
 import { Memory, type MemoryOptions } from "../mem/index.ts";
 import type { MapSpec, ProgramSpec } from "../object/index.ts";
-import type { Runner } from "./engine.ts";
+import type { EngineOptions, Runner } from "./engine.ts";
 import { type EngineName, engineByName } from "./engines.ts";
 import type { Env, Host } from "./env.ts";
+import type { Guard } from "./guard.ts";
 import { VirtualHost } from "./host.ts";
 import { CPU } from "./layout.ts";
 import { resolve } from "./resolve.ts";
@@ -22,7 +24,7 @@ export interface MachineOptions {
   readonly cpus?: number;
 }
 
-export interface ProgramLoad {
+export interface ProgramLoad extends EngineOptions {
   /** The maps that the program's relocs name. */
   readonly maps?: ReadonlyMap<string, VmMap>;
   readonly license?: string;
@@ -91,8 +93,9 @@ export class Machine implements Env {
    */
   load(spec: ProgramSpec, options: ProgramLoad = {}): VmProgram {
     const engine = options.engine ?? "interp";
-    const runner = engineByName(engine)(this, resolve(spec, options.maps ?? new Map()));
+    const runner = engineByName(engine)(this, resolve(spec, options.maps ?? new Map()), options);
     const id = this.#nextId++;
+    runner.named?.(id);
     const close = (): void => {
       if (this.programs.delete(id)) runner.close();
     };
@@ -123,9 +126,15 @@ export class Machine implements Env {
     return Number(BigInt.asIntN(32, value));
   }
 
-  grant(address: number, _size: number, _name: string, _writable: boolean): number {
+  /** Set while a guarded run is on: it hears what helpers hand out. */
+  guard: Guard | undefined;
+
+  grant(address: number, size: number, name: string, writable: boolean): number {
+    if (this.guard && address) this.guard.grant(address >>> 0, size, name, writable);
     return address;
   }
 
-  revoke(_address: number): void {}
+  revoke(address: number): void {
+    this.guard?.revoke(address >>> 0);
+  }
 }
