@@ -32,12 +32,12 @@ export function registerInspect(program: Command): void {
           byteOrder: spec.byteOrder,
           programs,
           maps,
-          btfTypes: spec.btf?.types.length ?? 0,
+          btfTypes: spec.btf ? spec.btf.length - spec.btf.firstId : 0,
         });
         return;
       }
       print(
-        `license ${spec.license || "(none)"}, ${spec.byteOrder}-endian, ${spec.btf ? `${spec.btf.types.length} BTF types` : "no BTF"}`,
+        `license ${spec.license || "(none)"}, ${spec.byteOrder}-endian, ${spec.btf ? `${spec.btf.length - 1} BTF types` : "no BTF"}`,
       );
       if (programs.length) {
         print("");

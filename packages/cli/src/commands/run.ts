@@ -1,7 +1,7 @@
 /** `ebplane run`: a capture through one program; verdicts counted, packets that go on written out. */
 import { writeFileSync } from "node:fs";
 import { ProgType, verdictName, XdpAction } from "@ebplane/core/object";
-import { writePcap } from "@ebplane/core/wire";
+import { writeCapture } from "@ebplane/core/wire";
 import type { Command } from "commander";
 import { openCapture } from "../captures.ts";
 import { openSession, openTarget, parseEngine } from "../engines.ts";
@@ -50,7 +50,7 @@ export function registerRun(program: Command): void {
           kept.push({ timestampNs, bytes: result.packet });
         }
       }
-      if (options.out !== undefined) writeFileSync(options.out, writePcap(kept));
+      if (options.out !== undefined) writeFileSync(options.out, writeCapture(kept));
       if (options.json) {
         printJson({ packets: capture.packets.length, refused, verdicts, out: options.out ?? null, engine });
         return;

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { SimTarget } from "@ebplane/core/sim";
-import { type CapturePacket, writePcap } from "@ebplane/core/wire";
+import { type CapturedPacket, writeCapture } from "@ebplane/core/wire";
 import { startPlane } from "@ebplane/functions";
 import { logUpdateStderr } from "log-update";
 import { openCapture } from "../captures.ts";
@@ -25,7 +25,7 @@ const WAYS = ["out", "stack"] as const;
 
 interface Arrival {
   readonly iface: string;
-  readonly packet: CapturePacket;
+  readonly packet: CapturedPacket;
 }
 
 export async function upSim(path: string, { plane, built }: LoadedPlane, options: UpSimOptions): Promise<void> {
@@ -78,7 +78,7 @@ export async function upSim(path: string, { plane, built }: LoadedPlane, options
     mkdirSync(options.out, { recursive: true });
     for (const [name, kept] of written) {
       const file = join(options.out, name);
-      writeFileSync(file, writePcap(kept));
+      writeFileSync(file, writeCapture(kept));
       files[name] = { path: file, packets: kept.length };
     }
   }

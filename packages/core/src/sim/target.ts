@@ -4,6 +4,7 @@
  * Has: XDP on devices, every map and helper of `vm`. Has not yet: tc, cgroup and socket hooks, a stack behind a device.
  */
 import { InternalError, SysError, UnsupportedError, VerifierError } from "../errors/index.ts";
+import type { VmMap } from "../maps/index.ts";
 import {
   type BpfMap,
   type Collection,
@@ -22,17 +23,7 @@ import {
   XdpAction,
 } from "../object/index.ts";
 import { type VerifierReport, verify } from "../verifier/index.ts";
-import {
-  CPU,
-  type EngineName,
-  type Host,
-  Machine,
-  REDIRECT,
-  type VmMap,
-  type VmProgram,
-  XDP,
-  XdpRing,
-} from "../vm/index.ts";
+import { CPU, type EngineName, type Host, Machine, REDIRECT, type VmProgram, XDP, XdpRing } from "../vm/index.ts";
 import { SimDevice, type XdpResult } from "./device.ts";
 
 export interface SimOptions {
@@ -120,7 +111,7 @@ export class SimTarget implements Target {
         if (open) for (const item of created.reverse()) item.close();
         open = false;
       };
-      return { spec, programs, maps: maps as ReadonlyMap<string, VmMap & BpfMap>, close, [Symbol.dispose]: close };
+      return { spec, programs, maps: maps, close, [Symbol.dispose]: close };
     } catch (e) {
       for (const item of created.reverse()) item.close();
       throw e;
@@ -139,18 +130,17 @@ export class SimTarget implements Target {
 
   #own(map: BpfMap): VmMap {
     const live = map as unknown as VmMap;
-    if (this.machine.mapAt(live.address) !== live)
-      throw new TypeError(`map ${map.spec.name} belongs to another target`);
+    if (this.machine.mapAt(live.addr) !== live) throw new TypeError(`map ${map.spec.name} belongs to another target`);
     return live;
   }
 
   #fill(spec: MapSpec, maps: ReadonlyMap<string, VmMap>, programs: ReadonlyMap<string, SimProgram>): void {
-    const live = maps.get(spec.name) as (VmMap & BpfMap) | undefined;
+    const live = maps.get(spec.name);
     if (!live) return;
     for (const { key, value } of spec.contents ?? []) {
       if (value instanceof Uint8Array) live.update(key, value);
       else {
-        const id = "program" in value ? programs.get(value.program)?.vm.id : maps.get(value.map)?.address;
+        const id = "program" in value ? programs.get(value.program)?.vm.id : maps.get(value.map)?.addr;
         if (id === undefined)
           throw new RangeError(`map ${spec.name}: its contents name ${JSON.stringify(value)}, which is not loaded`);
         const bytes = new Uint8Array(4);
@@ -196,6 +186,11 @@ export class SimTarget implements Target {
     };
   }
 
+  /** The engine's side of a loaded program, for batches. @throws TypeError for a program of another target. */
+  vmProgram(program: Program): VmProgram {
+    return simProgram(program, this).vm;
+  }
+
   /** Runs a program on a frame; the answer's frame is a view until the next run. */
   runXdp(vm: VmProgram, frame: Uint8Array, ifindex: number, rxQueueIndex = 0): XdpResult {
     if (!this.#ring || this.#ring.capacity < frame.length) {
@@ -220,7 +215,7 @@ export class SimTarget implements Target {
     view.setUint32(block + CPU.REDIRECT_KIND, REDIRECT.NONE, true);
     if (kind === REDIRECT.IFINDEX) return target;
     if (kind !== REDIRECT.MAP) return undefined;
-    const map = this.machine.mapAt(view.getUint32(block + CPU.REDIRECT_MAP, true)) as (VmMap & BpfMap) | undefined;
+    const map = this.machine.mapAt(view.getUint32(block + CPU.REDIRECT_MAP, true));
     const key = new Uint8Array(4);
     new DataView(key.buffer).setUint32(0, target, true);
     const value = map?.lookup(key);
