@@ -7,6 +7,7 @@ export * from "./info.ts";
 export * from "./link-calls.ts";
 export * from "./map.ts";
 export * from "./map-calls.ts";
+export * from "./pin.ts";
 export * from "./prog-calls.ts";
 export * from "./program.ts";
 export * from "./test-run-calls.ts";

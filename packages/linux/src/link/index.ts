@@ -1,4 +1,8 @@
 /** Attachments and the devices they are on. */
+export * from "./attach.ts";
+export * from "./cgroup.ts";
 export * from "./ethtool.ts";
 export * from "./ifindex.ts";
-export * from "./xdp.ts";
+export * from "./link.ts";
+export * from "./query.ts";
+export { attachClassicFilter } from "./sockets.ts";

@@ -1,8 +1,7 @@
 /** `Target` on the real kernel: what `sim` does in userspace, through bpf(2). */
-import type { Collection, CollectionSpec, Hook, Link, Program, Target } from "@ebplane/core/object";
+import type { Collection, CollectionSpec, Hook, Link, Program, Target, XdpHook } from "@ebplane/core/object";
 import { possibleCpus } from "../bpf/index.ts";
-import { ifindex } from "../link/ifindex.ts";
-import { attachXdp } from "../link/xdp.ts";
+import { attach, type BpfLink, ifindex } from "../link/index.ts";
 import { inNetns } from "../sys/index.ts";
 import { type LinuxLoadOptions, linuxProgram, loadCollection } from "./load.ts";
 
@@ -16,6 +15,8 @@ export interface LinuxTargetOptions {
 export interface LinuxTarget extends Target {
   readonly name: "linux";
   load(spec: CollectionSpec, options?: LinuxLoadOptions): Collection;
+  attach(program: Program, hook: XdpHook): BpfLink<XdpHook>;
+  attach(program: Program, hook: Hook): Link<Hook>;
 }
 
 /** The kernel as a target. @throws UnsupportedError when this is not Linux or koffi is missing. */
@@ -26,6 +27,8 @@ export function linuxTarget(options: LinuxTargetOptions = {}): LinuxTarget {
     cpus: possibleCpus(),
     load: (spec, load) => loadCollection(spec, { logLevel: options.logLevel, ...load }),
     ifindex: (device) => inside(() => ifindex(device)),
-    attach: (program: Program, hook: Hook): Link => inside(() => attachXdp(linuxProgram(program), hook, linuxProgram)),
+    // The overloads promise for XDP what attachXdp returns.
+    attach: ((program: Program, hook: Hook) =>
+      inside(() => attach(linuxProgram(program), hook, linuxProgram))) as LinuxTarget["attach"],
   };
 }

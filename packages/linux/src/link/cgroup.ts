@@ -1,0 +1,37 @@
+/** Programs on the sockets and processes of a control group. Source: kernel/bpf/cgroup.c. */
+import { closeSync, openSync } from "node:fs";
+import { Errno } from "@ebplane/core/errors";
+import { AttachType, CGROUP_HOOKS, type CgroupHook } from "@ebplane/core/object";
+import type { LinuxProgram } from "../bpf/index.ts";
+import { createLink, orderFields } from "./create.ts";
+import { BpfLink, type Unwrap } from "./link.ts";
+
+export function attachCgroup(program: LinuxProgram, hook: CgroupHook, unwrap: Unwrap): BpfLink<CgroupHook> {
+  return withCgroup(hook.path, (target) => {
+    const attachType = AttachType[CGROUP_HOOKS[hook.type]];
+    const fd = createLink(
+      hook,
+      { progFd: program.fd, target, attachType, ...orderFields(hook.order) },
+      {
+        [Errno.EBADF]: "not a directory of a cgroup2 file system",
+        [Errno.EINVAL]: "not accepted: the program was loaded for another attach type",
+      },
+    );
+    return new BpfLink(fd, hook, unwrap);
+  });
+}
+
+/** Runs `body` with an fd of the cgroup's directory. @throws RangeError when there is none. */
+export function withCgroup<T>(path: string, body: (fd: number) => T): T {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    throw new RangeError(`cgroup ${path}: no such directory`);
+  }
+  try {
+    return body(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Programs on sockets: through the sockmap that holds them, or on one socket by setsockopt.
+ * Source: net/core/sock_map.c, net/core/filter.c `sk_attach_bpf`, `sk_reuseport_attach_bpf`.
+ */
+import { Errno } from "@ebplane/core/errors";
+import { AttachType, hookText, type SocketHook, type SockmapHook } from "@ebplane/core/object";
+import { attr, bpf, Cmd, cmdName, LinuxMap, type LinuxProgram } from "../bpf/index.ts";
+import { scratch, setPointer } from "../mem/index.ts";
+import { check, NR, syscall, sysError } from "../sys/index.ts";
+import { PlainLink, type Unwrap } from "./link.ts";
+
+const SOCKMAP_TYPES = {
+  parser: AttachType.BPF_SK_SKB_STREAM_PARSER,
+  verdict: AttachType.BPF_SK_SKB_STREAM_VERDICT,
+  skb_verdict: AttachType.BPF_SK_SKB_VERDICT,
+  msg: AttachType.BPF_SK_MSG_VERDICT,
+} as const;
+
+/** Attaches to a map; sockets that are put in later get the program. It ends with the map at the latest. */
+export function attachSockmap(program: LinuxProgram, hook: SockmapHook, unwrap: Unwrap): PlainLink<SockmapHook> {
+  const { map } = hook;
+  if (!(map instanceof LinuxMap)) throw new TypeError(`map ${map.spec.name}: expected a map of the linux target`);
+  const type = SOCKMAP_TYPES[hook.type];
+  let current = program;
+  progAttach(hookText(hook), map.fd, program.fd, type);
+  const detach = (): void => {
+    const result = attachCommand(Cmd.PROG_DETACH, map.fd, current.fd, type);
+    // ENOENT: another program took the place meanwhile, so ours is detached.
+    if (result !== -Errno.ENOENT) check(cmdName(Cmd.PROG_DETACH), result, hookText(hook));
+  };
+  return new PlainLink(hook, unwrap, detach, (next) => {
+    progAttach(hookText(hook), map.fd, next.fd, type);
+    current = next;
+  });
+}
+
+function progAttach(where: string, target: number, progFd: number, type: number): void {
+  check(cmdName(Cmd.PROG_ATTACH), attachCommand(Cmd.PROG_ATTACH, target, progFd, type), where);
+}
+
+function attachCommand(cmd: number, target: number, progFd: number, type: number): number {
+  const a = attr(32);
+  a.setUint32(0, target, true);
+  a.setUint32(4, progFd, true);
+  a.setUint32(8, type, true);
+  return bpf(cmd, 32);
+}
+
+const SOL_SOCKET = 1;
+const SO_ATTACH_FILTER = 26;
+const SO_DETACH_FILTER = 27;
+const SO_ATTACH_BPF = 50;
+const SO_ATTACH_REUSEPORT_EBPF = 52;
+const SO_DETACH_REUSEPORT_BPF = 68;
+
+/** Attaches to one socket until closed; it ends with the socket at the latest. */
+export function attachSocket(program: LinuxProgram, hook: SocketHook, unwrap: Unwrap): PlainLink<SocketHook> {
+  const [on, off] =
+    hook.type === "filter" ? [SO_ATTACH_BPF, SO_DETACH_FILTER] : [SO_ATTACH_REUSEPORT_EBPF, SO_DETACH_REUSEPORT_BPF];
+  const attach = (next: LinuxProgram): void => setOption(hook, on, next.fd);
+  attach(program);
+  return new PlainLink(hook, unwrap, () => setOption(hook, off, 0), attach);
+}
+
+function setOption(hook: SocketHook, option: number, value: number): void {
+  scratch((memory) => {
+    const word = memory.take(4);
+    word.view.setInt32(0, value, true);
+    const result = syscall(NR.setsockopt, hook.fd, SOL_SOCKET, option, word.address, 4);
+    // Detaching what is not there, or from a socket that is closed, is no failure.
+    if (value === 0 && (result === -Errno.ENOENT || result === -Errno.EBADF)) return;
+    if (result === -Errno.EINVAL) {
+      throw sysError("setsockopt", Errno.EINVAL, `${hookText(hook)}: not accepted by this socket and program type`);
+    }
+    check("setsockopt", result, hookText(hook));
+  });
+}
+
+/** Attaches a classic BPF program (`struct sock_filter` records, 8 bytes each) to a socket. */
+export function attachClassicFilter(fd: number, filter: Uint8Array): void {
+  scratch((memory) => {
+    const program = memory.take(16); // struct sock_fprog
+    program.view.setUint16(0, filter.length / 8, true);
+    setPointer(program.view, 8, memory.put(filter));
+    const result = syscall(NR.setsockopt, fd, SOL_SOCKET, SO_ATTACH_FILTER, program.address, 16);
+    check("setsockopt(SO_ATTACH_FILTER)", result, `${filter.length / 8} instructions`);
+  });
+}
