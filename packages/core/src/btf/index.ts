@@ -12,5 +12,6 @@ export {
   parseBtfExt,
 } from "./ext.ts";
 export { parseBtf } from "./parse.ts";
+export { type BtfPatch, patchBtf } from "./patch.ts";
 export { alignOf, arrayOf, resolve, sizeOf, skipModifiers, typeText } from "./query.ts";
 export * from "./types.ts";

@@ -93,6 +93,11 @@ export function parseBtf(bytes: Uint8Array, base?: Btf): Btf {
     if (at === undefined) throw new BtfError(`expected an id below ${length}`, { typeId: id });
     return (cache[id - firstId] ??= decodeType(view, little, at, string));
   };
+  const typeOffset = (id: number): number => {
+    const at = starts[id - firstId];
+    if (at === undefined) throw new BtfError(`expected an id from ${firstId} to ${length - 1}`, { typeId: id });
+    return at;
+  };
   let names: Map<string, number[]> | undefined;
   const findAll = (name: string): readonly number[] => {
     names ??= nameIndex(starts, firstId, (at) => string(u32(at)));
@@ -108,6 +113,7 @@ export function parseBtf(bytes: Uint8Array, base?: Btf): Btf {
     bytes,
     stringsEnd: stringBase + strings.length,
     type,
+    typeOffset,
     find,
     findAll,
     string,

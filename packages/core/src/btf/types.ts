@@ -172,6 +172,8 @@ export interface Btf {
   readonly stringsEnd: number;
   /** @throws BtfError for an id that is not there. */
   type(id: number): BtfType;
+  /** Byte offset in `bytes` of one of its own types. */
+  typeOffset(id: number): number;
   /** Ids of the types of this name, its own after the base's. */
   findAll(name: string): readonly number[];
   /** The first type of this name and, where given, kind. */

@@ -274,12 +274,11 @@ function writeData(spec: CollectionSpec, out: elf.ElfBuilder, btf: BtfBuilder): 
   for (const map of spec.maps.values()) {
     if (!isDataSection(map)) continue;
     const value = map.contents?.[0]?.value;
-    const data = value instanceof Uint8Array ? value : new Uint8Array(map.valueSize);
-    const bss = map.name.startsWith(".bss");
     const flags = elf.SHF_ALLOC | (map.name.startsWith(".rodata") ? 0 : elf.SHF_WRITE);
-    const index = bss
-      ? out.section(map.name, elf.SHT_NOBITS, flags, new Uint8Array(0), { size: data.length })
-      : out.section(map.name, elf.SHT_PROGBITS, flags, data);
+    const index =
+      value instanceof Uint8Array
+        ? out.section(map.name, elf.SHT_PROGBITS, flags, value)
+        : out.section(map.name, elf.SHT_NOBITS, flags, new Uint8Array(0), { size: map.valueSize });
     indexes.set(map.name, index);
     const variables = [...(spec.variables?.values() ?? [])].filter((v) => v.map === map.name);
     for (const v of variables) {

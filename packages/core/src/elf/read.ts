@@ -1,0 +1,297 @@
+/**
+ * An ELF object as a collection: what libbpf's `bpf_object__open` does, with nothing loaded. Programs come with the
+ * subprograms that they call linked in (functions.ts), maps with their initial slots, variables with their types.
+ *
+ * Left to the loader: map fds and addresses (`relocs`), CO-RE (`coreRelos`), values of `.kconfig`, sizes that depend
+ * on the machine (a perf event array of 0 entries). Data sections are not made mmapable.
+ */
+import { type Btf, type BtfExt, type BtfPatch, parseBtf, parseBtfExt, patchBtf } from "../btf/index.ts";
+import { viewOf } from "../bytes/index.ts";
+import { ElfError } from "../errors/index.ts";
+import {
+  BPF_F_RDONLY_PROG,
+  type CollectionSpec,
+  type MapEntry,
+  type MapSpec,
+  MapType,
+  type StructOpsSpec,
+  type UnknownPart,
+  type VariableSpec,
+} from "../object/index.ts";
+import * as elf from "./container.ts";
+import { CONTENTS_SECTION, decodeContents } from "./contents.ts";
+import { isDataSectionName } from "./data.ts";
+import { findExterns, KCONFIG_MAP } from "./externs.ts";
+import { findFunctions, linkPrograms } from "./functions.ts";
+import { type FoundMap, parseBtfMaps, parseLegacyMaps } from "./map-def.ts";
+import type { ObjectIndex } from "./object-index.ts";
+
+/** Sections that have no meaning for loading. */
+const IGNORED = /^\.(?:debug_|llvm|note|comment|eh_frame|symtab|strtab|shstrtab)|^\.BTF(?:\.ext|_ids|\.base)?$/;
+const STRUCT_OPS = /^\??\.struct_ops(?:\.link)?$/;
+
+/**
+ * Reads an object of either byte order. A big-endian one is listed with its code turned to little-endian slots;
+ * `byteOrder` tells loaders to refuse it.
+ * @throws ElfError, or BtfError for its types, naming the section and the offset.
+ */
+export function readElf(bytes: Uint8Array): CollectionSpec {
+  const file = elf.parseElf(bytes);
+  const { btf, ext } = readBtf(file);
+  const maps = new Map<string, MapSpec>();
+  const found = readMaps(file, btf, maps);
+  const dataMaps = readDataSections(file, btf, maps);
+  const externs = findExterns(btf, file, maps);
+  const index: ObjectIndex = {
+    file,
+    btf,
+    ext,
+    mapAt: (section, offset) => found.get(section)?.find((m) => m.offset === offset)?.spec.name,
+    dataMap: (section) => dataMaps.get(section),
+    externs: new Map(externs.map((e) => [e.name, e])),
+  };
+  const functions = findFunctions(index);
+  const programs = linkPrograms(functions, index);
+  fillSlots(index, found, maps, (section, offset) => functions.at(section, offset)?.name);
+  const contents = file.sections.find((s) => s.name === CONTENTS_SECTION);
+  if (contents) {
+    for (const [name, entries] of decodeContents(contents.data)) {
+      const map = maps.get(name);
+      if (!map) throw new ElfError(`entries of map ${name}, which is not here`, { section: CONTENTS_SECTION });
+      maps.set(name, { ...map, contents: [...(map.contents ?? []), ...entries] });
+    }
+  }
+  const version = file.sections.find((s) => s.name === "version");
+  return {
+    programs,
+    maps,
+    license: licenseOf(file),
+    btf,
+    byteOrder: file.littleEndian ? "little" : "big",
+    variables: readVariables(file, btf, dataMaps),
+    externs,
+    structOps: readStructOps(index, functions.at),
+    unknown: unknownParts(file),
+    ...(version && version.data.length >= 4 ? { version: viewOf(version.data).getUint32(0, file.littleEndian) } : {}),
+  };
+}
+
+function readBtf(file: elf.ElfFile): { btf: Btf | undefined; ext: BtfExt | undefined } {
+  const section = file.sections.find((s) => s.name === ".BTF");
+  if (!section || section.data.length === 0) return { btf: undefined, ext: undefined };
+  const raw = parseBtf(section.data);
+  const ext = file.sections.find((s) => s.name === ".BTF.ext");
+  return {
+    btf: patchBtf(raw, [...datasecPatches(raw, file), ...hiddenFunctions(raw, file)]),
+    ext: ext?.data.length ? parseBtfExt(ext.data, raw) : undefined,
+  };
+}
+
+/**
+ * clang leaves a DATASEC's size 0 and the offsets of global variables to relocations. Source: libbpf.c
+ * `btf_fixup_datasec`, which finds both by the symbols too.
+ */
+function datasecPatches(btf: Btf, file: elf.ElfFile): BtfPatch[] {
+  const patches: BtfPatch[] = [];
+  const symbols = new Map<string, elf.ElfSymbol>();
+  for (const s of file.symbols) {
+    if (s.type === elf.STT_OBJECT && s.bind !== elf.STB_LOCAL) symbols.set(`${s.section} ${s.name}`, s);
+  }
+  for (const section of file.sections) {
+    if (section.index === 0 || section.size === 0) continue;
+    const id = btf.find(section.name, "datasec");
+    const type = id === undefined ? undefined : btf.type(id);
+    if (type?.kind !== "datasec" || type.size !== 0) continue;
+    const offsets = new Map<number, number>();
+    type.vars.forEach((v, i) => {
+      const variable = btf.type(v.type);
+      const symbol = symbols.get(`${section.index} ${variable.name}`);
+      if (symbol && variable.kind === "var" && variable.linkage !== "static") offsets.set(i, symbol.value);
+    });
+    patches.push({ id: id!, size: section.size, offsets });
+  }
+  return patches;
+}
+
+/** A hidden function is verified at each call, as a static one is: libbpf makes its BTF say so. */
+function hiddenFunctions(btf: Btf, file: elf.ElfFile): BtfPatch[] {
+  const patches: BtfPatch[] = [];
+  for (const s of file.symbols) {
+    if (s.type !== elf.STT_FUNC || s.bind === elf.STB_LOCAL || s.visibility === elf.STV_DEFAULT) continue;
+    const id = btf.find(s.name, "func");
+    if (id !== undefined) patches.push({ id, linkage: "static" });
+  }
+  return patches;
+}
+
+function addMap(maps: Map<string, MapSpec>, map: MapSpec, section: string): void {
+  if (!map.name) throw new ElfError("a map has no name", { section });
+  if (maps.has(map.name)) throw new ElfError(`two maps are named ${map.name}`, { section });
+  maps.set(map.name, map);
+}
+
+function readMaps(file: elf.ElfFile, btf: Btf | undefined, maps: Map<string, MapSpec>): Map<number, FoundMap[]> {
+  const found = new Map<number, FoundMap[]>();
+  for (const s of file.sections) {
+    if (s.name !== ".maps" && s.name !== "maps") continue;
+    if (s.size === 0) continue;
+    if (s.name === ".maps" && !btf)
+      throw new ElfError("needs .BTF, which the object has not (clang -g)", { section: s.name });
+    const named = file.symbols.filter((y) => y.section === s.index && y.name && y.type !== elf.STT_SECTION);
+    const list = s.name === ".maps" ? parseBtfMaps(btf!, s.size) : parseLegacyMaps(s.data, named, file.littleEndian);
+    for (const m of list) addMap(maps, m.spec, s.name);
+    found.set(s.index, list);
+  }
+  return found;
+}
+
+/** Data sections as array maps of one value; the map's name by section index. */
+function readDataSections(file: elf.ElfFile, btf: Btf | undefined, maps: Map<string, MapSpec>): Map<number, string> {
+  const names = new Map<number, string>();
+  for (const s of file.sections) {
+    if (!isDataSectionName(s.name) || s.size === 0) continue;
+    if (s.type !== elf.SHT_PROGBITS && s.type !== elf.SHT_NOBITS) continue;
+    const readOnly = s.name.startsWith(".rodata");
+    const map: MapSpec = {
+      name: s.name,
+      type: MapType.BPF_MAP_TYPE_ARRAY,
+      keySize: 4,
+      valueSize: s.size,
+      maxEntries: 1,
+      flags: readOnly ? BPF_F_RDONLY_PROG : 0,
+      frozen: readOnly,
+      valueTypeId: btf?.find(s.name, "datasec") ?? 0,
+      // Zeros need no contents: a map is created with them.
+      ...(s.type === elf.SHT_PROGBITS ? { contents: [{ key: new Uint8Array(4), value: s.data.slice() }] } : {}),
+    };
+    addMap(maps, map, s.name);
+    names.set(s.index, s.name);
+  }
+  return names;
+}
+
+/** Initial slots of `values`: each a relocation to a program or a map. */
+function fillSlots(
+  index: ObjectIndex,
+  found: ReadonlyMap<number, readonly FoundMap[]>,
+  maps: Map<string, MapSpec>,
+  functionAt: (section: number, offset: number) => string | undefined,
+): void {
+  for (const [section, list] of found) {
+    const where = { section: index.file.sections[section]!.name };
+    for (const r of index.file.relocs.get(section) ?? []) {
+      const map = list.find((m) => r.offset >= m.offset && r.offset < m.offset + m.size);
+      if (!map || map.valuesAt === undefined || r.offset < map.valuesAt) {
+        throw new ElfError(`a relocation at ${r.offset} is in no map's values`, where);
+      }
+      const symbol = index.file.symbols[r.symbol]!;
+      const slot = (r.offset - map.valuesAt) / 8;
+      if (!Number.isInteger(slot)) throw new ElfError(`a relocation at ${r.offset} is between two slots`, where);
+      const key = new Uint8Array(4);
+      viewOf(key).setUint32(0, slot, true);
+      const target = map.spec.inner
+        ? index.mapAt(symbol.section, symbol.value)
+        : functionAt(symbol.section, symbol.value);
+      if (target === undefined) throw new ElfError(`map ${map.spec.name}: slot ${slot} refers to nothing known`, where);
+      const entry: MapEntry = { key, value: map.spec.inner ? { map: target } : { program: target } };
+      const spec = maps.get(map.spec.name)!;
+      maps.set(map.spec.name, { ...spec, contents: [...(spec.contents ?? []), entry] });
+    }
+  }
+}
+
+/** Variables of the data sections: from BTF where there is a DATASEC, else from the symbols, without type. */
+function readVariables(
+  file: elf.ElfFile,
+  btf: Btf | undefined,
+  dataMaps: ReadonlyMap<number, string>,
+): Map<string, VariableSpec> {
+  const variables = new Map<string, VariableSpec>();
+  const add = (v: VariableSpec) => {
+    // Two static variables may share a name; the second is found under its section's.
+    if (!variables.has(v.name)) variables.set(v.name, v);
+    else variables.set(`${v.map}:${v.name}:${v.offset}`, v);
+  };
+  for (const [section, map] of dataMaps) {
+    const end = file.sections[section]!.size;
+    const id = btf?.find(map, "datasec");
+    const datasec = id === undefined ? undefined : btf!.type(id);
+    if (datasec?.kind === "datasec") {
+      for (const { type, offset, size } of datasec.vars) {
+        const v = btf!.type(type);
+        if (v.kind !== "var" || v.linkage === "extern") continue;
+        if (offset + size > end)
+          throw new ElfError(`variable ${v.name} ends at ${offset + size} of ${end}`, { section: map });
+        add({ name: v.name, map, offset, size, typeId: v.type, linkage: v.linkage });
+      }
+      continue;
+    }
+    for (const s of file.symbols) {
+      if (s.section !== section || s.type !== elf.STT_OBJECT || !s.name) continue;
+      if (s.value + s.size > end)
+        throw new ElfError(`variable ${s.name} ends at ${s.value + s.size} of ${end}`, { section: map });
+      const linkage = s.bind === elf.STB_LOCAL ? "static" : "global";
+      add({ name: s.name, map, offset: s.value, size: s.size, typeId: 0, linkage });
+    }
+  }
+  return variables;
+}
+
+function readStructOps(
+  { file, btf }: ObjectIndex,
+  functionAt: (section: number, offset: number) => { readonly name: string } | undefined,
+): StructOpsSpec[] {
+  const out: StructOpsSpec[] = [];
+  for (const s of file.sections) {
+    if (!STRUCT_OPS.test(s.name)) continue;
+    const id = btf?.find(s.name, "datasec");
+    const datasec = id === undefined ? undefined : btf!.type(id);
+    if (datasec?.kind !== "datasec") continue;
+    const relocs = file.relocs.get(s.index) ?? [];
+    for (const { type, offset, size } of datasec.vars) {
+      const v = btf!.type(type);
+      if (v.kind !== "var") continue;
+      const programs = relocs
+        .filter((r) => r.offset >= offset && r.offset < offset + size)
+        .flatMap((r) => {
+          const symbol = file.symbols[r.symbol]!;
+          const program = functionAt(symbol.section, symbol.value)?.name;
+          return program === undefined ? [] : [{ offset: r.offset - offset, program }];
+        });
+      out.push({ name: v.name, section: s.name, typeId: v.type, data: s.data.slice(offset, offset + size), programs });
+    }
+  }
+  return out;
+}
+
+function licenseOf(file: elf.ElfFile): string {
+  const data = file.sections.find((s) => s.name === "license")?.data;
+  if (!data) return "";
+  const end = data.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? data : data.subarray(0, end));
+}
+
+function unknownParts(file: elf.ElfFile): UnknownPart[] {
+  const out: UnknownPart[] = [];
+  const known = (s: elf.ElfSection) =>
+    s.index === 0 ||
+    IGNORED.test(s.name) ||
+    STRUCT_OPS.test(s.name) ||
+    isDataSectionName(s.name) ||
+    [".maps", "maps", "license", "version", ".text", CONTENTS_SECTION, KCONFIG_MAP].includes(s.name) ||
+    ((s.flags & elf.SHF_EXECINSTR) !== 0 && s.type === elf.SHT_PROGBITS) ||
+    s.type === elf.SHT_SYMTAB ||
+    s.type === elf.SHT_STRTAB;
+  for (const s of file.sections) {
+    if (s.type === elf.SHT_REL || s.type === elf.SHT_RELA) {
+      const target = file.sections[s.info]!;
+      if (isDataSectionName(target.name)) {
+        out.push({ section: s.name, why: "relocations of data are not applied, as libbpf does not", data: s.data });
+      }
+    } else if (!known(s) && s.size > 0) {
+      const why = s.name.startsWith(".addr_space.") ? "variables of an arena" : "no known meaning";
+      out.push({ section: s.name || `section ${s.index}`, why, data: s.data });
+    }
+  }
+  return out;
+}
