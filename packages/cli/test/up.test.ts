@@ -110,7 +110,7 @@ test("a plane file with an error is refused at line and column, and nothing is s
   const line = text.split("\n").findIndex((l) => l.includes("99999")) + 1;
   const col = text.split("\n")[line - 1]!.indexOf("99999") + 1;
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-  expect(stderr).toContain(`${file}:${line}:${col}: expected a port from 0 to 65535`);
+  expect(stderr).toContain(`${file}:${line}:${col}: expected at most 65535, got 99999`);
   expect(existsSync(out)).toBe(false);
 });
 

@@ -48,9 +48,10 @@ const proto = z
     error: `a protocol: ${PROTO_NAMES.join(", ")} or a number from 0 to 255`,
   })
   .describe("IP protocol by name or number, or ipv4, ipv6, arp.");
+const PORT = "a port from 0 to 65535 or a range like 8000-8099";
 const port = z
-  .union([z.int().min(0).max(65535), z.string().regex(/^\d{1,5}-\d{1,5}$/)], {
-    error: "a port from 0 to 65535 or a range like 8000-8099",
+  .union([z.int().min(0).max(65535), z.string().regex(/^\d{1,5}-\d{1,5}$/, PORT)], {
+    error: PORT,
   })
   .describe("A port or a range `low-high`, both ends included.");
 const icmpType = z

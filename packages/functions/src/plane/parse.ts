@@ -41,14 +41,17 @@ export function parsePlane(text: string, file: string): PlaneSpec {
     throw new PlaneError([at(0, lowerFirst((e as Error).message))]);
   }
   const parsed = planeSchema.safeParse(value);
-  const issues: ConfigIssue[] = parsed.success ? [] : parsed.error.issues.flatMap((i) => explain(i, value));
+  const issues: Issue[] = parsed.success ? [] : parsed.error.issues.flatMap((i) => explain(i, value));
   const spec = parsed.success ? resolve(parsed.data as unknown as RawPlane, issues) : undefined;
   if (issues.length || !spec) {
-    const found = issues.map((i) => at(offsetOf(doc, i.path), i.message));
+    const found = issues.map((i) => at(offsetOf(doc, i), i.message));
     throw new PlaneError(found.sort((a, b) => a.line - b.line || a.col - b.col));
   }
   return spec;
 }
+
+/** `atKey`: the place is the key, not its value. */
+type Issue = ConfigIssue & { readonly atKey?: boolean };
 
 interface RawPlane {
   readonly plane: string;
@@ -104,7 +107,7 @@ function resolve(raw: RawPlane, issues: ConfigIssue[]): PlaneSpec {
 }
 
 /** A schema complaint in our words. `value` is the whole document, to quote what was found. */
-function explain(issue: z.core.$ZodIssue, value: unknown): ConfigIssue[] {
+function explain(issue: z.core.$ZodIssue, value: unknown): Issue[] {
   const path = issue.path.map((p) => (typeof p === "symbol" ? String(p) : p));
   const got = quote(
     path.reduce<unknown>((v, key) => (v as Record<string | number, unknown> | undefined)?.[key], value),
@@ -117,34 +120,24 @@ function explain(issue: z.core.$ZodIssue, value: unknown): ConfigIssue[] {
       return [{ path, message: `expected ${expected}, got ${got}` }];
     }
     case "unrecognized_keys":
-      return issue.keys.map((key) => ({ path: [...path, key], message: `unknown key ${key}` }));
-    case "invalid_value":
-      if (got === undefined)
-        return [
-          {
-            path: path.slice(0, -1),
-            message: `missing key ${path.at(-1)}: expected ${issue.values.map(String).join(", ")}`,
-          },
-        ];
-      return [{ path, message: `expected ${issue.values.map(String).join(" or ")}, got ${got}` }];
+      return issue.keys.map((key) => ({ path: [...path, key], atKey: true, message: `unknown key ${key}` }));
+    case "invalid_value": {
+      const values = issue.values.map(String);
+      const expected = values.length === 1 ? `expected ${values[0]}` : `expected one of ${values.join(", ")}`;
+      if (got === undefined) return [{ path: path.slice(0, -1), message: `missing key ${path.at(-1)}: ${expected}` }];
+      return [{ path, message: `${expected}, got ${got}` }];
+    }
     case "too_small":
       return [{ path, message: `expected at least ${issue.minimum}${sizeUnit(issue.origin)}, got ${got}` }];
     case "too_big":
       return [{ path, message: `expected at most ${issue.maximum}${sizeUnit(issue.origin)}, got ${got}` }];
     case "invalid_union": {
       if ("discriminator" in issue && issue.discriminator) {
-        const types = FUNCTION_KINDS.map((k) => k.type).join(", ");
-        const type = (
-          path.reduce<unknown>((v, key) => (v as Record<string, unknown>)?.[key], value) as { type?: unknown }
-        )?.type;
-        if (type === undefined) return [{ path, message: `missing key type: expected one of ${types}` }];
-        return [{ path: [...path, "type"], message: `expected one of ${types}, got ${quote(type)}` }];
+        const expected = `expected one of ${FUNCTION_KINDS.map((k) => k.type).join(", ")}`;
+        if (got !== undefined && path.at(-1) === "type") return [{ path, message: `${expected}, got ${got}` }];
+        return [{ path: path.slice(0, -1), message: `missing key type: ${expected}` }];
       }
-      // A plain union: the branch that went furthest says it best.
-      const best = [...issue.errors].sort((a, b) => depth(b) - depth(a))[0];
-      return best
-        ? best.flatMap((i) => explain({ ...i, path: [...issue.path, ...i.path] } as z.core.$ZodIssue, value))
-        : [];
+      return [{ path, message: `expected ${issue.message}, got ${got}` }];
     }
     case "invalid_key":
       return issue.issues.map((i) => ({ path, message: `expected ${i.message}, got ${quote(path.at(-1))}` }));
@@ -165,10 +158,6 @@ const EXPECTED: Record<string, string> = {
   boolean: "true or false",
 };
 
-function depth(issues: readonly z.core.$ZodIssue[]): number {
-  return Math.max(0, ...issues.map((i) => i.path.length));
-}
-
 function sizeUnit(origin: string): string {
   return origin === "string" ? " characters" : origin === "array" ? " items" : "";
 }
@@ -183,8 +172,8 @@ function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
-/** Where a path stands in the text: the value's start; the key's start for an unknown key or an empty value. */
-function offsetOf(doc: Document, path: readonly (string | number)[]): number {
+/** Where an issue stands in the text: the value's start; the key's for `atKey` and for a value that is a collection. */
+function offsetOf(doc: Document, { path, atKey }: Issue): number {
   let node: unknown = doc.contents;
   let offset = startOf(node) ?? 0;
   for (const key of path) {
@@ -194,7 +183,7 @@ function offsetOf(doc: Document, path: readonly (string | number)[]): number {
       const last = key === path.at(-1);
       const keyAt = startOf(pair.key);
       const valueAt = startOf(pair.value);
-      offset = (last && (isMap(pair.value) || isSeq(pair.value)) ? keyAt : (valueAt ?? keyAt)) ?? offset;
+      offset = (last && (atKey || isMap(pair.value) || isSeq(pair.value)) ? keyAt : (valueAt ?? keyAt)) ?? offset;
       node = pair.value;
     } else if (isSeq(node)) {
       const item = node.items[Number(key)];
