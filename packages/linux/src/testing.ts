@@ -19,3 +19,4 @@ export function kernelSkipReason(): string | undefined {
 }
 
 export { createTopology, type Topology, type TopologyOptions } from "./netns/topology.ts";
+export { arrayMap, asmProgram, collectionOf, countingProgram } from "./testing-programs.ts";

@@ -2,7 +2,7 @@
  * One attachment as an object. Most are bpf_links: an fd that detaches when its last holder lets go, so neither an
  * exception nor kill -9 leaves a program attached. A few older hooks have no link: theirs is a pair of functions.
  */
-import { UnsupportedError } from "@ebplane/core/errors";
+import { Errno, UnsupportedError } from "@ebplane/core/errors";
 import { type Hook, hookText, type Link, type Program } from "@ebplane/core/object";
 import {
   Cmd,
@@ -55,9 +55,11 @@ export class BpfLink<H extends Hook> implements Link<H> {
     return linkInfo(this.fd);
   }
 
-  /** @throws SysError EINVAL where the kernel cannot replace the program behind this kind of link. */
+  /** @throws UnsupportedError for netfilter and tracing links: the kernel has no replacement there. */
   update(program: Program): void {
-    check(cmdName(Cmd.LINK_UPDATE), tryLinkUpdate(this.fd, this.#unwrap(program).fd), hookText(this.hook));
+    const result = tryLinkUpdate(this.fd, this.#unwrap(program).fd);
+    if (result === -Errno.EOPNOTSUPP) throw noUpdate(this.hook);
+    check(cmdName(Cmd.LINK_UPDATE), result, hookText(this.hook));
   }
 
   /** Gives the link a name in bpffs: it then outlives this object and the process, until the file is unlinked. */
@@ -103,9 +105,7 @@ export class PlainLink<H extends Hook> implements Link<H> {
 
   update(program: Program): void {
     if (!this.#open) throw new TypeError(`link on ${hookText(this.hook)}: is closed`);
-    if (!this.#replace) {
-      throw new UnsupportedError("update", `${hookText(this.hook)}: the kernel cannot replace a program here`);
-    }
+    if (!this.#replace) throw noUpdate(this.hook);
     this.#replace(this.#unwrap(program));
   }
 
@@ -118,4 +118,8 @@ export class PlainLink<H extends Hook> implements Link<H> {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function noUpdate(hook: Hook): UnsupportedError {
+  return new UnsupportedError("update", `${hookText(hook)}: the kernel cannot replace a program here`);
 }

@@ -21,7 +21,8 @@ export function attachLwt(program: LinuxProgram, hook: LwtHook, unwrap: Unwrap):
   };
   const socket = new NetlinkSocket(NETLINK_ROUTE);
   const attach = (next: LinuxProgram): void => {
-    const encap = { type: "bpf", [hook.direction]: next.fd, headroom: hook.headroom } as const;
+    const name = `${next.spec.name}:${next.id}`;
+    const encap = { type: "bpf", name, [hook.direction]: next.fd, headroom: hook.headroom } as const;
     addRoute(socket, { ...base, encap });
   };
   try {

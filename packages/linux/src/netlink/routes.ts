@@ -182,6 +182,8 @@ export type Encap =
       readonly xmit?: number;
       /** Bytes that the xmit program may push: at most 256. */
       readonly headroom?: number;
+      /** The kernel tells encaps apart by this name alone: two programs under one name are one route to it. */
+      readonly name: string;
     }
   | { readonly type: "ip"; readonly id: bigint; readonly dst: string; readonly src?: string; readonly ttl?: number }
   | { readonly type: "seg6"; readonly mode: "inline" | "encap" | "l2encap"; readonly segments: readonly string[] }
@@ -286,7 +288,7 @@ function encapAttrs(encap: Encap): Attr[] {
       const attrs: Attr[] = [];
       const hooks = [encap.in, encap.out, encap.xmit];
       hooks.forEach((fd, i) => {
-        if (fd !== undefined) attrs.push([i + 1, progAttrs(fd, "ebplane")]);
+        if (fd !== undefined) attrs.push([i + 1, progAttrs(fd, encap.name)]);
       });
       if (encap.headroom !== undefined) attrs.push([4, u32(encap.headroom)]);
       return of(LWTUNNEL_ENCAP_BPF, attrs);

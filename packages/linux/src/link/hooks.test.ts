@@ -1,0 +1,379 @@
+import { existsSync, mkdirSync, rmdirSync } from "node:fs";
+import { UnsupportedError } from "@ebplane/core/errors";
+import { AttachType, CGROUP_HOOKS, type Hook, MapType, ProgType } from "@ebplane/core/object";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LinuxMap } from "../bpf/index.ts";
+import { addClsact, getLink, listBpfFilters, listQdiscs, listRoutes } from "../netlink/index.ts";
+import { bindUdp, receiveUdp, sendUdp } from "../netns/index.ts";
+import { close } from "../sys/index.ts";
+import { linuxTarget } from "../target/target.ts";
+import {
+  arrayMap,
+  asmProgram,
+  collectionOf,
+  countingProgram,
+  createTopology,
+  kernelSkipReason,
+  type Topology,
+} from "../testing.ts";
+import { queryPrograms } from "./index.ts";
+
+const skip = kernelSkipReason();
+const T = ProgType;
+
+/** A cgroup of this run's own, in the cgroup2 hierarchy; undefined where there is none. */
+const CGROUP = `/sys/fs/cgroup/unified/ebplane-test-${process.pid}`;
+
+const BPF_CGROUP_INET_EGRESS = AttachType.BPF_CGROUP_INET_EGRESS;
+
+describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`, () => {
+  let net: Topology;
+  beforeAll(() => {
+    net = createTopology();
+  });
+  afterAll(() => net.close());
+
+  /** Sends `n` datagrams from client to server; how many arrive. */
+  function traffic(n = 3): number {
+    const rx = bindUdp(net.server, "10.2.0.2", 5000);
+    const tx = bindUdp(net.client, "10.1.0.2", 5001);
+    for (let i = 0; i < n; i++) sendUdp(tx, "10.2.0.2", 5000, Uint8Array.of(i));
+    let arrived = 0;
+    while (receiveUdp(rx)) arrived++;
+    close(rx);
+    close(tx);
+    return arrived;
+  }
+
+  const hitsOf = (maps: ReadonlyMap<string, { lookup(key: Uint8Array): Uint8Array | undefined }>): number =>
+    Number(new DataView(maps.get("hits")!.lookup(new Uint8Array(4))!.buffer).getBigUint64(0, true));
+
+  const edge = () => linuxTarget({ netns: net.edge.fd });
+
+  test.each([
+    ["tcx ingress", { kind: "tcx", iface: "e0", direction: "ingress" }, T.BPF_PROG_TYPE_SCHED_CLS, 0, -1, 2],
+    ["tcx egress", { kind: "tcx", iface: "e1", direction: "egress" }, T.BPF_PROG_TYPE_SCHED_CLS, 0, -1, 2],
+    ["clsact ingress", { kind: "tc", iface: "e0", direction: "ingress" }, T.BPF_PROG_TYPE_SCHED_CLS, 0, -1, 2],
+    [
+      "clsact egress",
+      { kind: "tc", iface: "e1", direction: "egress", priority: 7 },
+      T.BPF_PROG_TYPE_SCHED_CLS,
+      0,
+      -1,
+      2,
+    ],
+    [
+      "lwt xmit",
+      { kind: "lwt", prefix: "10.2.0.2/32", direction: "xmit", iface: "e1", headroom: 32 },
+      T.BPF_PROG_TYPE_LWT_XMIT,
+      0,
+      0,
+      2,
+    ],
+    [
+      "lwt out",
+      { kind: "lwt", prefix: "10.2.0.2/32", direction: "out", iface: "e1" },
+      T.BPF_PROG_TYPE_LWT_OUT,
+      0,
+      0,
+      2,
+    ],
+  ] as const)("%s counts what it passes, and drops what it is told to", (_, hook, type, attachType, pass, drop) => {
+    using loaded = edge().load(
+      collectionOf(
+        [countingProgram("pass", type, pass, { attachType }), countingProgram("drop", type, drop, { attachType })],
+        [arrayMap("hits")],
+      ),
+    );
+    const link = edge().attach(loaded.programs.get("pass")!, hook as Hook);
+    expect(traffic()).toBe(3);
+    expect(hitsOf(loaded.maps)).toBe(3);
+    link.update(loaded.programs.get("drop")!);
+    expect(traffic()).toBe(0);
+    expect(hitsOf(loaded.maps)).toBe(6);
+    link.close();
+    expect(traffic()).toBe(3);
+    expect(hitsOf(loaded.maps)).toBe(6);
+  });
+
+  test.each([
+    { kind: "netfilter", family: 4, point: "forward" },
+    { kind: "netfilter", family: 4, point: "prerouting", priority: -100, defrag: true },
+  ] as const)("netfilter $point passes and drops; a link there cannot be updated", (hook) => {
+    const programs = [1, 0].map((verdict) =>
+      countingProgram(`v${verdict}`, T.BPF_PROG_TYPE_NETFILTER, verdict, { attachType: AttachType.BPF_NETFILTER }),
+    );
+    using loaded = edge().load(collectionOf(programs, [arrayMap("hits")]));
+    const [drop, accept] = [loaded.programs.get("v0")!, loaded.programs.get("v1")!];
+    {
+      using link = edge().attach(accept, hook);
+      expect(traffic()).toBe(3);
+      expect(hitsOf(loaded.maps)).toBe(3);
+      expect(() => link.update(drop)).toThrow("the kernel cannot replace a program here");
+    }
+    {
+      using _ = edge().attach(drop, hook);
+      expect(traffic()).toBe(0);
+    }
+    expect(traffic()).toBe(3);
+  });
+
+  test("tcx programs run in the order asked for", () => {
+    using loaded = edge().load(
+      collectionOf(
+        ["a", "b", "c"].map((name) => countingProgram(name, T.BPF_PROG_TYPE_SCHED_CLS, -1)),
+        [arrayMap("hits")],
+      ),
+    );
+    const [a, b, c] = ["a", "b", "c"].map((name) => loaded.programs.get(name)!);
+    const hook = { kind: "tcx", iface: "e0", direction: "ingress" } as const;
+    using linkA = edge().attach(a!, hook);
+    using _b = edge().attach(b!, { ...hook, order: { before: "all" } });
+    const { revision } = net.edge.run(() =>
+      queryPrograms(getLink(net.edge.route, "e0").index, AttachType.BPF_TCX_INGRESS),
+    );
+    using _c = edge().attach(c!, { ...hook, order: { before: { link: linkA.id }, expectedRevision: revision } });
+    const order = net.edge.run(() => queryPrograms(getLink(net.edge.route, "e0").index, AttachType.BPF_TCX_INGRESS));
+    expect(order.programs.map((p) => p.progId)).toEqual([b!.id, c!.id, a!.id]);
+    expect(order.programs.at(-1)!.linkId).toBe(linkA.id);
+    expect(() => edge().attach(a!, { ...hook, order: { expectedRevision: 1n } })).toThrow(
+      "bpf(LINK_CREATE): ESTALE: tcx:e0:ingress: the hook's programs changed: it is not at the expected revision",
+    );
+    expect(() => edge().attach(a!, hook)).toThrow("EEXIST: tcx:e0:ingress: this program is attached here already");
+  });
+
+  test("clsact goes with the last filter when we added it, and stays when it was there", () => {
+    using loaded = edge().load(collectionOf([countingProgram("p", T.BPF_PROG_TYPE_SCHED_CLS, -1)], [arrayMap("hits")]));
+    const p = loaded.programs.get("p")!;
+    const { route } = net.edge;
+    const index = getLink(route, "e0").index;
+    const clsact = () => listQdiscs(route).some((q) => q.kind === "clsact" && q.index === index);
+    const link = edge().attach(p, { kind: "tc", iface: "e0", direction: "ingress" });
+    expect(listBpfFilters(route, index, "ingress")).toEqual([
+      { handle: 1, priority: 1, name: "p", progId: p.id, directAction: true },
+    ]);
+    expect(() => edge().attach(p, { kind: "tc", iface: "e0", direction: "ingress" })).toThrow("EEXIST");
+    expect(clsact()).toBe(true);
+    link.close();
+    expect(clsact()).toBe(false);
+    addClsact(route, index);
+    edge().attach(p, { kind: "tc", iface: "e0", direction: "ingress" }).close();
+    expect(clsact()).toBe(true);
+  });
+
+  test("a route with a program goes with its link", () => {
+    using loaded = edge().load(collectionOf([countingProgram("p", T.BPF_PROG_TYPE_LWT_IN, 0)], [arrayMap("hits")]));
+    const hook = { kind: "lwt", prefix: "10.2.0.2/32", direction: "in", iface: "e1" } as const;
+    {
+      using _ = edge().attach(loaded.programs.get("p")!, hook);
+      expect(listRoutes(net.edge.route).find((r) => r.dst === "10.2.0.2/32")).toMatchObject({ encapType: 6 });
+    }
+    expect(listRoutes(net.edge.route).some((r) => r.dst === "10.2.0.2/32")).toBe(false);
+  });
+
+  test("sk_lookup sends a port to a socket on another", () => {
+    const text = `
+      r6 = r1
+      *(u32 *)(r10 - 4) = 0
+      r1 = map[socks]
+      r2 = r10
+      r2 += -4
+      call 1
+      if r0 == 0 goto pass
+      r7 = r0
+      r1 = r6
+      r2 = r7
+      r3 = 0
+      call 124
+      r1 = r7
+      call 86
+    pass:
+      r0 = 1
+      exit`;
+    const socks = arrayMap("socks", 1, { type: MapType.BPF_MAP_TYPE_SOCKMAP });
+    const target = linuxTarget({ netns: net.server.fd });
+    using loaded = target.load(
+      collectionOf(
+        [asmProgram("lookup", T.BPF_PROG_TYPE_SK_LOOKUP, text, { attachType: AttachType.BPF_SK_LOOKUP })],
+        [socks],
+      ),
+    );
+    const rx = bindUdp(net.server, "10.2.0.2", 6000);
+    const tx = bindUdp(net.client, "10.1.0.2", 6001);
+    loaded.maps.get("socks")!.update(new Uint8Array(4), new Uint8Array(BigUint64Array.of(BigInt(rx)).buffer));
+    sendUdp(tx, "10.2.0.2", 6999, Uint8Array.of(1));
+    expect(receiveUdp(rx)).toBeUndefined();
+    {
+      using _ = target.attach(loaded.programs.get("lookup")!, { kind: "netns", type: "sk_lookup" });
+      sendUdp(tx, "10.2.0.2", 6999, Uint8Array.of(2));
+      expect(receiveUdp(rx)).toEqual(Uint8Array.of(2));
+    }
+    sendUdp(tx, "10.2.0.2", 6999, Uint8Array.of(3));
+    expect(receiveUdp(rx)).toBeUndefined();
+    close(rx);
+    close(tx);
+  });
+
+  test("a flow dissector is attached once a namespace", () => {
+    using loaded = edge().load(collectionOf([asmProgram("fd", T.BPF_PROG_TYPE_FLOW_DISSECTOR, "r0 = 0\nexit")]));
+    const hook = { kind: "netns", type: "flow_dissector" } as const;
+    using _ = edge().attach(loaded.programs.get("fd")!, hook);
+    expect(() => edge().attach(loaded.programs.get("fd")!, hook)).toThrow(/: netns:flow_dissector: /);
+    expect(traffic()).toBe(3);
+  });
+
+  test("a socket filter hides packets from its socket alone", () => {
+    using loaded = linuxTarget().load(
+      collectionOf([asmProgram("none", T.BPF_PROG_TYPE_SOCKET_FILTER, "r0 = 0\nexit")]),
+    );
+    const rx = bindUdp(net.server, "10.2.0.2", 7000);
+    const tx = bindUdp(net.client, "10.1.0.2", 7001);
+    {
+      using _ = linuxTarget().attach(loaded.programs.get("none")!, { kind: "socket", fd: rx, type: "filter" });
+      sendUdp(tx, "10.2.0.2", 7000, Uint8Array.of(1));
+      expect(receiveUdp(rx)).toBeUndefined();
+    }
+    sendUdp(tx, "10.2.0.2", 7000, Uint8Array.of(2));
+    expect(receiveUdp(rx)).toEqual(Uint8Array.of(2));
+    close(rx);
+    close(tx);
+  });
+
+  test("sockmap programs attach to their map", () => {
+    const socks = arrayMap("socks", 4, { type: MapType.BPF_MAP_TYPE_SOCKMAP });
+    using loaded = linuxTarget().load(
+      collectionOf(
+        [
+          asmProgram("verdict", T.BPF_PROG_TYPE_SK_SKB, "r0 = 1\nexit", { attachType: AttachType.BPF_SK_SKB_VERDICT }),
+          asmProgram("msg", T.BPF_PROG_TYPE_SK_MSG, "r0 = 1\nexit", { attachType: AttachType.BPF_SK_MSG_VERDICT }),
+        ],
+        [socks],
+      ),
+    );
+    const map = loaded.maps.get("socks") as LinuxMap;
+    const msg = linuxTarget().attach(loaded.programs.get("msg")!, { kind: "sockmap", map, type: "msg" });
+    msg.update(loaded.programs.get("msg")!);
+    using _ = linuxTarget().attach(loaded.programs.get("verdict")!, { kind: "sockmap", map, type: "skb_verdict" });
+    msg.close();
+    expect(() => linuxTarget().attach(loaded.programs.get("verdict")!, { kind: "sockmap", map, type: "msg" })).toThrow(
+      "bpf(PROG_ATTACH): EINVAL: sockmap:socks:msg",
+    );
+  });
+
+  test("tracepoints fire, a probe that the kernel lacks is refused with its reason", () => {
+    using loaded = linuxTarget().load(
+      collectionOf(
+        [
+          countingProgram("raw", T.BPF_PROG_TYPE_RAW_TRACEPOINT, 0),
+          countingProgram("tp", T.BPF_PROG_TYPE_TRACEPOINT, 0),
+          countingProgram("probe", T.BPF_PROG_TYPE_KPROBE, 0),
+        ],
+        [arrayMap("hits")],
+      ),
+    );
+    const busy = (): number => {
+      const before = hitsOf(loaded.maps);
+      expect(net.client.spawnSync("true").status).toBe(0);
+      return hitsOf(loaded.maps) - before;
+    };
+    const get = (name: string) => loaded.programs.get(name)!;
+    const target = linuxTarget();
+    {
+      using _ = target.attach(get("raw"), { kind: "raw_tp", name: "sched_process_exec" });
+      expect(busy()).toBeGreaterThan(0);
+    }
+    {
+      using _ = target.attach(get("tp"), { kind: "tracepoint", group: "sched", name: "sched_process_exec" });
+      expect(busy()).toBeGreaterThan(0);
+    }
+    expect(busy()).toBe(0);
+    expect(() => target.attach(get("raw"), { kind: "raw_tp", name: "nothing" })).toThrow(
+      new RangeError("raw_tp:nothing: this kernel has no such tracepoint"),
+    );
+    expect(() => target.attach(get("tp"), { kind: "tracepoint", group: "a", name: "b" })).toThrow(RangeError);
+    if (existsSync("/sys/bus/event_source/devices/kprobe/type")) {
+      target.attach(get("probe"), { kind: "kprobe", function: "tcp_v4_connect" }).close();
+    } else {
+      expect(() => target.attach(get("probe"), { kind: "kprobe", function: "tcp_v4_connect" })).toThrow(
+        new UnsupportedError("kprobe", "kprobe:tcp_v4_connect: this kernel was built without kprobes"),
+      );
+    }
+  });
+
+  test("a program of another type is refused before the kernel is asked", () => {
+    using loaded = edge().load(collectionOf([asmProgram("x", T.BPF_PROG_TYPE_XDP, "r0 = 2\nexit")]));
+    expect(() => edge().attach(loaded.programs.get("x")!, { kind: "tcx", iface: "e0", direction: "ingress" })).toThrow(
+      new TypeError("program x: tcx needs type sched_cls, got xdp"),
+    );
+  });
+
+  describe("in a control group of its own", () => {
+    beforeAll(() => mkdirSync(CGROUP));
+    afterAll(() => rmdirSync(CGROUP));
+
+    /** Runs a shell line in the client's namespace, inside the cgroup. */
+    const inCgroup = (line: string) =>
+      net.client.spawnSync("sh", ["-c", `echo $$ > ${CGROUP}/cgroup.procs && ${line}`]).status;
+    const ping = "ping -c1 -W1 10.1.0.1 >/dev/null 2>&1";
+
+    test("egress drops what leaves the group, and nothing else", () => {
+      using loaded = linuxTarget().load(
+        collectionOf(
+          [countingProgram("drop", T.BPF_PROG_TYPE_CGROUP_SKB, 0, { attachType: BPF_CGROUP_INET_EGRESS })],
+          [arrayMap("hits")],
+        ),
+      );
+      expect(inCgroup(ping)).toBe(0);
+      {
+        using _ = linuxTarget().attach(loaded.programs.get("drop")!, { kind: "cgroup", path: CGROUP, type: "egress" });
+        expect(inCgroup(ping)).not.toBe(0);
+        expect(hitsOf(loaded.maps)).toBeGreaterThan(0);
+        expect(net.client.spawnSync("ping", ["-c1", "-W1", "10.1.0.1"]).status).toBe(0);
+      }
+      expect(inCgroup(ping)).toBe(0);
+    });
+
+    test.each([
+      ["ingress", T.BPF_PROG_TYPE_CGROUP_SKB],
+      ["sock_create", T.BPF_PROG_TYPE_CGROUP_SOCK],
+      ["sock_release", T.BPF_PROG_TYPE_CGROUP_SOCK],
+      ["post_bind4", T.BPF_PROG_TYPE_CGROUP_SOCK],
+      ["post_bind6", T.BPF_PROG_TYPE_CGROUP_SOCK],
+      ["sock_ops", T.BPF_PROG_TYPE_SOCK_OPS],
+      ["device", T.BPF_PROG_TYPE_CGROUP_DEVICE],
+      ["sysctl", T.BPF_PROG_TYPE_CGROUP_SYSCTL],
+      ["getsockopt", T.BPF_PROG_TYPE_CGROUP_SOCKOPT],
+      ["setsockopt", T.BPF_PROG_TYPE_CGROUP_SOCKOPT],
+      ["bind4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["bind6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["connect4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["connect6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["connect_unix", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["sendmsg4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["sendmsg6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["recvmsg4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["recvmsg6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["getpeername4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+      ["getsockname6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
+    ] as const)("%s attaches and detaches", (type, progType) => {
+      using loaded = linuxTarget().load(
+        collectionOf([asmProgram("p", progType, "r0 = 1\nexit", { attachType: AttachType[CGROUP_HOOKS[type]] })]),
+      );
+      using link = linuxTarget().attach(loaded.programs.get("p")!, { kind: "cgroup", path: CGROUP, type });
+      expect(link.id).toBeGreaterThan(0);
+    });
+
+    test("a directory that is no cgroup is refused in words", () => {
+      using loaded = linuxTarget().load(
+        collectionOf([asmProgram("p", T.BPF_PROG_TYPE_SOCK_OPS, "r0 = 1\nexit", { attachType: 3 })]),
+      );
+      const p = loaded.programs.get("p")!;
+      expect(() => linuxTarget().attach(p, { kind: "cgroup", path: "/tmp", type: "sock_ops" })).toThrow(
+        "bpf(LINK_CREATE): EBADF: cgroup:/tmp:sock_ops: not a directory of a cgroup2 file system",
+      );
+      expect(() => linuxTarget().attach(p, { kind: "cgroup", path: "/nowhere", type: "sock_ops" })).toThrow(
+        new RangeError("cgroup /nowhere: no such directory"),
+      );
+    });
+  });
+});
