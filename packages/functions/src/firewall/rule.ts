@@ -4,7 +4,7 @@
  * Every rule is a masked compare, so the program matches without a branch: a packet is 128-bit source and destination
  * addresses, ports, and a 64-bit `kind` word; a rule holds value and mask of each. What is not asked has mask 0.
  */
-import { parseCidr } from "@ebplane/core/wire";
+import { hostBitsSet, parseCidr } from "@ebplane/core/wire";
 import { z } from "zod";
 import type { ConfigIssue } from "../kind.ts";
 
@@ -95,8 +95,8 @@ export function checkRule(rule: RuleConfig): ConfigIssue[] {
     try {
       const cidr = parseCidr(text);
       family[end] = cidr.address.length === 4 ? 4 : 6;
-      const stray = cidr.address.findIndex((b, i) => (b & ~maskByte(cidr.prefixLength, i)) !== 0);
-      if (stray >= 0) issues.push({ path: [end], message: `expected a prefix without host bits, got "${text}"` });
+      if (hostBitsSet(cidr))
+        issues.push({ path: [end], message: `expected a prefix without host bits, got "${text}"` });
     } catch (e) {
       issues.push({ path: [end], message: (e as Error).message });
     }

@@ -4,7 +4,12 @@ import type { FunctionKind } from "../kind.ts";
 
 const schema = z.strictObject({
   to: z.string().describe("The interface of this plane that the packets leave by."),
-  vlan: z.int().min(0).max(4094).optional().describe("Only packets of this outermost VLAN id (0: untagged); all when absent."),
+  vlan: z
+    .int()
+    .min(0)
+    .max(4094)
+    .optional()
+    .describe("Only packets of this outermost VLAN id (0: untagged); all when absent."),
 });
 export type ForwardConfig = z.infer<typeof schema>;
 
