@@ -7,10 +7,10 @@ import { Errno, errnoName, SysError } from "@ebplane/core/errors";
 import { createMap, createRuntime, type MapRuntime, type VmMap } from "@ebplane/core/maps";
 import { Memory } from "@ebplane/core/mem";
 import { isPerCpu, type MapSpec, MapType } from "@ebplane/core/object";
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { Cmd, mapElem, mapFreeze, possibleCpus, tryMapCreate } from "../src/bpf/index.ts";
 import { allocBlock, type Block, freeBlock } from "../src/mem/index.ts";
-import { close } from "../src/sys/index.ts";
+import { close, NR, syscall } from "../src/sys/index.ts";
 import { kernelSkipReason } from "../src/testing.ts";
 
 const skip = kernelSkipReason();
@@ -53,7 +53,9 @@ class KernelSubject implements Subject {
   }
 
   #read(cmd: number, key: Uint8Array): Answer {
-    this.#block.bytes.set(key);
+    // A bloom filter is asked about the value it is given.
+    if (this.#spec.type === MapType.BPF_MAP_TYPE_BLOOM_FILTER) this.#block.bytes.set(key, this.#value);
+    else this.#block.bytes.set(key);
     const r = mapElem(cmd, this.#fd, this.#key, this.#block.address + this.#value, 0);
     return r < 0 ? errnoName(r) : hex(this.#block.bytes.slice(this.#value, this.#value + this.#size));
   }
@@ -96,20 +98,24 @@ class OurSubject implements Subject {
   constructor(map: VmMap) {
     this.map = map;
   }
+  /** Of a bloom filter only the lookup takes bytes: a value. */
+  #key(key: Uint8Array): Uint8Array {
+    return key.subarray(0, this.map.spec.keySize);
+  }
   lookup(key: Uint8Array): Answer {
     return answer(() => this.map.lookup(key));
   }
   take(key: Uint8Array): Answer {
-    return answer(() => this.map.lookupAndDelete(key));
+    return answer(() => this.map.lookupAndDelete(this.#key(key)));
   }
   update(key: Uint8Array, value: Uint8Array, flags: number): Answer {
-    return ok(() => this.map.update(key, value, flags));
+    return ok(() => this.map.update(this.#key(key), value, flags));
   }
   delete(key: Uint8Array): Answer {
-    return answer(() => (this.map.delete(key) ? "ok" : undefined));
+    return answer(() => (this.map.delete(this.#key(key)) ? "ok" : undefined));
   }
   next(key: Uint8Array | undefined): Answer {
-    return answer(() => this.map.nextKey(key));
+    return answer(() => this.map.nextKey(key && this.#key(key)));
   }
   freeze(): Answer {
     return ok(() => this.map.freeze());
@@ -200,7 +206,7 @@ let made: VmMap | undefined;
 
 function run(plan: Plan, seed: number): void {
   const rnd = generator(seed);
-  const rt = createRuntime(new Memory(), { cpus: possibleCpus() });
+  const rt = createRuntime(new Memory(), { cpus: possibleCpus(), host: { netdev: (ifindex) => ifindex === 1 } });
   const spec: MapSpec = { name: "m", keySize: 4, valueSize: 8, maxEntries: 16, flags: 0, ...plan.spec };
   const key = plan.key ?? randomKey;
   const value = plan.value ?? randomValue;
@@ -256,6 +262,7 @@ function dump(s: Subject, ordered: boolean): string[] {
 }
 
 const T = MapType;
+const noKey = () => new Uint8Array(0);
 const NO_PREALLOC = 1;
 const ZERO_SEED = 64;
 
@@ -303,6 +310,54 @@ const PLANS: readonly Plan[] = [
       steps: 3000,
     },
   ]),
+  ...[T.BPF_MAP_TYPE_QUEUE, T.BPF_MAP_TYPE_STACK].flatMap((type) =>
+    [1, 7, 300].map((valueSize) => ({
+      title: `type ${type} value ${valueSize}`,
+      spec: { type, keySize: 0, valueSize, maxEntries: 9 },
+      key: noKey,
+      ordered: true,
+    })),
+  ),
+  ...[0, 3, 15].flatMap((funcs) =>
+    [4, 5, 13, 24].map((valueSize) => ({
+      title: `bloom_filter of ${funcs} functions, value ${valueSize}`,
+      spec: {
+        type: T.BPF_MAP_TYPE_BLOOM_FILTER,
+        keySize: 0,
+        valueSize,
+        maxEntries: 100,
+        flags: ZERO_SEED,
+        mapExtra: BigInt(funcs),
+      },
+      key: (rnd: (below: number) => number) => new Uint8Array(valueSize).fill(rnd(200)),
+      value: (rnd: (below: number) => number) => new Uint8Array(valueSize).fill(rnd(200)),
+      ordered: true,
+      steps: 400,
+    })),
+  ),
+  ...[4, 8].flatMap((valueSize) => [
+    {
+      title: `devmap value ${valueSize}`,
+      spec: { type: T.BPF_MAP_TYPE_DEVMAP, valueSize },
+      key: arrayKey,
+      value: device,
+      ordered: true,
+    },
+    {
+      title: `devmap_hash value ${valueSize}`,
+      spec: { type: T.BPF_MAP_TYPE_DEVMAP_HASH, valueSize, maxEntries: 13 },
+      value: device,
+      ordered: true,
+    },
+    {
+      title: `cpumap value ${valueSize}`,
+      spec: { type: T.BPF_MAP_TYPE_CPUMAP, valueSize, maxEntries: 8 },
+      key: arrayKey,
+      value: queue,
+      ordered: true,
+      steps: 200,
+    },
+  ]),
   { title: "hash of one", spec: { type: T.BPF_MAP_TYPE_HASH, maxEntries: 1, flags: ZERO_SEED }, ordered: true },
   { title: "read-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 8 }, ordered: true, steps: 100 },
   { title: "write-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 16 }, ordered: true, steps: 100 },
@@ -324,9 +379,30 @@ function lpmKey(variety: number) {
   };
 }
 
+/** lo of a namespace of our own, or a device that is not there; no program. */
+function device(rnd: (below: number) => number, spec: MapSpec): Uint8Array {
+  const v = new Uint8Array(spec.valueSize);
+  v.set(u32([1, 1, 1, 0, 4711][rnd(5)]!));
+  if (spec.valueSize > 4) v.set(u32([0, 0xffffffff, 0xffffffff][rnd(3)]!), 4);
+  return v;
+}
+
+/** A cpumap entry's queue size. */
+function queue(rnd: (below: number) => number, spec: MapSpec): Uint8Array {
+  const v = new Uint8Array(spec.valueSize);
+  v.set(u32([16, 192, 0, 16384, 16385][rnd(5)]!));
+  return v;
+}
+
 function arrayKey(rnd: (below: number) => number, spec: MapSpec): Uint8Array {
   return rnd(30) ? u32(rnd(spec.maxEntries + 2)) : u32(0xffffffff);
 }
+
+beforeAll(() => {
+  // Devmaps name the devices of a namespace: ours has its own lo and nothing else. Vitest gives each file a process.
+  const CLONE_NEWNET = 0x40000000;
+  if (!skip) expect(syscall(NR.unshare, CLONE_NEWNET)).toBe(0);
+});
 
 test.skipIf(skip).each(PLANS)("$title: the kernel and ebplane agree", (plan) => {
   run(plan, SEED);

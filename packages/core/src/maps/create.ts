@@ -2,15 +2,42 @@
 import { Errno, errnoName, SysError } from "../errors/index.ts";
 import { type MapSpec, mapTypeName } from "../object/index.ts";
 import { arrayKind } from "./array.ts";
+import { bloomFilterKind } from "./bloom-filter.ts";
+import { cgroupArrayKind } from "./cgroup-array.ts";
+import { cpumapKind } from "./cpumap.ts";
+import { devmapHashKind, devmapKind } from "./devmap.ts";
 import { hashKind } from "./hash.ts";
 import { lpmTrieKind } from "./lpm-trie.ts";
 import type { MapKind, VmMap } from "./map.ts";
+import { arrayOfMapsKind, hashOfMapsKind } from "./map-in-map.ts";
 import { percpuArrayKind } from "./percpu-array.ts";
 import { percpuHashKind } from "./percpu-hash.ts";
+import { perfEventArrayKind } from "./perf-event-array.ts";
+import { progArrayKind } from "./prog-array.ts";
+import { queueKind, stackKind } from "./queue.ts";
 import type { MapRuntime } from "./runtime.ts";
+import { xskmapKind } from "./xskmap.ts";
 
 const KINDS = new Map<number, MapKind>(
-  [arrayKind, hashKind, percpuArrayKind, percpuHashKind, lpmTrieKind].map((kind) => [kind.type, kind]),
+  [
+    arrayKind,
+    arrayOfMapsKind,
+    bloomFilterKind,
+    cgroupArrayKind,
+    cpumapKind,
+    devmapHashKind,
+    devmapKind,
+    hashKind,
+    hashOfMapsKind,
+    lpmTrieKind,
+    percpuArrayKind,
+    percpuHashKind,
+    perfEventArrayKind,
+    progArrayKind,
+    queueKind,
+    stackKind,
+    xskmapKind,
+  ].map((kind) => [kind.type, kind]),
 );
 
 /** True for a type that `createMap` makes. */

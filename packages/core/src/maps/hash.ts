@@ -59,6 +59,15 @@ export interface HashShape {
   readonly lead: number;
   /** Spare elements for replacing: full preallocated maps that are not per-CPU. */
   readonly spares: number;
+  /** `HASH_*`, where it is not the key's size and BPF_F_ZERO_SEED that decide. */
+  readonly kind?: number;
+  /** Elements come as they are needed, whatever the flags say. */
+  readonly onDemand?: boolean;
+}
+
+/** What the spare elements of an ordinary hash number. */
+export function sparesOf(rt: MapRuntime, spec: MapSpec): number {
+  return spec.flags & BPF_F_NO_PREALLOC ? 0 : rt.cpus;
 }
 
 export abstract class HashBase extends MapBase {
@@ -69,7 +78,8 @@ export abstract class HashBase extends MapBase {
   constructor(rt: MapRuntime, spec: MapSpec, shape: HashShape) {
     super(rt, spec);
     this.#lead = shape.lead;
-    const prealloc = !(spec.flags & BPF_F_NO_PREALLOC);
+    const prealloc = !shape.onDemand && !(spec.flags & BPF_F_NO_PREALLOC);
+    if (!prealloc) this.set(L.MAP_FLAGS, spec.flags | BPF_F_NO_PREALLOC);
     this.#valueOffset = L.ELEM_KEY + Math.ceil(spec.keySize / 8) * 8;
     this.#elemSize = shape.lead + this.#valueOffset + (this.perCpu ? 8 : this.stride);
     // At least two buckets: a shift by 32 is none. With one element the order is the same.
@@ -87,7 +97,7 @@ export abstract class HashBase extends MapBase {
     this.set(L.MAP_CHUNK_ELEMS, elems);
     this.set(L.MAP_CPU_STRIDE, this.perCpu ? Math.ceil((elems * this.stride) / 64) * 64 : 0);
     if (shape.spares) this.set(L.MAP_EXTRA, this.own(4 * shape.spares));
-    this.#seed();
+    this.#seed(shape.kind);
     const result = rt.exports.hash_init(this.addr);
     if (result) {
       this.close();
@@ -95,13 +105,11 @@ export abstract class HashBase extends MapBase {
     }
   }
 
-  #seed(): void {
+  #seed(kind?: number): void {
     const { spec } = this;
     const zero = (spec.flags & BPF_F_ZERO_SEED) !== 0;
-    this.set(
-      L.MAP_HASH_KIND,
-      zero ? L.HASH_JHASH : spec.keySize === 4 ? L.HASH_4 : spec.keySize === 8 ? L.HASH_8 : L.HASH_ANY,
-    );
+    const bySize = spec.keySize === 4 ? L.HASH_4 : spec.keySize === 8 ? L.HASH_8 : L.HASH_ANY;
+    this.set(L.MAP_HASH_KIND, kind ?? (zero ? L.HASH_JHASH : bySize));
     if (zero) return;
     this.set(L.MAP_SEED, this.rt.random() | 1);
     this.set(L.MAP_SEED + 4, this.rt.random());
@@ -142,6 +150,10 @@ export abstract class HashBase extends MapBase {
     return at ? this.valueOfElem(at - this.#valueOffset) : undefined;
   }
 
+  protected valueAt(elem: number): number {
+    return elem + this.#valueOffset;
+  }
+
   /** All of an element's value as bpf(2) shows it. */
   protected valueOfElem(elem: number): Uint8Array {
     const at = elem + this.#valueOffset;
@@ -172,20 +184,26 @@ export abstract class HashBase extends MapBase {
 
   /** The entries of one bucket, in chain order. */
   protected bucket(index: number): [Uint8Array, Uint8Array][] {
-    const found: [Uint8Array, Uint8Array][] = [];
-    const u32 = this.rt.memory.u32;
-    let elem = (u32[(this.get(L.MAP_BUCKETS) >>> 2) + index]! & ~2) >>> 0;
-    while (!(elem & 1)) {
-      found.push([this.bytes(elem + L.ELEM_KEY, this.spec.keySize), this.valueOfElem(elem)]);
-      elem = u32[elem >>> 2]!;
-    }
+    return this.chain(index).map((elem) => [this.bytes(elem + L.ELEM_KEY, this.spec.keySize), this.valueOfElem(elem)]);
+  }
+
+  /** The elements of one bucket. */
+  protected chain(bucket: number): number[] {
+    const found: number[] = [];
+    let elem = (this.word(this.get(L.MAP_BUCKETS) + 4 * bucket) & ~2) >>> 0;
+    for (; !(elem & 1); elem = this.word(elem)) found.push(elem);
     return found;
+  }
+
+  /** All elements. */
+  protected *elems(): IterableIterator<number> {
+    for (let bucket = 0; bucket < 2 ** (32 - this.get(L.MAP_SHIFT)); bucket++) yield* this.chain(bucket);
   }
 }
 
 class HashMap extends HashBase {
   constructor(rt: MapRuntime, spec: MapSpec) {
-    super(rt, spec, { lead: 0, spares: spec.flags & BPF_F_NO_PREALLOC ? 0 : rt.cpus });
+    super(rt, spec, { lead: 0, spares: sparesOf(rt, spec) });
   }
 
   updateAt(keyAddr: number, valueAddr: number, flags: number): number {

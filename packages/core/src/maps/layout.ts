@@ -60,6 +60,9 @@ export const HASH_ANY = 2;
 /** The kernel's jhash with the seed 0 (BPF_F_ZERO_SEED), rotated so that `>>> shift` selects the kernel's bucket. */
 export const HASH_JHASH = 3;
 
+/** The 4-byte key itself as the hash, rotated likewise (devmap_hash). */
+export const HASH_INDEX = 4;
+
 /** Element: link, hash, key (padded to 8), value or per-CPU address. */
 export const ELEM_NEXT = 0;
 export const ELEM_HASH = 4;
@@ -118,3 +121,11 @@ export const NODE_DATA = 20;
 /** A stride node: 256 entries of {child, best}, then the number of prefixes at or below it. */
 export const STRIDE_NODE = 2064;
 export const STRIDE_COUNT = 2048;
+
+// ---- queue and stack: a ring of max_entries + 1 values at MAP_VALUES, packed by value size ----
+export const QUEUE_HEAD = 128;
+export const QUEUE_TAIL = 132;
+
+// ---- bloom_filter: bits at MAP_VALUES ----
+export const BLOOM_MASK = 128;
+export const BLOOM_FUNCS = 132;

@@ -71,6 +71,7 @@ export abstract class MapBase implements VmMap {
   #scratch = 0;
   #frozen = false;
   #closed = false;
+  #users = 1;
 
   /** @param headerSize at least MAP_HEADER_SIZE. */
   constructor(rt: MapRuntime, spec: MapSpec, headerSize: number = L.MAP_HEADER_SIZE) {
@@ -196,9 +197,13 @@ export abstract class MapBase implements VmMap {
   }
 
   /** Announces values to the region registry: every `stride` bytes from `start`, `valueSize` belong to a value. */
-  protected announce(start: number, end: number, stride: number): void {
+  protected announce(
+    start: number,
+    end: number,
+    stride: number,
+    writable = !(this.spec.flags & BPF_F_RDONLY_PROG),
+  ): void {
     if (end <= start) return;
-    const writable = !(this.spec.flags & BPF_F_RDONLY_PROG);
     const slots = { stride, size: this.spec.valueSize };
     this.#regions.push(this.rt.memory.addRegion({ name: `map ${this.spec.name}`, start, end, writable, slots }));
   }
@@ -210,12 +215,20 @@ export abstract class MapBase implements VmMap {
   /** What a type gives back at close beyond its `own` memory; the header is still there. */
   protected release(): void {}
 
+  word(at: number): number {
+    return this.rt.memory.u32[at >>> 2]!;
+  }
+
+  protected setWord(at: number, value: number): void {
+    this.rt.memory.u32[at >>> 2] = value;
+  }
+
   protected get(field: number): number {
-    return this.rt.memory.u32[(this.addr + field) >>> 2]!;
+    return this.word(this.addr + field);
   }
 
   protected set(field: number, value: number): void {
-    this.rt.memory.u32[(this.addr + field) >>> 2] = value;
+    this.setWord(this.addr + field, value);
   }
 
   protected bytes(at: number, size: number): Uint8Array {
@@ -270,8 +283,13 @@ export abstract class MapBase implements VmMap {
     throw new SysError(command, errno, errnoName(errno), detail ? `${what}: ${detail}` : what);
   }
 
+  retain(): void {
+    this.#users++;
+  }
+
+  /** Ends one use; the last one frees the memory. */
   close(): void {
-    if (this.#closed) return;
+    if (this.#closed || --this.#users > 0) return;
     this.release();
     this.#closed = true;
     for (const drop of this.#regions) drop();

@@ -3,6 +3,7 @@
  * appends its code to the same image (`RuntimeImage.bytes`), so its programs call the same functions directly.
  */
 import type { Memory } from "../mem/index.ts";
+import type { MapSpec } from "../object/index.ts";
 import { SHARED, SINGLE } from "./runtime.generated.ts";
 
 /** What scripts/generate/runtime.mjs makes of runtime/*.as.ts. */
@@ -23,6 +24,9 @@ export interface RuntimeExports {
   map_delete(map: number, key: number): number;
   /** `key` 0 asks for the first. */
   map_next_key(map: number, key: number, out: number): number;
+  map_push(map: number, value: number, flags: bigint): number;
+  map_pop(map: number, value: number): number;
+  map_peek(map: number, value: number): number;
 
   array_lookup(map: number, key: number): number;
   array_lookup_percpu(map: number, key: number, cpu: number): number;
@@ -48,6 +52,21 @@ export interface RuntimeExports {
   percpu_hash_update(map: number, key: number, value: number, flags: number): number;
   percpu_hash_update_all(map: number, key: number, values: number, flags: number): number;
 
+  /** -E2BIG when full, unless flags are BPF_EXIST. */
+  queue_push(map: number, value: number, flags: bigint): number;
+  queue_peek(map: number, value: number): number;
+  queue_pop(map: number, value: number): number;
+  stack_peek(map: number, value: number): number;
+  stack_pop(map: number, value: number): number;
+  bloom_push(map: number, value: number, flags: bigint): number;
+  bloom_peek(map: number, value: number): number;
+
+  /** devmap, cpumap, xskmap, sockmap, prog_array: the slot, or 0 when it is empty. */
+  slot_lookup(map: number, key: number): number;
+  /** The inner map's address or 0. */
+  inner_map_array(map: number, key: number): number;
+  inner_map_hash(map: number, key: number): number;
+
   lpm_lookup(map: number, key: number): number;
   /** A full-length lookup; `addr` points at the address, without a prefix length before it. */
   lpm_lookup_full(map: number, addr: number): number;
@@ -64,6 +83,9 @@ export interface RuntimeOptions {
   readonly cpus?: number;
   /** 32 random bits a call, for hash seeds; a fixed generator makes a machine reproducible. Default crypto. */
   readonly random?: () => number;
+  /** NR_CPUS: the largest cpumap. Default 64. */
+  readonly maxCpus?: number;
+  readonly host?: MapHost;
   /** Told when a value with timers, kptrs or the like ends, before those fields are zeroed. */
   readonly releaseFields?: (map: number, value: number) => void;
 }
@@ -72,6 +94,8 @@ export interface RuntimeOptions {
 export interface MapRuntime {
   readonly memory: Memory;
   readonly cpus: number;
+  readonly maxCpus: number;
+  readonly host: MapHost;
   readonly image: RuntimeImage;
   readonly exports: RuntimeExports;
   /** The CPU that this thread runs as; set its `value` before running a program. Import it as `env.cpu` (global 0). */
@@ -86,8 +110,21 @@ export interface MapRuntime {
   takeId(): number;
 }
 
+/** What maps of references ask of the machine. What is not answered for exists. */
+export interface MapHost {
+  program?(id: number): boolean;
+  netdev?(ifindex: number): boolean;
+  cgroup?(handle: number): boolean;
+  /** 0 when the map type takes this socket, or the errno it answers with. */
+  socket?(handle: number, mapType: number): number;
+}
+
 /** What the runtime itself asks of a map. */
 export interface LiveMap {
+  readonly spec: MapSpec;
+  /** One user more; `close` takes one away. */
+  retain(): void;
+  close(): void;
   readonly id: number;
   readonly addr: number;
   /** Element memory was added at `start`. */
@@ -131,6 +168,8 @@ export function createRuntime(memory: Memory, options: RuntimeOptions = {}): Map
   return {
     memory,
     cpus: options.cpus ?? 1,
+    maxCpus: options.maxCpus ?? 64,
+    host: options.host ?? {},
     image,
     exports: instance.exports as unknown as RuntimeExports,
     cpu,

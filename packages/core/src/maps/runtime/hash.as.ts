@@ -83,7 +83,7 @@ function tail(p: usize, n: u32): u32 {
 }
 
 /** Bob Jenkins' lookup3 as the kernel uses it (jhash2 on whole words, jhash otherwise). Public domain algorithm. */
-function jhash(key: usize, n: u32, seed: u32): u32 {
+export function jhash(key: usize, n: u32, seed: u32): u32 {
   const words = (n & 3) == 0;
   let a: u32 = 0xdeadbeef + (words ? (n >>> 2) << 2 : n) + seed, b = a, c = a;
   while (n > 12) {
@@ -115,6 +115,7 @@ export function hashOf(m: usize, key: usize): u32 {
   if (kind == L.HASH_4) return hash4(m, load<u32>(key));
   if (kind == L.HASH_8) return hash8(m, load<u64>(key));
   if (kind == L.HASH_ANY) return hashAny(m, key);
+  if (kind == L.HASH_INDEX) return rotl<u32>(load<u32>(key), load<u32>(m, L.MAP_SHIFT));
   // The kernel takes the low bits for the bucket, `>>> shift` the high ones.
   return rotl<u32>(jhash(key, load<u32>(m, L.MAP_KEY_SIZE), load<u32>(m, L.MAP_SEEDS)), load<u32>(m, L.MAP_SHIFT));
 }

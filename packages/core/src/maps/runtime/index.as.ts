@@ -4,6 +4,8 @@ import * as L from "../layout";
 import * as A from "./array.as";
 import * as H from "./hash.as";
 import * as P from "./lpm.as";
+import * as Q from "./queue.as";
+import * as S from "./slots.as";
 
 export {
   array_lookup, array_lookup_percpu, array_next_key, array_update,
@@ -14,6 +16,14 @@ export {
   hash_update, percpu_hash_lookup, percpu_hash_update, percpu_hash_update_all,
 } from "./hash.as";
 export { lpm_delete, lpm_lookup, lpm_lookup_full, lpm_lookup_v4, lpm_next_key, lpm_update } from "./lpm.as";
+export { bloom_peek, bloom_push, queue_peek, queue_pop, queue_push, stack_peek, stack_pop } from "./queue.as";
+export { inner_map_array, slot_lookup } from "./slots.as";
+
+/** hash_of_maps: the inner map's address or 0. */
+export function inner_map_hash(m: usize, key: usize): usize {
+  const v = H.hash_lookup(m, key);
+  return v ? load<u32>(v) : 0;
+}
 
 /** bpf_map_lookup_elem: the value's address or 0. */
 export function map_lookup(m: usize, key: usize): usize {
@@ -23,6 +33,11 @@ export function map_lookup(m: usize, key: usize): usize {
     case 5: return H.percpu_hash_lookup(m, key);
     case 6: return A.percpu_array_lookup(m, key);
     case 11: return P.lpm_lookup(m, key);
+    case 12: return S.inner_map_array(m, key);
+    case 13: return inner_map_hash(m, key);
+    // devmap, sockmap, cpumap, xskmap; prog_array and the like are not for reading.
+    case 14: case 15: case 16: case 17: return S.slot_lookup(m, key);
+    case 25: return H.hash_lookup(m, key);
     default: return 0;
   }
 }
@@ -64,8 +79,37 @@ export function map_delete(m: usize, key: usize): i32 {
 export function map_next_key(m: usize, key: usize, out: usize): i32 {
   switch (load<u32>(m, L.MAP_TYPE)) {
     case 1: case 5: return H.hash_next_key(m, key, out);
+    case 25: return H.hash_next_key(m, key, out);
     case 2: case 6: return A.array_next_key(m, key, out);
     case 11: return P.lpm_next_key(m, key, out);
+    default: return -L.EOPNOTSUPP;
+  }
+}
+
+/** bpf_map_push_elem, for queue, stack and bloom_filter. */
+export function map_push(m: usize, value: usize, flags: u64): i32 {
+  switch (load<u32>(m, L.MAP_TYPE)) {
+    case 22: case 23: return Q.queue_push(m, value, flags);
+    case 30: return Q.bloom_push(m, value, flags);
+    default: return -L.EOPNOTSUPP;
+  }
+}
+
+/** bpf_map_pop_elem: the value is copied to `value`. */
+export function map_pop(m: usize, value: usize): i32 {
+  switch (load<u32>(m, L.MAP_TYPE)) {
+    case 22: return Q.queue_pop(m, value);
+    case 23: return Q.stack_pop(m, value);
+    default: return -L.EOPNOTSUPP;
+  }
+}
+
+/** bpf_map_peek_elem. */
+export function map_peek(m: usize, value: usize): i32 {
+  switch (load<u32>(m, L.MAP_TYPE)) {
+    case 22: return Q.queue_peek(m, value);
+    case 23: return Q.stack_peek(m, value);
+    case 30: return Q.bloom_peek(m, value);
     default: return -L.EOPNOTSUPP;
   }
 }
