@@ -17,13 +17,18 @@ export class LinuxProgram implements Program {
   readonly id: number;
   /** The verifier's log, where loading was asked for one. */
   readonly log: string;
+  /** The code that was loaded, with map fds and BTF ids in place. */
+  readonly code: Uint8Array;
+  readonly license: string;
   #fd: number;
 
   /** Takes over `fd`; `close` closes it. */
-  constructor(fd: number, spec: ProgramSpec, log = "") {
+  constructor(fd: number, spec: ProgramSpec, how: { code?: Uint8Array; license?: string; log?: string } = {}) {
     this.#fd = fd;
     this.spec = spec;
-    this.log = log;
+    this.log = how.log ?? "";
+    this.code = how.code ?? spec.code;
+    this.license = how.license ?? "GPL";
     this.id = progInfo(fd).id;
   }
 

@@ -222,7 +222,7 @@ function loadProgram(
   if (btf && funcInfo) load = { ...load, btfFd: btf.fd, funcInfo, lineInfo: btf.lineInfo(spec) };
   const { fd, log } = progLoad(load);
   if (fd < 0) throw refused(spec, -fd, log);
-  return new LinuxProgram(fd, spec, log);
+  return new LinuxProgram(fd, spec, { code, license: collection.license, log });
 }
 
 function resolveReloc(spec: ProgramSpec, reloc: Reloc, maps: ReadonlyMap<string, BpfMap>): bigint {
