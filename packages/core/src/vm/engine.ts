@@ -5,7 +5,7 @@
 import type { Insn } from "../isa/index.ts";
 import type { VmMap } from "../maps/index.ts";
 import type { ProgramSpec } from "../object/index.ts";
-import type { HelperImpl, LoopHelper } from "./env.ts";
+import type { HelperImpl, LoopHelper, Self } from "./env.ts";
 import type { Machine } from "./machine.ts";
 
 /** A program whose relocs are filled in and whose callees are known to exist. */
@@ -19,6 +19,8 @@ export interface Resolved {
   /** Implementations of the helpers that are called, by number. tail_call (12) is an engine's own. */
   readonly helpers: ReadonlyMap<number, HelperImpl>;
   readonly loops: ReadonlyMap<number, LoopHelper>;
+  /** The helpers' way back to this program; the machine sets its runner. */
+  readonly self: Self;
   /** By slot of the call. */
   readonly kfuncs: ReadonlyMap<number, Kfunc>;
 }
@@ -47,6 +49,8 @@ export interface Runner {
 export interface EngineOptions {
   /** A verifier accepted the program: an engine may rest on what that proves (which stack slots no pointer reaches). */
   readonly verified?: boolean;
+  /** False: a JIT's batch loop calls the program instead of containing it. Default: by the program's size. */
+  readonly inlineBatch?: boolean;
   /** How much a run may do before it is given up, in the engine's own unit; no limit when absent. */
   readonly fuel?: number;
 }

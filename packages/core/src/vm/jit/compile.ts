@@ -87,6 +87,8 @@ export interface CompileOptions {
   readonly r0High: number;
   /** A verifier accepted the program: stack slots may become locals, and the batch loop may keep registers. */
   readonly verified: boolean;
+  /** Whether the batch loop may contain the program, if it is small enough. */
+  readonly inlineBatch: boolean;
   /** Address of a word counted down at every loop turn and call; the run traps at zero. */
   readonly fuel: number | undefined;
   /** Function to export as `call` instead of the other entry points: its first slot. */
@@ -146,7 +148,7 @@ export function compile(
   const reset = usesTailCalls ? env.tailCalls : undefined;
   if (main) {
     functions.push(runEntry(options, reset));
-    const inlined = options.verified && main.insns <= MAX_INLINED_INSNS;
+    const inlined = options.inlineBatch && options.verified && main.insns <= MAX_INLINED_INSNS;
     functions.push(inlined ? inlinedBatch(main, env, options, reset) : callingBatch(options, reset));
   } else functions.push(callEntry(env.subprogram(options.callOnly!), options, reset));
   const { bytes, imports } = link(options.prebuilt, functions, {

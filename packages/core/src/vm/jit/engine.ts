@@ -85,6 +85,7 @@ export function jitEngine(machine: Machine, program: Resolved, options: EngineOp
     stack,
     r0High: cpuBlock + CPU.R0_HI,
     verified: options.verified ?? false,
+    inlineBatch: options.inlineBatch ?? true,
     fuel: options.fuel === undefined ? undefined : fuelWord,
   };
   const instantiate = (callOnly?: number) => {
