@@ -1,0 +1,308 @@
+/**
+ * Helper arguments: each register against the table's argument kind, memory against its size. Sound because a helper
+ * gets a pointer only after its bytes were proven to be there, and gives up what it may write.
+ *
+ * Source: kernel/bpf/verifier.c `check_func_arg`, `check_mem_size_reg`, `check_helper_mem_access`.
+ */
+import type { Helper, HelperArg } from "../../object/index.ts";
+import type { Context, MapRef } from "../context.ts";
+import { isNull, isPacket, isPointer, Kind, kindName, MAYBE_NULL, RDONLY, type Reg, RINGBUF } from "../domain/reg.ts";
+import { readReg } from "../transfer/registers.ts";
+import { frameOf, requireReadable, stackRange, writeVariable } from "../transfer/stack.ts";
+import { checkRegion } from "./access.ts";
+
+/** What the arguments said that the rest of the call needs. */
+export interface CallFacts {
+  map: MapRef | undefined;
+  /** Register number of the released reference, 0 for none. */
+  released: number;
+  /** Reference id found among the arguments. */
+  ref: number;
+  /** Size asked of an allocating helper. */
+  allocSize: number;
+  /** First pc of a function argument, -1 for none. */
+  callback: number;
+  /** Register number of the map key. */
+  keyRegister: number;
+  /** Bytes that the helper writes, on the stack: marked after all arguments are checked. */
+  readonly stackWrites: { readonly register: number; readonly size: number }[];
+}
+
+export function noFacts(): CallFacts {
+  return { map: undefined, released: 0, ref: 0, allocSize: -1, callback: -1, keyRegister: 0, stackWrites: [] };
+}
+
+/** Checks argument `n` (0-based, register n + 1) of the call. */
+export function checkArgument(cx: Context, helper: Helper, n: number, facts: CallFacts): void {
+  const arg = helper.args[n]!;
+  const register = n + 1;
+  const r = readReg(cx, register);
+  const name = `bpf_${helper.name}`;
+  const place = `argument ${register} of ${name}`;
+  if (arg.orNull && isNull(r)) {
+    cx.markPrecise(r.node);
+    return;
+  }
+  switch (arg.kind) {
+    case "any":
+      return;
+    case "scalar":
+      if (isPointer(r)) mismatch(cx, register, r, place, "a number");
+      return;
+    case "map":
+      if (r.kind !== Kind.MAP_PTR) mismatch(cx, register, r, place, "a map");
+      facts.map = r.obj as MapRef;
+      return;
+    case "key": {
+      const map = needMap(cx, facts, place, register);
+      facts.keyRegister = register;
+      memory(cx, helper, arg, register, r, map.spec.keySize, false, place, facts);
+      return;
+    }
+    case "value": {
+      const map = needMap(cx, facts, place, register);
+      memory(cx, helper, arg, register, r, map.spec.valueSize, map.spec.valueSize === 0, place, facts);
+      return;
+    }
+    case "mem":
+      requireMemory(cx, register, r, place, arg);
+      if (arg.size) {
+        memory(cx, helper, arg, register, r, arg.size, false, place, facts);
+        if (arg.aligned) aligned(cx, register, r, arg.size, place);
+      }
+      return;
+    case "size":
+    case "size0":
+      sized(cx, helper, n, register, r, place, facts);
+      return;
+    case "allocSize":
+      if (r.kind !== Kind.SCALAR || !r.val.isConst) {
+        cx.reject("constant-size", `${place} must be a constant`, { register, fix: "give the size as a constant" });
+      }
+      cx.markPrecise(r.node);
+      if (r.val.umax > 0x1fff_ffffn) cx.reject("bounds", `${place} is ${r.val.umax}: too large`, { register });
+      facts.allocSize = Number(r.val.umax);
+      return;
+    case "ctx":
+      if (r.kind !== Kind.CTX || r.flags) mismatch(cx, register, r, place, "the ctx");
+      unmoved(cx, register, r, place);
+      return;
+    case "sock":
+    case "sockCommon":
+      if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
+      if (!isSocket(r.kind)) {
+        if (r.kind === Kind.BTF_ID && arg.kind === "sock") {
+          cx.unsupported("btf-argument", `${place}: kernel structs as sockets are not checked yet`, { register });
+        }
+        mismatch(cx, register, r, place, "a socket");
+      }
+      unmoved(cx, register, r, place);
+      release(cx, arg, register, r, place, facts);
+      return;
+    case "ringbufMem":
+      if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
+      if (r.kind !== Kind.MEM || (r.flags & RINGBUF) === 0) mismatch(cx, register, r, place, "ring buffer memory");
+      unmoved(cx, register, r, place);
+      release(cx, arg, register, r, place, facts);
+      return;
+    case "stack":
+      if (r.kind !== Kind.STACK) mismatch(cx, register, r, place, "a pointer into the stack");
+      return;
+    case "func":
+      if (r.kind !== Kind.FUNC) mismatch(cx, register, r, place, "a function of the program");
+      facts.callback = r.num;
+      return;
+    case "str":
+      constantString(cx, register, r, place);
+      return;
+    default:
+      cx.unsupported(`argument-${arg.kind}`, `${place}: ${arg.kind} arguments are not checked yet`, { register });
+  }
+}
+
+function isSocket(kind: Kind): boolean {
+  return kind === Kind.SOCKET || kind === Kind.SOCK_COMMON || kind === Kind.TCP_SOCK || kind === Kind.XDP_SOCK;
+}
+
+function mismatch(cx: Context, register: number, r: Reg, place: string, wanted: string): never {
+  const got = isNull(r) ? "NULL" : r.kind === Kind.SCALAR ? "a number" : `a ${kindName(r)}`;
+  cx.reject("argument", `${place} (r${register}) is ${got}, expected ${wanted}`, { register });
+}
+
+function mayBeNull(cx: Context, register: number, r: Reg, place: string): never {
+  cx.reject("null", `${place} (r${register}, ${kindName(r)}) may be NULL`, {
+    register,
+    fix: `compare r${register} with 0 before the call`,
+  });
+}
+
+function needMap(cx: Context, facts: CallFacts, place: string, register: number): MapRef {
+  return facts.map ?? cx.reject("argument", `${place} needs a map in an argument before it`, { register });
+}
+
+function unmoved(cx: Context, register: number, r: Reg, place: string): void {
+  if (r.off === 0 && r.val.isConst && r.val.tnum.value === 0n) return;
+  cx.reject(
+    "ctx-pointer",
+    `${place} (r${register}, ${kindName(r)}) was moved by an offset: it must be passed as it came`,
+    {
+      register,
+    },
+  );
+}
+
+function release(cx: Context, arg: HelperArg, register: number, r: Reg, place: string, facts: CallFacts): void {
+  if (!arg.releases) {
+    if (r.ref) facts.ref = r.ref;
+    return;
+  }
+  if (!r.ref) {
+    cx.reject("reference", `${place} (r${register}) holds no reference that could be released`, { register });
+  }
+  facts.released = register;
+  facts.ref = r.ref;
+}
+
+/** The kinds that count as memory. */
+function isMemory(r: Reg): boolean {
+  switch (r.kind) {
+    case Kind.STACK:
+    case Kind.PACKET:
+    case Kind.PACKET_META:
+    case Kind.MAP_KEY:
+    case Kind.MAP_VALUE:
+    case Kind.MEM:
+      return true;
+    default:
+      return false;
+  }
+}
+
+function requireMemory(cx: Context, register: number, r: Reg, place: string, arg: HelperArg): void {
+  // NULL with no bytes is decided when the size is known.
+  if (isNull(r)) return;
+  if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
+  if (!isMemory(r)) mismatch(cx, register, r, place, "a pointer to memory");
+  if (arg.access !== "read" && r.flags & RDONLY) {
+    cx.reject("read-only", `${place} (r${register}, ${kindName(r)}) would be written and is read-only`, { register });
+  }
+}
+
+function aligned(cx: Context, register: number, r: Reg, size: number, place: string): void {
+  if (r.kind !== Kind.STACK || !r.val.isConst) return;
+  if (((r.off + Number(r.val.smin)) & (size - 1)) !== 0) {
+    cx.reject("alignment", `${place} (r${register}) is not ${size}-byte aligned`, { register });
+  }
+}
+
+/** A size argument: the memory before it must have as many bytes as it can be. */
+function sized(
+  cx: Context,
+  helper: Helper,
+  n: number,
+  register: number,
+  r: Reg,
+  place: string,
+  facts: CallFacts,
+): void {
+  const arg = helper.args[n]!;
+  const memArg = helper.args[n - 1]!;
+  const memRegister = register - 1;
+  const mem = cx.reg(memRegister);
+  if (isPointer(r)) mismatch(cx, register, r, place, "a number of bytes");
+  const zeroOk = arg.kind === "size0";
+  const memPlace = `argument ${memRegister} of bpf_${helper.name}`;
+  if (r.val.smin < 0n) {
+    cx.reject("size-range", `${place} (r${register}), a size, may be negative`, {
+      register,
+      fix: `mask r${register} with an and, or check that it is not negative`,
+    });
+  }
+  if (r.val.umin === 0n && !zeroOk) {
+    cx.reject("size-range", `${place} (r${register}), a size, may be 0`, {
+      register,
+      fix: `check that r${register} is at least 1 before the call`,
+    });
+  }
+  if (r.val.umax >= 1n << 29n) {
+    cx.reject("size-range", `${place} (r${register}), a size, has no upper bound`, {
+      register,
+      fix: `compare r${register} with the buffer's size, or mask it`,
+    });
+  }
+  const size = Number(r.val.umax);
+  const uninit = memArg.access === "uninit" && !r.val.isConst ? { ...memArg, access: "write" as const } : memArg;
+  memory(cx, helper, uninit, memRegister, mem, size, zeroOk, memPlace, facts);
+  cx.markPrecise(r.node);
+}
+
+/** `size` bytes at the register must be memory that the helper may use as its argument says. */
+function memory(
+  cx: Context,
+  helper: Helper,
+  arg: HelperArg,
+  register: number,
+  r: Reg,
+  size: number,
+  zeroOk: boolean,
+  place: string,
+  facts: CallFacts,
+): void {
+  if (isNull(r)) {
+    if (zeroOk && size === 0) return;
+    cx.reject("null", `${place} (r${register}) is NULL, expected ${size} bytes of memory`, { register });
+  }
+  requireMemory(cx, register, r, place, arg);
+  const writes = arg.access !== "read";
+  if (isPacket(r) && !helper.packetAccess) {
+    cx.reject(
+      "packet-argument",
+      `${place} (r${register}) points into the packet, which bpf_${helper.name} does not take`,
+      {
+        register,
+        fix: "copy the bytes to the stack first",
+      },
+    );
+  }
+  if (r.kind !== Kind.STACK) {
+    checkRegion(cx, { base: r, register, off: 0, size, write: writes, zeroOk });
+    return;
+  }
+  if (size === 0) {
+    if (!zeroOk) cx.reject("size-range", `${place}: no bytes at all`, { register });
+    return;
+  }
+  const [min, max] = stackRange(cx, r, 0, size, register);
+  const frame = frameOf(cx, r);
+  if (arg.access === "uninit") {
+    facts.stackWrites.push({ register, size });
+    return;
+  }
+  requireReadable(cx, frame, min, max - min + size, register, writes || cx.profile.version < 614);
+}
+
+/** Forgets what the helper has overwritten on the stack. */
+export function applyStackWrites(cx: Context, facts: CallFacts, args: readonly Reg[]): void {
+  for (const { register, size } of facts.stackWrites) {
+    const r = args[register]!;
+    const [min, max] = stackRange(cx, r, 0, size, register);
+    writeVariable(cx, frameOf(cx, r), min, max, size, undefined);
+  }
+}
+
+function constantString(cx: Context, register: number, r: Reg, place: string): void {
+  if (r.kind !== Kind.MAP_VALUE) mismatch(cx, register, r, place, "a constant string in a read-only map");
+  const map = r.obj as MapRef;
+  const frozen = map.spec.frozen && (map.spec.flags & 0x80) !== 0;
+  if (!frozen || !r.val.isConst) {
+    cx.reject("constant-string", `${place} (r${register}) must be a constant string: map ${map.name} can change`, {
+      register,
+    });
+  }
+  const value = map.spec.contents?.[0]?.value;
+  const at = r.off + Number(r.val.smin);
+  const bytes = value instanceof Uint8Array ? value : new Uint8Array(map.spec.valueSize);
+  if (at < 0 || at >= bytes.length || !bytes.subarray(at).includes(0)) {
+    cx.reject("constant-string", `${place} (r${register}) is a string without its terminating NUL`, { register });
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Stack depth: the frames of the deepest chain of calls together fit in 512 bytes, each rounded up as the kernel's
+ * JIT lays them out. Source: kernel/bpf/verifier.c `check_max_stack_depth`.
+ */
+import { OP_CALL, STACK_SIZE } from "../../isa/index.ts";
+import { helperByName } from "../../object/index.ts";
+import { calledPc } from "../cfg/cfg.ts";
+import { isPseudoCall } from "../cfg/program.ts";
+import type { Context } from "../context.ts";
+
+const TAIL_CALL = helperByName("bpf_tail_call");
+/** A function that may tail call must have at most this much stack above it. */
+const TAIL_CALL_ROOM = 256;
+
+/** The deepest chain in bytes; refuses one that is too deep. */
+export function checkStackDepth(cx: Context): number {
+  const { subprogs, insns, slots } = cx.program;
+  const round = cx.profile.version >= 606 ? 16 : 32;
+  const depths = new Map<number, number>();
+  const callees = new Map<number, { pc: number; target: number }[]>();
+  const tailCalls = new Set<number>();
+  subprogs.forEach((start, i) => {
+    const end = subprogs[i + 1] ?? slots;
+    const own = Math.max(cx.stackDepth.get(start) ?? 0, 1);
+    depths.set(start, Math.ceil(own / round) * round);
+    const calls: { pc: number; target: number }[] = [];
+    for (let pc = start; pc < end; pc++) {
+      const insn = insns[pc];
+      if (!insn) continue;
+      if (isPseudoCall(insn)) calls.push({ pc, target: calledPc(insn) });
+      else if (insn.opcode === OP_CALL && insn.src === 0 && insn.imm === TAIL_CALL) tailCalls.add(start);
+    }
+    callees.set(start, calls);
+  });
+  let deepest = 0;
+  const seen = new Set<string>();
+  const visit = (start: number, above: number, pc: number, level: number): void => {
+    const key = `${start} ${above} ${level}`;
+    if (seen.has(key)) return;
+    seen.add(key);
+    if (level > 8) cx.reject("call-depth", "calls are nested more than 8 deep", { pc });
+    if (start !== 0 && tailCalls.has(start) && above >= TAIL_CALL_ROOM) {
+      cx.reject(
+        "stack-depth",
+        `a tail call below ${above} bytes of callers' stack: at most ${TAIL_CALL_ROOM - 1} are allowed`,
+        { pc },
+      );
+    }
+    const total = above + depths.get(start)!;
+    if (total > STACK_SIZE) {
+      cx.reject(
+        "stack-depth",
+        `the functions nested here use ${total} bytes of stack together, at most ${STACK_SIZE} are allowed`,
+        {
+          pc,
+          fix: "keep large buffers in a per-CPU map, or use fewer nested calls",
+        },
+      );
+    }
+    if (total > deepest) deepest = total;
+    for (const call of callees.get(start)!) visit(call.target, total, call.pc, level + 1);
+  };
+  visit(0, 0, 0, 1);
+  return deepest;
+}

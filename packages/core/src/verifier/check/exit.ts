@@ -1,0 +1,85 @@
+/**
+ * What must hold when a program ends: nothing held, and a return value that the program type may give.
+ * Source: kernel/bpf/verifier.c `check_return_code`, `check_resource_leak`.
+ */
+import { AttachType, ProgType, progTypeName } from "../../object/index.ts";
+import type { Context } from "../context.ts";
+import { isPointer, kindName } from "../domain/reg.ts";
+
+const P = ProgType;
+const A = AttachType;
+
+/** attach types of sock_addr programs that can only let pass. */
+const ONLY_ONE: ReadonlySet<number> = new Set([
+  A.BPF_CGROUP_UDP4_RECVMSG,
+  A.BPF_CGROUP_UDP6_RECVMSG,
+  A.BPF_CGROUP_UNIX_RECVMSG,
+  A.BPF_CGROUP_INET4_GETPEERNAME,
+  A.BPF_CGROUP_INET6_GETPEERNAME,
+  A.BPF_CGROUP_UNIX_GETPEERNAME,
+  A.BPF_CGROUP_INET4_GETSOCKNAME,
+  A.BPF_CGROUP_INET6_GETSOCKNAME,
+  A.BPF_CGROUP_UNIX_GETSOCKNAME,
+]);
+
+/** Range of the return value; undefined where any number goes. */
+export function returnRange(progType: number, attachType: number): readonly [min: number, max: number] | undefined {
+  switch (progType) {
+    case P.BPF_PROG_TYPE_CGROUP_SOCK_ADDR:
+      if (ONLY_ONE.has(attachType)) return [1, 1];
+      return attachType === A.BPF_CGROUP_INET4_BIND || attachType === A.BPF_CGROUP_INET6_BIND ? [0, 3] : [0, 1];
+    case P.BPF_PROG_TYPE_CGROUP_SKB:
+      return attachType === A.BPF_CGROUP_INET_EGRESS ? [0, 3] : [0, 1];
+    case P.BPF_PROG_TYPE_CGROUP_SOCK:
+    case P.BPF_PROG_TYPE_SOCK_OPS:
+    case P.BPF_PROG_TYPE_CGROUP_DEVICE:
+    case P.BPF_PROG_TYPE_CGROUP_SYSCTL:
+    case P.BPF_PROG_TYPE_CGROUP_SOCKOPT:
+    case P.BPF_PROG_TYPE_SK_LOOKUP:
+    case P.BPF_PROG_TYPE_NETFILTER:
+      return [0, 1];
+    default:
+      return undefined;
+  }
+}
+
+/** Refuses leaving with a reference, a lock or a critical section. `how` begins the message. */
+export function checkNothingHeld(cx: Context, how: string): void {
+  const { state } = cx;
+  if (state.lock) cx.reject("lock", `${how} while the spin lock is held`, { fix: "unlock it on this path first" });
+  if (state.rcuDepth) cx.reject("rcu", `${how} inside an RCU read section`, { fix: "call bpf_rcu_read_unlock first" });
+  if (state.preemptDepth)
+    cx.reject("preempt", `${how} with preemption disabled`, { fix: "call bpf_preempt_enable first" });
+  const ref = state.refs[0];
+  if (ref) {
+    cx.reject("reference", `${how} without releasing the reference that instruction ${ref.pc} acquired`, {
+      fix: "release it (bpf_sk_release, bpf_ringbuf_submit or bpf_ringbuf_discard) on every path",
+    });
+  }
+}
+
+/** Refuses a return value that is a pointer or outside of what the program type may return. */
+export function checkReturn(cx: Context): void {
+  const r0 = cx.reg(0);
+  const range = returnRange(cx.progType, cx.attachType);
+  if (!range) return;
+  const [min, max] = range;
+  const wanted = min === max ? String(min) : `${min} to ${max}`;
+  if (isPointer(r0)) {
+    cx.reject(
+      "return-value",
+      `r0 is a ${kindName(r0)} at the program's end: ${progTypeName(cx.progType)} programs return ${wanted}`,
+      {
+        register: 0,
+      },
+    );
+  }
+  cx.markPrecise(r0.node);
+  if (r0.val.smin < BigInt(min) || r0.val.smax > BigInt(max)) {
+    const got = r0.val.isConst ? String(r0.val.smin) : "not known to be in that range";
+    cx.reject("return-value", `the program returns ${got}: ${progTypeName(cx.progType)} programs return ${wanted}`, {
+      register: 0,
+      fix: `return only ${wanted}`,
+    });
+  }
+}

@@ -1,0 +1,112 @@
+/** Which helper takes which type of map. Source: kernel/bpf/verifier.c `check_map_func_compatibility`. */
+import { MapType, mapTypeName, ProgType } from "../../object/index.ts";
+import type { Context, MapRef } from "../context.ts";
+
+const T = MapType;
+
+/** Map types that only these helpers take. Types that are not here take every helper that takes any map. */
+const BY_MAP: ReadonlyMap<number, readonly string[]> = new Map<number, readonly string[]>([
+  [T.BPF_MAP_TYPE_PROG_ARRAY, ["tail_call"]],
+  [
+    T.BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+    ["perf_event_read", "perf_event_output", "skb_output", "perf_event_read_value", "xdp_output"],
+  ],
+  [T.BPF_MAP_TYPE_RINGBUF, ["ringbuf_output", "ringbuf_reserve", "ringbuf_query", "ringbuf_reserve_dynptr"]],
+  [T.BPF_MAP_TYPE_USER_RINGBUF, ["user_ringbuf_drain"]],
+  [T.BPF_MAP_TYPE_STACK_TRACE, ["get_stackid"]],
+  [T.BPF_MAP_TYPE_CGROUP_ARRAY, ["skb_under_cgroup", "current_task_under_cgroup"]],
+  [T.BPF_MAP_TYPE_CGROUP_STORAGE, ["get_local_storage"]],
+  [T.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE, ["get_local_storage"]],
+  [T.BPF_MAP_TYPE_DEVMAP, ["redirect_map", "map_lookup_elem"]],
+  [T.BPF_MAP_TYPE_DEVMAP_HASH, ["redirect_map", "map_lookup_elem"]],
+  [T.BPF_MAP_TYPE_CPUMAP, ["redirect_map"]],
+  [T.BPF_MAP_TYPE_XSKMAP, ["redirect_map", "map_lookup_elem"]],
+  [T.BPF_MAP_TYPE_ARRAY_OF_MAPS, ["map_lookup_elem"]],
+  [T.BPF_MAP_TYPE_HASH_OF_MAPS, ["map_lookup_elem"]],
+  [
+    T.BPF_MAP_TYPE_SOCKMAP,
+    ["sk_redirect_map", "sock_map_update", "msg_redirect_map", "sk_select_reuseport", "map_lookup_elem"],
+  ],
+  [
+    T.BPF_MAP_TYPE_SOCKHASH,
+    ["sk_redirect_hash", "sock_hash_update", "msg_redirect_hash", "sk_select_reuseport", "map_lookup_elem"],
+  ],
+  [T.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, ["sk_select_reuseport"]],
+  [T.BPF_MAP_TYPE_QUEUE, ["map_peek_elem", "map_pop_elem", "map_push_elem"]],
+  [T.BPF_MAP_TYPE_STACK, ["map_peek_elem", "map_pop_elem", "map_push_elem"]],
+  [T.BPF_MAP_TYPE_SK_STORAGE, ["sk_storage_get", "sk_storage_delete", "kptr_xchg"]],
+  [T.BPF_MAP_TYPE_INODE_STORAGE, ["inode_storage_get", "inode_storage_delete", "kptr_xchg"]],
+  [T.BPF_MAP_TYPE_TASK_STORAGE, ["task_storage_get", "task_storage_delete", "kptr_xchg"]],
+  [T.BPF_MAP_TYPE_CGRP_STORAGE, ["cgrp_storage_get", "cgrp_storage_delete", "kptr_xchg"]],
+  [T.BPF_MAP_TYPE_BLOOM_FILTER, ["map_peek_elem", "map_push_elem"]],
+  [T.BPF_MAP_TYPE_STRUCT_OPS, []],
+]);
+
+/** Helpers that take only these map types, beyond the ones that the rows above tie to them. */
+const BY_HELPER: ReadonlyMap<string, readonly number[]> = new Map<string, readonly number[]>([
+  ["redirect_map", [T.BPF_MAP_TYPE_DEVMAP, T.BPF_MAP_TYPE_DEVMAP_HASH, T.BPF_MAP_TYPE_CPUMAP, T.BPF_MAP_TYPE_XSKMAP]],
+  ["sk_select_reuseport", [T.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, T.BPF_MAP_TYPE_SOCKMAP, T.BPF_MAP_TYPE_SOCKHASH]],
+  ["map_pop_elem", [T.BPF_MAP_TYPE_QUEUE, T.BPF_MAP_TYPE_STACK]],
+  ["map_peek_elem", [T.BPF_MAP_TYPE_QUEUE, T.BPF_MAP_TYPE_STACK, T.BPF_MAP_TYPE_BLOOM_FILTER]],
+  ["map_push_elem", [T.BPF_MAP_TYPE_QUEUE, T.BPF_MAP_TYPE_STACK, T.BPF_MAP_TYPE_BLOOM_FILTER]],
+  ["map_lookup_percpu_elem", [T.BPF_MAP_TYPE_PERCPU_ARRAY, T.BPF_MAP_TYPE_PERCPU_HASH, T.BPF_MAP_TYPE_LRU_PERCPU_HASH]],
+  ["get_local_storage", [T.BPF_MAP_TYPE_CGROUP_STORAGE, T.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE]],
+  ...[
+    ["tail_call", T.BPF_MAP_TYPE_PROG_ARRAY],
+    ["perf_event_read", T.BPF_MAP_TYPE_PERF_EVENT_ARRAY],
+    ["perf_event_output", T.BPF_MAP_TYPE_PERF_EVENT_ARRAY],
+    ["perf_event_read_value", T.BPF_MAP_TYPE_PERF_EVENT_ARRAY],
+    ["skb_output", T.BPF_MAP_TYPE_PERF_EVENT_ARRAY],
+    ["xdp_output", T.BPF_MAP_TYPE_PERF_EVENT_ARRAY],
+    ["ringbuf_output", T.BPF_MAP_TYPE_RINGBUF],
+    ["ringbuf_reserve", T.BPF_MAP_TYPE_RINGBUF],
+    ["ringbuf_query", T.BPF_MAP_TYPE_RINGBUF],
+    ["ringbuf_reserve_dynptr", T.BPF_MAP_TYPE_RINGBUF],
+    ["user_ringbuf_drain", T.BPF_MAP_TYPE_USER_RINGBUF],
+    ["get_stackid", T.BPF_MAP_TYPE_STACK_TRACE],
+    ["current_task_under_cgroup", T.BPF_MAP_TYPE_CGROUP_ARRAY],
+    ["skb_under_cgroup", T.BPF_MAP_TYPE_CGROUP_ARRAY],
+    ["sk_redirect_map", T.BPF_MAP_TYPE_SOCKMAP],
+    ["msg_redirect_map", T.BPF_MAP_TYPE_SOCKMAP],
+    ["sock_map_update", T.BPF_MAP_TYPE_SOCKMAP],
+    ["sk_redirect_hash", T.BPF_MAP_TYPE_SOCKHASH],
+    ["msg_redirect_hash", T.BPF_MAP_TYPE_SOCKHASH],
+    ["sock_hash_update", T.BPF_MAP_TYPE_SOCKHASH],
+    ["sk_storage_get", T.BPF_MAP_TYPE_SK_STORAGE],
+    ["sk_storage_delete", T.BPF_MAP_TYPE_SK_STORAGE],
+    ["inode_storage_get", T.BPF_MAP_TYPE_INODE_STORAGE],
+    ["inode_storage_delete", T.BPF_MAP_TYPE_INODE_STORAGE],
+    ["task_storage_get", T.BPF_MAP_TYPE_TASK_STORAGE],
+    ["task_storage_delete", T.BPF_MAP_TYPE_TASK_STORAGE],
+    ["cgrp_storage_get", T.BPF_MAP_TYPE_CGRP_STORAGE],
+    ["cgrp_storage_delete", T.BPF_MAP_TYPE_CGRP_STORAGE],
+  ].map(([name, type]): [string, readonly number[]] => [name as string, [type as number]]),
+]);
+
+/** Program types whose map updates may touch socket maps. */
+const SOCKMAP_UPDATERS: ReadonlySet<number> = new Set([
+  ProgType.BPF_PROG_TYPE_SOCKET_FILTER,
+  ProgType.BPF_PROG_TYPE_SCHED_CLS,
+  ProgType.BPF_PROG_TYPE_SCHED_ACT,
+  ProgType.BPF_PROG_TYPE_XDP,
+  ProgType.BPF_PROG_TYPE_SK_REUSEPORT,
+  ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR,
+  ProgType.BPF_PROG_TYPE_SK_LOOKUP,
+]);
+
+/** Refuses a map that the helper does not work on. `name` is without `bpf_`. */
+export function checkMapHelper(cx: Context, map: MapRef, name: string): void {
+  const { type } = map.spec;
+  const byMap = BY_MAP.get(type);
+  const byHelper = BY_HELPER.get(name);
+  const sockmap = type === T.BPF_MAP_TYPE_SOCKMAP || type === T.BPF_MAP_TYPE_SOCKHASH;
+  const updates = sockmap && updatesSockmap(cx, name);
+  if ((!byMap || byMap.includes(name) || updates) && (!byHelper || byHelper.includes(type))) return;
+  cx.reject("map-helper", `bpf_${name} does not work on map ${map.name} of type ${mapTypeName(type)}`, { register: 1 });
+}
+
+function updatesSockmap(cx: Context, name: string): boolean {
+  if (name === "map_delete_elem")
+    return SOCKMAP_UPDATERS.has(cx.progType) || cx.progType === ProgType.BPF_PROG_TYPE_SOCK_OPS;
+  return name === "map_update_elem" && SOCKMAP_UPDATERS.has(cx.progType);
+}

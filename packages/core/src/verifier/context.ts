@@ -1,0 +1,170 @@
+/**
+ * What all parts of one verification share: the program, the maps, the running state, the paths still to walk, and how
+ * a part says no. It holds no rules. A refusal is thrown as `Refusal` and caught by `verify`, never seen outside.
+ */
+import type { CtxLayout, MapSpec, Reloc } from "../object/index.ts";
+import type { Program } from "./cfg/program.ts";
+import { markPrecise, type Node, type Reg } from "./domain/reg.ts";
+import type { Checkpoint, Frame, State } from "./domain/state.ts";
+import type { Profile } from "./profile.ts";
+
+/** Insns that are walked before the verifier gives up, and how long a queue of branches may get. */
+export const MAX_PROCESSED = 1_000_000;
+export const MAX_PENDING = 8192;
+/** Pointers may wander this far from their base. */
+export const MAX_VAR_OFF = 1 << 29;
+export const MAX_PACKET_OFF = 0xffff;
+
+/** A map as the program sees it; one object a map, so identity is equality. */
+export interface MapRef {
+  readonly name: string;
+  readonly spec: MapSpec;
+  /** What the slots of a map of maps hold. */
+  readonly inner: MapRef | undefined;
+}
+
+export interface Pending {
+  readonly state: State;
+  readonly pc: number;
+  readonly prevPc: number;
+}
+
+/** Which rule was broken: stable words for tests and for explanations. */
+export class Refusal {
+  readonly verdict: "reject" | "unsupported";
+  readonly rule: string;
+  readonly message: string;
+  readonly pc: number;
+  readonly register: number | undefined;
+  readonly fix: string | undefined;
+
+  constructor(
+    verdict: "reject" | "unsupported",
+    rule: string,
+    message: string,
+    pc: number,
+    register: number | undefined,
+    fix: string | undefined,
+  ) {
+    this.verdict = verdict;
+    this.rule = rule;
+    this.message = message;
+    this.pc = pc;
+    this.register = register;
+    this.fix = fix;
+  }
+}
+
+export interface RefusalDetail {
+  readonly register?: number;
+  readonly pc?: number;
+  readonly fix?: string;
+}
+
+/** Called for each insn that is about to run, with the state before it. */
+export type Observer = (pc: number, state: State) => void;
+
+export class Context {
+  readonly program: Program;
+  readonly progType: number;
+  readonly attachType: number;
+  readonly ctxLayout: CtxLayout | undefined;
+  readonly maps: ReadonlyMap<string, MapRef>;
+  readonly relocAt: ReadonlyMap<number, Reloc>;
+  readonly gpl: boolean;
+  readonly strictAlign: boolean;
+  readonly sleepable: boolean;
+  readonly frags: boolean;
+  readonly profile: Profile;
+
+  state: State;
+  pc = 0;
+  prevPc = -1;
+  processed = 0;
+  jumps = 0;
+  prevProcessed = 0;
+  prevJumps = 0;
+  totalStates = 0;
+  readonly pending: Pending[] = [];
+  readonly checkpoints: Checkpoint[][];
+  /** Deepest stack use of each function, by its first pc, in bytes. */
+  readonly stackDepth = new Map<number, number>();
+  /** The kind of pointer that each load or store insn saw first: it may not change in kind between paths. */
+  readonly accessKind = new Map<number, number>();
+  readonly visited: Uint8Array;
+  readonly helpersUsed = new Set<number>();
+  readonly mapsUsed = new Set<string>();
+  observer: Observer | undefined;
+  private lastId = 0;
+
+  constructor(init: {
+    program: Program;
+    progType: number;
+    attachType: number;
+    ctxLayout: CtxLayout | undefined;
+    maps: ReadonlyMap<string, MapRef>;
+    relocAt: ReadonlyMap<number, Reloc>;
+    gpl: boolean;
+    strictAlign: boolean;
+    sleepable: boolean;
+    frags: boolean;
+    profile: Profile;
+    state: State;
+    observer: Observer | undefined;
+  }) {
+    this.program = init.program;
+    this.progType = init.progType;
+    this.attachType = init.attachType;
+    this.ctxLayout = init.ctxLayout;
+    this.maps = init.maps;
+    this.relocAt = init.relocAt;
+    this.gpl = init.gpl;
+    this.strictAlign = init.strictAlign;
+    this.sleepable = init.sleepable;
+    this.frags = init.frags;
+    this.profile = init.profile;
+    this.state = init.state;
+    this.observer = init.observer;
+    this.checkpoints = Array.from({ length: init.program.slots }, () => []);
+    this.visited = new Uint8Array(init.program.slots);
+  }
+
+  newId(): number {
+    return ++this.lastId;
+  }
+
+  get frame(): Frame {
+    return this.state.frame;
+  }
+
+  reg(n: number): Reg {
+    return this.state.frame.regs[n]!;
+  }
+
+  setReg(n: number, r: Reg): void {
+    this.state.frame.regs[n] = r;
+  }
+
+  /** Notes that a check looks at this number. */
+  markPrecise(n: Node | undefined): void {
+    markPrecise(n);
+  }
+
+  /** Queues a copy of the running state to be walked from `pc` later, and returns it. */
+  push(pc: number, state: State): State {
+    if (this.pending.length >= MAX_PENDING) {
+      this.reject("complexity", `more than ${MAX_PENDING} branches wait to be walked: the program branches too much`);
+    }
+    if (state.parent) state.parent.branches++;
+    this.pending.push({ state, pc, prevPc: this.pc });
+    return state;
+  }
+
+  reject(rule: string, message: string, detail: RefusalDetail = {}): never {
+    throw new Refusal("reject", rule, message, detail.pc ?? this.pc, detail.register, detail.fix);
+  }
+
+  unsupported(feature: string, message: string, detail: RefusalDetail = {}): never {
+    throw new Refusal("unsupported", feature, message, detail.pc ?? this.pc, detail.register, detail.fix);
+  }
+}

@@ -1,0 +1,381 @@
+/**
+ * What is known of a 64-bit number: a tnum and four ranges (signed and unsigned, 64 and 32 bits), each a superset of
+ * the possible values. `sync` lets every view learn from the others, in the kernel's order, so that our bounds are as
+ * tight as the kernel's and no tighter.
+ *
+ * 64-bit bounds are bigints in their own signedness, 32-bit bounds are numbers. A Scalar is immutable once it has left
+ * the function that made it; the arithmetic on it is in `arith.ts`, what comparisons teach in `refine.ts`.
+ * Source: kernel/bpf/verifier.c `reg_bounds_sync`, Linux 6.12 to 6.18.
+ */
+import {
+  TNUM_UNKNOWN,
+  type Tnum,
+  tnumCast,
+  tnumConst,
+  tnumIn,
+  tnumIntersect,
+  tnumOr,
+  tnumRange,
+  U32,
+  U64,
+} from "./tnum.ts";
+
+export const S64_MIN = -(1n << 63n);
+export const S64_MAX = (1n << 63n) - 1n;
+export const U64_MAX = U64;
+export const S32_MIN = -0x8000_0000;
+export const S32_MAX = 0x7fff_ffff;
+export const U32_MAX = 0xffff_ffff;
+const HIGH = U64 & ~U32;
+
+export class Scalar {
+  tnum: Tnum;
+  smin: bigint;
+  smax: bigint;
+  umin: bigint;
+  umax: bigint;
+  s32min: number;
+  s32max: number;
+  u32min: number;
+  u32max: number;
+
+  constructor(
+    tnum: Tnum,
+    smin: bigint,
+    smax: bigint,
+    umin: bigint,
+    umax: bigint,
+    s32min: number,
+    s32max: number,
+    u32min: number,
+    u32max: number,
+  ) {
+    this.tnum = tnum;
+    this.smin = smin;
+    this.smax = smax;
+    this.umin = umin;
+    this.umax = umax;
+    this.s32min = s32min;
+    this.s32max = s32max;
+    this.u32min = u32min;
+    this.u32max = u32max;
+  }
+
+  /** A copy that its maker may still change. */
+  clone(): Scalar {
+    return new Scalar(
+      this.tnum,
+      this.smin,
+      this.smax,
+      this.umin,
+      this.umax,
+      this.s32min,
+      this.s32max,
+      this.u32min,
+      this.u32max,
+    );
+  }
+
+  get isConst(): boolean {
+    return this.tnum.mask === 0n;
+  }
+
+  /** The low 32 bits are one known number. */
+  get isConst32(): boolean {
+    return (this.tnum.mask & U32) === 0n;
+  }
+}
+
+/** Nothing is known. */
+export const UNKNOWN = unbounded(TNUM_UNKNOWN);
+export const ZERO = makeConst(0n);
+
+function unbounded(tnum: Tnum): Scalar {
+  return new Scalar(tnum, S64_MIN, S64_MAX, 0n, U64_MAX, S32_MIN, S32_MAX, 0, U32_MAX);
+}
+
+function makeConst(value: bigint): Scalar {
+  const signed = BigInt.asIntN(64, value);
+  const low = Number(value & U32);
+  return new Scalar(tnumConst(value), signed, signed, value, value, low | 0, low | 0, low, low);
+}
+
+const SMALL = Array.from({ length: 1025 }, (_, i) => makeConst(BigInt(i)));
+
+/** The number `value`, taken modulo 2^64. */
+export function constScalar(value: bigint): Scalar {
+  const unsigned = BigInt.asUintN(64, value);
+  return unsigned <= 1024n ? SMALL[Number(unsigned)]! : makeConst(unsigned);
+}
+
+/** The number that an insn's signed 32-bit imm means in a 64-bit operation. */
+export function immScalar(imm: number): Scalar {
+  return imm >= 0 && imm <= 1024 ? SMALL[imm]! : constScalar(BigInt(imm));
+}
+
+/** Any number from `min` to `max` unsigned. */
+export function rangeScalar(min: bigint, max: bigint): Scalar {
+  const s = UNKNOWN.clone();
+  s.umin = min;
+  s.umax = max;
+  return sync(s);
+}
+
+/** Any number from `min` to `max` signed. */
+export function signedScalar(min: bigint, max: bigint): Scalar {
+  const s = UNKNOWN.clone();
+  s.smin = min;
+  s.smax = max;
+  return sync(s);
+}
+
+const ZERO_EXTENDED = [1, 2, 4].map((size) => rangeScalar(0n, (1n << BigInt(size * 8)) - 1n));
+const SIGN_EXTENDED = [1, 2, 4].map((size) =>
+  signedScalar(-(1n << BigInt(size * 8 - 1)), (1n << BigInt(size * 8 - 1)) - 1n),
+);
+
+/** What a load of `size` bytes of unknown memory gives: zero-extended, or sign-extended. */
+export function loadedScalar(size: number, signed: boolean): Scalar {
+  if (size === 8) return UNKNOWN;
+  return (signed ? SIGN_EXTENDED : ZERO_EXTENDED)[size >> 1]!;
+}
+
+/** Forgets all ranges but keeps the tnum. */
+export function forgetRanges(s: Scalar): void {
+  forget64(s);
+  forget32(s);
+}
+
+export function forget64(s: Scalar): void {
+  s.smin = S64_MIN;
+  s.smax = S64_MAX;
+  s.umin = 0n;
+  s.umax = U64_MAX;
+}
+
+export function forget32(s: Scalar): void {
+  s.s32min = S32_MIN;
+  s.s32max = S32_MAX;
+  s.u32min = 0;
+  s.u32max = U32_MAX;
+}
+
+/** Bounds that the tnum alone implies, intersected in. Sound: each bound is the extreme of the tnum's numbers. */
+export function learnFromTnum(s: Scalar): void {
+  learnFromTnum64(s);
+  learnFromTnum32(s);
+}
+
+function learnFromTnum64(s: Scalar): void {
+  const { value, mask } = s.tnum;
+  const least = BigInt.asIntN(64, value | (mask & (1n << 63n)));
+  const most = BigInt.asIntN(64, value | (mask & ~(1n << 63n)));
+  if (least > s.smin) s.smin = least;
+  if (most < s.smax) s.smax = most;
+  if (value > s.umin) s.umin = value;
+  if ((value | mask) < s.umax) s.umax = value | mask;
+}
+
+export function learnFromTnum32(s: Scalar): void {
+  const value = Number(s.tnum.value & U32);
+  const mask = Number(s.tnum.mask & U32);
+  const least = value | (mask & 0x8000_0000);
+  const most = value | (mask & 0x7fff_ffff);
+  if (least > s.s32min) s.s32min = least;
+  if (most < s.s32max) s.s32max = most;
+  if (value > s.u32min) s.u32min = value;
+  const highest = (value | mask) >>> 0;
+  if (highest < s.u32max) s.u32max = highest;
+}
+
+/** 32-bit bounds from 64-bit ones (where the upper half is fixed or steps once over a sign change) and each other. */
+function deduce32(s: Scalar): void {
+  const uminHigh = s.umin >> 32n;
+  const umaxHigh = s.umax >> 32n;
+  const uminLow = Number(s.umin & U32);
+  const umaxLow = Number(s.umax & U32);
+  const sminHigh = BigInt.asUintN(32, s.smin >> 32n);
+  const smaxHigh = BigInt.asUintN(32, s.smax >> 32n);
+  const sminLow = Number(BigInt.asUintN(32, s.smin));
+  const smaxLow = Number(BigInt.asUintN(32, s.smax));
+  if (uminHigh === umaxHigh) {
+    meetU32(s, uminLow, umaxLow);
+    if ((uminLow | 0) <= (umaxLow | 0)) meetS32(s, uminLow | 0, umaxLow | 0);
+  }
+  if (sminHigh === smaxHigh) {
+    if (sminLow <= smaxLow) meetU32(s, sminLow, smaxLow);
+    if ((sminLow | 0) <= (smaxLow | 0)) meetS32(s, sminLow | 0, smaxLow | 0);
+  }
+  if (BigInt.asUintN(32, uminHigh + 1n) === umaxHigh && (uminLow | 0) < 0 && (umaxLow | 0) >= 0) {
+    meetS32(s, uminLow | 0, umaxLow | 0);
+  }
+  if (BigInt.asUintN(32, sminHigh + 1n) === smaxHigh && (sminLow | 0) < 0 && (smaxLow | 0) >= 0) {
+    meetS32(s, sminLow | 0, smaxLow | 0);
+  }
+  if ((s.u32min | 0) <= (s.u32max | 0)) meetS32(s, s.u32min | 0, s.u32max | 0);
+  const smin = s.s32min >>> 0;
+  const smax = s.s32max >>> 0;
+  if (smin <= smax) meetU32(s, smin, smax);
+  else if (s.u32max < smin) {
+    // The signed range wraps in the unsigned domain; the unsigned one meets only its non-negative part.
+    s.s32min = s.u32min | 0;
+    if (smax < s.u32max) s.u32max = smax;
+  } else if (smax < s.u32min) {
+    s.s32max = s.u32max | 0;
+    if (smin > s.u32min) s.u32min = smin;
+  }
+}
+
+/** Signed and unsigned 64-bit bounds from each other, where the range does not cross the other's wrap. */
+function deduce64(s: Scalar): void {
+  const low = BigInt.asIntN(64, s.umin);
+  const high = BigInt.asIntN(64, s.umax);
+  if (low <= high) {
+    if (low > s.smin) s.smin = low;
+    if (high < s.smax) s.smax = high;
+  }
+  const smin = BigInt.asUintN(64, s.smin);
+  const smax = BigInt.asUintN(64, s.smax);
+  if (smin <= smax) {
+    if (smin > s.umin) s.umin = smin;
+    if (smax < s.umax) s.umax = smax;
+  } else if (s.umax < smin) {
+    s.smin = BigInt.asIntN(64, s.umin);
+    if (smax < s.umax) s.umax = smax;
+  } else if (smax < s.umin) {
+    s.smax = BigInt.asIntN(64, s.umax);
+    if (smin > s.umin) s.umin = smin;
+  }
+}
+
+/** 64-bit bounds from 32-bit ones: the low half of the least value is at least the least low half, and so on. */
+function deduceMixed(s: Scalar): void {
+  mixInto64(s, BigInt(s.u32min), BigInt(s.u32max));
+  const low = s.s32min >>> 0;
+  const high = s.s32max >>> 0;
+  if (low <= high) mixInto64(s, BigInt(low), BigInt(high));
+  // A number in s32's range whose low half is not negative has an upper half of zeros.
+  if (s.s32min >= 0 && s.smin >= BigInt(S32_MIN) && s.smax <= BigInt(S32_MAX)) {
+    s.smin = s.umin = BigInt(s.s32min);
+    s.smax = s.umax = BigInt(s.s32max);
+    s.tnum = tnumIntersect(s.tnum, tnumRange(BigInt.asUintN(64, s.smin), BigInt.asUintN(64, s.smax)));
+  }
+}
+
+function mixInto64(s: Scalar, low: bigint, high: bigint): void {
+  const umin = (s.umin & HIGH) | low;
+  const umax = (s.umax & HIGH) | high;
+  if (umin > s.umin) s.umin = umin;
+  if (umax < s.umax) s.umax = umax;
+  const smin = BigInt.asIntN(64, (BigInt.asUintN(64, s.smin) & HIGH) | low);
+  const smax = BigInt.asIntN(64, (BigInt.asUintN(64, s.smax) & HIGH) | high);
+  if (smin > s.smin) s.smin = smin;
+  if (smax < s.smax) s.smax = smax;
+}
+
+function meetU32(s: Scalar, min: number, max: number): void {
+  if (min > s.u32min) s.u32min = min;
+  if (max < s.u32max) s.u32max = max;
+}
+
+function meetS32(s: Scalar, min: number, max: number): void {
+  if (min > s.s32min) s.s32min = min;
+  if (max < s.s32max) s.s32max = max;
+}
+
+/** Known bits from the unsigned ranges. */
+function learnBits(s: Scalar): void {
+  const whole = tnumIntersect(s.tnum, tnumRange(s.umin, s.umax));
+  const low = tnumIntersect(tnumCast(whole, 4), tnumRange(BigInt(s.u32min), BigInt(s.u32max)));
+  s.tnum = tnumOr({ value: whole.value & HIGH, mask: whole.mask & HIGH }, low);
+}
+
+/** Lets tnum and ranges learn from each other; changes and returns `s`. Each step only intersects sound facts. */
+export function sync(s: Scalar): Scalar {
+  learnFromTnum(s);
+  for (let round = 0; round < 3; round++) {
+    deduce32(s);
+    deduce64(s);
+    deduceMixed(s);
+  }
+  learnBits(s);
+  learnFromTnum(s);
+  return s;
+}
+
+/** True when some view is empty: the state cannot happen (a branch that the bounds could not yet rule out). */
+export function isContradiction(s: Scalar): boolean {
+  return (
+    s.umin > s.umax ||
+    s.smin > s.smax ||
+    s.u32min > s.u32max ||
+    s.s32min > s.s32max ||
+    (s.tnum.value & s.tnum.mask) !== 0n
+  );
+}
+
+/** True when every number of `inner` is in `outer`, by every view. */
+export function scalarIn(outer: Scalar, inner: Scalar): boolean {
+  if (outer === inner || outer === UNKNOWN) return true;
+  return (
+    outer.umin <= inner.umin &&
+    outer.umax >= inner.umax &&
+    outer.smin <= inner.smin &&
+    outer.smax >= inner.smax &&
+    outer.u32min <= inner.u32min &&
+    outer.u32max >= inner.u32max &&
+    outer.s32min <= inner.s32min &&
+    outer.s32max >= inner.s32max &&
+    tnumIn(outer.tnum, inner.tnum)
+  );
+}
+
+export function scalarEqual(a: Scalar, b: Scalar): boolean {
+  if (a === b) return true;
+  return (
+    a.umin === b.umin &&
+    a.umax === b.umax &&
+    a.smin === b.smin &&
+    a.smax === b.smax &&
+    a.u32min === b.u32min &&
+    a.u32max === b.u32max &&
+    a.s32min === b.s32min &&
+    a.s32max === b.s32max &&
+    a.tnum.value === b.tnum.value &&
+    a.tnum.mask === b.tnum.mask
+  );
+}
+
+/** True when the concrete 64-bit `value` (unsigned) is one of the numbers: what the soundness tests ask. */
+export function scalarHolds(s: Scalar, value: bigint): boolean {
+  const signed = BigInt.asIntN(64, value);
+  const low = Number(value & U32);
+  return (
+    (value & ~s.tnum.mask) === s.tnum.value &&
+    s.umin <= value &&
+    value <= s.umax &&
+    s.smin <= signed &&
+    signed <= s.smax &&
+    s.u32min <= low &&
+    low <= s.u32max &&
+    s.s32min <= (low | 0) &&
+    (low | 0) <= s.s32max
+  );
+}
+
+/** Bits that the largest possible value takes. */
+export function widthOf(s: Scalar): number {
+  return s.umax === 0n ? 0 : s.umax.toString(2).length;
+}
+
+/** `low` known in the lower 32 bits, the upper half as before. */
+export function withConst32(s: Scalar, low: number): Scalar {
+  const r = s.clone();
+  r.tnum = {
+    value: (r.tnum.value & HIGH) | BigInt(low >>> 0),
+    mask: r.tnum.mask & HIGH,
+  };
+  r.s32min = r.s32max = low | 0;
+  r.u32min = r.u32max = low >>> 0;
+  return sync(r);
+}

@@ -1,0 +1,209 @@
+/**
+ * The abstract machine at one insn of one path: call frames with registers and stack, held references and locks.
+ * Values inside (Reg, Slot) are immutable, so copying a state copies arrays of pointers.
+ *
+ * A stack slot is 8 bytes. Its `cell` answers the one question that pruning asks of a saved state: was this slot read
+ * before it was overwritten? Saving a state gives each slot of the running one a fresh cell whose parent is the saved
+ * cell; a read marks the chain upwards, a full overwrite starts a chain of its own.
+ */
+import { Kind, NOT_INIT, node, type Reg, Reg as RegClass } from "./reg.ts";
+
+/** What a stack byte holds. */
+export const Byte = { INVALID: 0, SPILL: 1, MISC: 2, ZERO: 3, DYNPTR: 4, ITER: 5, IRQ: 6 } as const;
+export type Byte = (typeof Byte)[keyof typeof Byte];
+
+export interface Cell {
+  read: boolean;
+  readonly parent: Cell | undefined;
+}
+
+export interface Slot {
+  /** Eight `Byte`s, lowest address first, 4 bits each. */
+  readonly bytes: number;
+  /** The spilled register, where the bytes say SPILL; what a special slot keeps. */
+  readonly reg: Reg | undefined;
+  /** Dynptr or iterator state, where the bytes say so. */
+  readonly special: Special | undefined;
+  readonly cell: Cell;
+}
+
+/** State of a dynptr (two slots) or an iterator. */
+export interface Special {
+  readonly kind: string;
+  /** The slot with the lower index (the higher address) is the first of its object. */
+  readonly first: boolean;
+  readonly id: number;
+  readonly ref: number;
+  /** Iterators: active or drained. */
+  readonly active: boolean;
+  readonly depth: number;
+}
+
+/** All eight bytes of one kind. */
+export function fill(byte: Byte): number {
+  return (0x1111_1111 * byte) >>> 0;
+}
+
+export function byteAt(bytes: number, index: number): Byte {
+  return ((bytes >>> (index * 4)) & 15) as Byte;
+}
+
+export function withByte(bytes: number, index: number, byte: Byte): number {
+  return ((bytes & ~(15 << (index * 4))) | (byte << (index * 4))) >>> 0;
+}
+
+/** Bytes from the slot's start of the lowest SPILL byte; 8 when there is none. A spill fills a slot's low addresses up. */
+export function spillSize(bytes: number): number {
+  let n = 0;
+  while (n < 8 && byteAt(bytes, n) === Byte.SPILL) n++;
+  return n;
+}
+
+export function isSpill(slot: Slot | undefined): boolean {
+  return slot !== undefined && byteAt(slot.bytes, 0) === Byte.SPILL;
+}
+
+export function freshCell(parent?: Cell): Cell {
+  return { read: false, parent };
+}
+
+/** The slot's content was needed: every saved state that passed it down must agree on it. */
+export function markRead(slot: Slot | undefined): void {
+  for (let cell = slot?.cell; cell && !cell.read; cell = cell.parent) cell.read = true;
+}
+
+export class Frame {
+  regs: Reg[];
+  /** Index 0 is fp-8 … fp-1, upwards in index is downwards in address. */
+  stack: (Slot | undefined)[];
+  /** pc of the call, -1 in the program's own frame. */
+  readonly callsite: number;
+  /** First pc of the function. */
+  readonly subprog: number;
+  /** Set in a frame that a helper called. */
+  readonly callback: Callback | undefined;
+
+  constructor(callsite: number, subprog: number, callback?: Callback) {
+    this.regs = new Array(11).fill(NOT_INIT);
+    this.stack = [];
+    this.callsite = callsite;
+    this.subprog = subprog;
+    this.callback = callback;
+  }
+
+  clone(): Frame {
+    const copy = new Frame(this.callsite, this.subprog, this.callback);
+    copy.regs = this.regs.slice();
+    copy.stack = this.stack.slice();
+    return copy;
+  }
+}
+
+/** Why a helper called this frame. */
+export interface Callback {
+  readonly helper: number;
+  /** Runs later, not below the caller (timers): leaving it ends the path. */
+  readonly async: boolean;
+  /** Range that r0 must be in at its exit. */
+  readonly retMin: number;
+  readonly retMax: number;
+}
+
+export interface Reference {
+  readonly id: number;
+  /** The insn that acquired it. */
+  readonly pc: number;
+}
+
+/** One step of the path that led here: a conditional jump and where it went. Oldest is last in the chain. */
+export interface PathStep {
+  readonly pc: number;
+  readonly taken: boolean;
+  readonly prev: PathStep | undefined;
+}
+
+export class State {
+  frames: Frame[] = [];
+  refs: readonly Reference[] = [];
+  /** The spin lock held: what it lives in, and its id. */
+  lock: { readonly obj: unknown; readonly id: number } | undefined;
+  rcuDepth = 0;
+  preemptDepth = 0;
+  mayGotoDepth = 0;
+  callbackDepth = 0;
+  parent: Checkpoint | undefined;
+  path: PathStep | undefined;
+
+  get frame(): Frame {
+    return this.frames[this.frames.length - 1]!;
+  }
+
+  clone(): State {
+    const copy = new State();
+    copy.frames = this.frames.map((f) => f.clone());
+    copy.refs = this.refs;
+    copy.lock = this.lock;
+    copy.rcuDepth = this.rcuDepth;
+    copy.preemptDepth = this.preemptDepth;
+    copy.mayGotoDepth = this.mayGotoDepth;
+    copy.callbackDepth = this.callbackDepth;
+    copy.parent = this.parent;
+    copy.path = this.path;
+    return copy;
+  }
+}
+
+/** A state saved at an insn to prune later arrivals with. */
+export interface Checkpoint {
+  readonly pc: number;
+  readonly state: State;
+  readonly parent: Checkpoint | undefined;
+  /** Paths from here that are not finished yet; at 0 everything from here is known to be safe. */
+  branches: number;
+  hits: number;
+  misses: number;
+}
+
+/**
+ * Detaches the running state from the one that was saved of it: fresh cells and nodes, so that what is read or looked
+ * at from now on is told apart from before.
+ */
+export function detach(state: State): void {
+  for (const frame of state.frames) {
+    const { regs, stack } = frame;
+    for (let i = 0; i < 10; i++) regs[i] = freshNode(regs[i]!);
+    for (let i = 0; i < stack.length; i++) {
+      const slot = stack[i];
+      if (!slot) continue;
+      stack[i] = {
+        bytes: slot.bytes,
+        reg: slot.reg && freshNode(slot.reg),
+        special: slot.special,
+        cell: { read: false, parent: slot.cell },
+      };
+    }
+  }
+}
+
+function freshNode(r: Reg): Reg {
+  if (r.kind !== Kind.SCALAR || !r.node) return r;
+  return new RegClass(r.kind, r.flags, r.val, r.off, r.id, r.ref, r.num, r.obj, node(r.node));
+}
+
+/** Applies `f` to every register and every spilled register of all frames. */
+export function mapRegs(state: State, f: (r: Reg) => Reg): void {
+  for (const frame of state.frames) {
+    const { regs, stack } = frame;
+    for (let i = 0; i < 11; i++) {
+      const r = regs[i]!;
+      const n = f(r);
+      if (n !== r) regs[i] = n;
+    }
+    for (let i = 0; i < stack.length; i++) {
+      const slot = stack[i];
+      if (!slot?.reg) continue;
+      const n = f(slot.reg);
+      if (n !== slot.reg) stack[i] = { ...slot, reg: n };
+    }
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * Pruning: a state that arrives at an insn where an equal or wider one was already walked to its end needs no walk of
+ * its own. Sound because "wider" is judged on all that any later check may look at: registers that are live, stack
+ * slots that were read, and numbers that were looked at; and because a state counts only when nothing from it is left
+ * to walk. A state that comes back to itself exactly has found an endless loop.
+ *
+ * Source: kernel/bpf/verifier.c `is_state_visited`, `states_equal`, `regsafe`, `stacksafe`.
+ */
+import type { Context } from "./context.ts";
+import { ADD_CONST, Kind, markPrecise, type Reg, unknownReg } from "./domain/reg.ts";
+import { scalarEqual, scalarIn } from "./domain/scalar.ts";
+import { Byte, byteAt, type Checkpoint, detach, type Frame, markRead, type Slot, type State } from "./domain/state.ts";
+
+/** Pairs of ids that play the same part in the old and the new state. */
+class IdMap {
+  private readonly toNew = new Map<number, number>();
+  private readonly toOld = new Map<number, number>();
+  private temporary = -1;
+
+  same(oldId: number, newId: number): boolean {
+    if ((oldId === 0) !== (newId === 0)) return false;
+    if (oldId === 0) return true;
+    const known = this.toNew.get(oldId);
+    if (known !== undefined) return known === newId;
+    if (this.toOld.has(newId)) return false;
+    this.toNew.set(oldId, newId);
+    this.toOld.set(newId, oldId);
+    return true;
+  }
+
+  /** Ids of numbers: an old number without an id was bound to nothing, so any will do. */
+  sameNumber(oldId: number, newId: number): boolean {
+    if (oldId === 0) return true;
+    const id = newId || this.temporary--;
+    if (!this.same(oldId, id)) return false;
+    return (oldId & ADD_CONST) === 0 || this.same(oldId & ~ADD_CONST, id & ~ADD_CONST);
+  }
+}
+
+type Exactness = "exact" | "within" | "relevant";
+
+/** Looks for a saved state that makes the running one superfluous; saves the running one when it is worth it. */
+export function isVisited(cx: Context): boolean {
+  const { pc, state } = cx;
+  const list = cx.checkpoints[pc]!;
+  const force = cx.program.forcePoints[pc] === 1;
+  let add = force || (cx.jumps - cx.prevJumps >= 2 && cx.processed - cx.prevProcessed >= 8);
+  for (let i = 0; i < list.length; i++) {
+    const old = list[i]!;
+    if (old.branches > 0) {
+      if (
+        maybeLooping(old.state, state) &&
+        statesEqual(cx, old, state, "exact") &&
+        old.state.mayGotoDepth === state.mayGotoDepth
+      ) {
+        cx.reject("endless-loop", "the loop comes back to this instruction with nothing changed: it never ends", {
+          fix: "change what the loop's condition tests on every round",
+        });
+      }
+      if (!force && cx.jumps - cx.prevJumps < 20 && cx.processed - cx.prevProcessed < 100) add = false;
+    } else if (statesEqual(cx, old, state, "relevant")) {
+      old.hits++;
+      propagate(old.state, state, cx);
+      return true;
+    }
+    if (add) old.misses++;
+    const patience = force && old.branches > 0 ? 64 : 3;
+    if (old.misses > old.hits * patience + patience) list.splice(i--, 1);
+  }
+  if (add) save(cx, list);
+  return false;
+}
+
+function save(cx: Context, list: Checkpoint[]): void {
+  const { state, pc } = cx;
+  cx.totalStates++;
+  cx.prevJumps = cx.jumps;
+  cx.prevProcessed = cx.processed;
+  const point: Checkpoint = { pc, state: state.clone(), parent: state.parent, branches: 1, hits: 0, misses: 0 };
+  list.unshift(point);
+  state.parent = point;
+  detach(state);
+}
+
+/** One path from the running state's parents is finished. */
+export function finishPath(state: State): void {
+  for (let p = state.parent; p; p = p.parent) {
+    p.branches--;
+    if (p.branches > 0) break;
+  }
+}
+
+function maybeLooping(old: State, cur: State): boolean {
+  if (old.frames.length !== cur.frames.length) return false;
+  const a = old.frame.regs;
+  const b = cur.frame.regs;
+  for (let i = 0; i < 11; i++) if (!sameReg(a[i]!, b[i]!)) return false;
+  return true;
+}
+
+function sameReg(a: Reg, b: Reg): boolean {
+  return (
+    a === b ||
+    (a.kind === b.kind &&
+      a.flags === b.flags &&
+      a.off === b.off &&
+      a.num === b.num &&
+      a.obj === b.obj &&
+      scalarEqual(a.val, b.val))
+  );
+}
+
+/** What the old state's later path needed is needed of the new one too, and of the states it came from. */
+function propagate(old: State, cur: State, cx: Context): void {
+  old.frames.forEach((frame, f) => {
+    const now = cur.frames[f]!;
+    const live = liveOf(cx, old, f);
+    for (let i = 0; i < 10; i++) {
+      if ((live >> i) & 1 && frame.regs[i]!.node?.precise) markPrecise(now.regs[i]!.node);
+    }
+    for (let i = 0; i < frame.stack.length; i++) {
+      const slot = frame.stack[i];
+      if (!slot?.cell.read) continue;
+      markRead(now.stack[i]);
+      if (slot.reg?.node?.precise) markPrecise(now.stack[i]?.reg?.node);
+    }
+  });
+}
+
+/** Registers of frame `f` that may still be read: live at the insn, or kept over the call that the frame waits in. */
+function liveOf(cx: Context, state: State, f: number): number {
+  const { live } = cx.program;
+  if (f === state.frames.length - 1) return live[cx.pc]!;
+  return live[state.frames[f + 1]!.callsite]! & 0x3c0;
+}
+
+function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exactness): boolean {
+  const old = point.state;
+  if (old.frames.length !== cur.frames.length) return false;
+  if (old.rcuDepth !== cur.rcuDepth || old.preemptDepth !== cur.preemptDepth) return false;
+  if (old.refs.length !== cur.refs.length) return false;
+  const ids = new IdMap();
+  if ((old.lock === undefined) !== (cur.lock === undefined)) return false;
+  if (old.lock && (old.lock.obj !== cur.lock!.obj || !ids.same(old.lock.id, cur.lock!.id))) return false;
+  for (let f = 0; f < old.frames.length; f++) {
+    const a = old.frames[f]!;
+    const b = cur.frames[f]!;
+    if (a.callsite !== b.callsite || a.subprog !== b.subprog) return false;
+    const live = exactness === "relevant" ? liveOf(cx, old, f) : 0x3ff;
+    for (let i = 0; i < 10; i++) {
+      if ((live >> i) & 1 && !regSafe(a.regs[i]!, b.regs[i]!, ids, exactness)) return false;
+    }
+    if (!stackSafe(a, b, ids, exactness)) return false;
+  }
+  for (let i = 0; i < old.refs.length; i++) if (!ids.same(old.refs[i]!.id, cur.refs[i]!.id)) return false;
+  return old.callbackDepth <= cur.callbackDepth;
+}
+
+function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness): boolean {
+  if (exactness === "exact") return regExact(old, cur, ids);
+  if (old.kind === Kind.NOT_INIT && (exactness === "relevant" || cur.kind === Kind.NOT_INIT)) return true;
+  if (old.kind !== cur.kind || old.flags !== cur.flags) return false;
+  switch (old.kind) {
+    case Kind.SCALAR:
+      if (exactness === "relevant" && !old.node?.precise) return true;
+      if ((old.id & ADD_CONST) !== 0 && ((cur.id & ADD_CONST) === 0 || old.off !== cur.off)) return false;
+      if (old.id !== 0 && (old.id & ADD_CONST) === 0 && (cur.id & ADD_CONST) !== 0) return false;
+      return ids.sameNumber(old.id, cur.id) && scalarIn(old.val, cur.val);
+    case Kind.MAP_VALUE:
+    case Kind.MAP_KEY:
+    case Kind.MEM:
+      return (
+        old.off === cur.off &&
+        old.num === cur.num &&
+        old.obj === cur.obj &&
+        scalarIn(old.val, cur.val) &&
+        ids.same(old.id, cur.id) &&
+        ids.same(old.ref, cur.ref)
+      );
+    case Kind.PACKET:
+    case Kind.PACKET_META:
+      if (old.num < 0 || cur.num < 0 ? old.num !== cur.num : old.num > cur.num) return false;
+      return old.off === cur.off && ids.same(old.id, cur.id) && scalarIn(old.val, cur.val);
+    default:
+      return regExact(old, cur, ids);
+  }
+}
+
+function regExact(old: Reg, cur: Reg, ids: IdMap): boolean {
+  return sameReg(old, cur) && ids.same(old.id, cur.id) && ids.same(old.ref, cur.ref);
+}
+
+function stackSafe(old: Frame, cur: Frame, ids: IdMap, exactness: Exactness): boolean {
+  for (let i = 0; i < old.stack.length; i++) {
+    const a = old.stack[i];
+    const b = cur.stack[i];
+    if (exactness !== "relevant" && (a?.bytes ?? 0) !== (b?.bytes ?? 0)) return false;
+    if (!a || (exactness === "relevant" && !a.cell.read)) continue;
+    if (!slotSafe(a, b, ids, exactness)) return false;
+  }
+  return true;
+}
+
+function slotSafe(a: Slot, b: Slot | undefined, ids: IdMap, exactness: Exactness): boolean {
+  const aReg = scalarOf(a);
+  const bReg = scalarOf(b);
+  if (aReg && bReg) return regSafe(aReg, bReg, ids, exactness);
+  for (let k = 0; k < 8; k++) {
+    const x = byteAt(a.bytes, k);
+    const y = b ? byteAt(b.bytes, k) : Byte.INVALID;
+    // Unknown bytes, set or not, hold anything.
+    if (x === Byte.INVALID || x === Byte.MISC) continue;
+    if (x !== y) return false;
+  }
+  if (byteAt(a.bytes, 0) === Byte.SPILL) return regSafe(a.reg!, b!.reg!, ids, exactness);
+  const s = a.special;
+  if (!s) return true;
+  const t = b?.special;
+  return (
+    t !== undefined &&
+    s.kind === t.kind &&
+    s.first === t.first &&
+    s.active === t.active &&
+    ids.same(s.id, t.id) &&
+    ids.same(s.ref, t.ref)
+  );
+}
+
+const ANY_NUMBER = unknownReg();
+
+/** The number that all 8 bytes of the slot hold, when they hold one: bytes that nothing is known of hold any. */
+function scalarOf(slot: Slot | undefined): Reg | undefined {
+  if (!slot) return ANY_NUMBER;
+  if (slot.reg?.kind === Kind.SCALAR && byteAt(slot.bytes, 7) === Byte.SPILL) return slot.reg;
+  for (let k = 0; k < 8; k++) {
+    const b = byteAt(slot.bytes, k);
+    if (b !== Byte.MISC && b !== Byte.INVALID) return undefined;
+  }
+  return ANY_NUMBER;
+}

@@ -1,0 +1,142 @@
+/** One insn of the walk: dispatches to its transfer and says where to go on. */
+import {
+  BPF_ALU,
+  BPF_ALU64,
+  BPF_ATOMIC,
+  BPF_LD,
+  BPF_LDX,
+  BPF_PSEUDO_BTF_ID,
+  BPF_PSEUDO_FUNC,
+  BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_IDX,
+  BPF_PSEUDO_MAP_IDX_VALUE,
+  BPF_PSEUDO_MAP_VALUE,
+  BPF_REG_FP,
+  BPF_ST,
+  CLASS_MASK,
+  type Insn,
+  jumpTarget,
+  lddwValue,
+  MODE_MASK,
+  OP_CALL,
+  OP_CALLX,
+  OP_EXIT,
+  OP_GOTOL,
+  OP_JA,
+  OP_LDDW,
+  OP_MAY_GOTO,
+} from "../isa/index.ts";
+import { calledPc } from "./cfg/cfg.ts";
+import { nextPc } from "./cfg/program.ts";
+import { checkNothingHeld, checkReturn } from "./check/exit.ts";
+import type { Context } from "./context.ts";
+import { Kind, pointer, scalarReg } from "./domain/reg.ts";
+import { constScalar } from "./domain/scalar.ts";
+import { alu } from "./transfer/alu.ts";
+import { call, exit } from "./transfer/call.ts";
+import { condJump } from "./transfer/jump.ts";
+import { atomic, load, loadPacket, store } from "./transfer/memory.ts";
+import { readReg } from "./transfer/registers.ts";
+
+/** Walks the insn at `cx.pc`: the pc to go on at, or undefined when the path ends. */
+export function step(cx: Context, insn: Insn): number | undefined {
+  const next = nextPc(insn);
+  const { opcode } = insn;
+  switch (opcode & CLASS_MASK) {
+    case BPF_ALU:
+    case BPF_ALU64:
+      alu(cx, insn);
+      return next;
+    case BPF_LDX:
+      load(cx, insn);
+      return next;
+    case BPF_ST:
+      store(cx, insn);
+      return next;
+    case 3:
+      if ((opcode & MODE_MASK) === BPF_ATOMIC) atomic(cx, insn);
+      else store(cx, insn);
+      return next;
+    case BPF_LD:
+      if (opcode === OP_LDDW) lddw(cx, insn);
+      else loadPacket(cx, insn);
+      return next;
+    default:
+      return jump(cx, insn, next);
+  }
+}
+
+function jump(cx: Context, insn: Insn, next: number): number | undefined {
+  switch (insn.opcode) {
+    case OP_CALL:
+      return call(cx, insn, next);
+    case OP_CALLX:
+      return cx.unsupported("callx", "calls through a register are not checked");
+    case OP_EXIT:
+      return leave(cx);
+    case OP_JA:
+    case OP_GOTOL:
+      return jumpTarget(insn);
+    case OP_MAY_GOTO:
+      return cx.unsupported("may_goto", "may_goto is not checked yet");
+    default:
+      return condJump(cx, insn, jumpTarget(insn), next);
+  }
+}
+
+function leave(cx: Context): number | undefined {
+  const back = exit(cx);
+  if (back !== undefined) return back;
+  readReg(cx, 0);
+  checkNothingHeld(cx, "the program ends");
+  checkReturn(cx);
+  return undefined;
+}
+
+function lddw(cx: Context, insn: Insn): void {
+  if (insn.dst === BPF_REG_FP) cx.reject("frame-pointer", "r10, the frame pointer, is read-only", { register: 10 });
+  switch (insn.src) {
+    case 0:
+      cx.setReg(insn.dst, scalarReg(constScalar(lddwValue(insn))));
+      return;
+    case BPF_PSEUDO_MAP_FD:
+    case BPF_PSEUDO_MAP_IDX: {
+      const map = mapOf(cx, insn);
+      cx.setReg(insn.dst, pointer(Kind.MAP_PTR, { obj: map }));
+      return;
+    }
+    case BPF_PSEUDO_MAP_VALUE:
+    case BPF_PSEUDO_MAP_IDX_VALUE: {
+      const map = mapOf(cx, insn);
+      const reloc = cx.relocAt.get(insn.pc);
+      const off = reloc?.kind === "mapValue" ? reloc.offset : insn.imm2;
+      if (map.spec.maxEntries !== 1 || map.spec.type !== 2) {
+        cx.reject("map-value", `the address of a value needs an array of one entry, map ${map.name} is not`);
+      }
+      if (off < 0 || off >= map.spec.valueSize) {
+        cx.reject("map-value", `offset ${off} is outside the ${map.spec.valueSize} bytes of map ${map.name}`);
+      }
+      cx.setReg(insn.dst, pointer(Kind.MAP_VALUE, { obj: map, off }));
+      return;
+    }
+    case BPF_PSEUDO_FUNC:
+      cx.setReg(insn.dst, pointer(Kind.FUNC, { num: calledPc(insn) }));
+      return;
+    case BPF_PSEUDO_BTF_ID:
+      cx.unsupported("ksym", "addresses of kernel variables are not checked yet");
+      break;
+    default:
+      cx.reject("encoding", `lddw kind ${insn.src} is unknown`);
+  }
+}
+
+function mapOf(cx: Context, insn: Insn) {
+  const reloc = cx.relocAt.get(insn.pc);
+  if (!reloc || (reloc.kind !== "map" && reloc.kind !== "mapValue")) {
+    return cx.reject("map", "the instruction loads a map, but no relocation says which");
+  }
+  const map = cx.maps.get(reloc.name);
+  if (!map) return cx.reject("map", `there is no map named ${reloc.name}`);
+  cx.mapsUsed.add(map.name);
+  return map;
+}

@@ -1,0 +1,354 @@
+/**
+ * Arithmetic and moves. Numbers go to `domain/arith.ts`; a pointer may have a number added or subtracted, which
+ * moves its fixed offset when the number is known and its variable part otherwise. Sound because the pointer's new
+ * offset range holds every sum, and a packet pointer with a new unknown part gets a new id, so that no bounds check of
+ * the old base is believed for it.
+ *
+ * Source: kernel/bpf/verifier.c `check_alu_op`, `adjust_ptr_min_max_vals`, `adjust_scalar_min_max_vals`.
+ */
+import {
+  BPF_ADD,
+  BPF_ADDR_SPACE_CAST,
+  BPF_ALU64,
+  BPF_AND,
+  BPF_END,
+  BPF_MOV,
+  BPF_NEG,
+  BPF_OR,
+  BPF_REG_FP,
+  BPF_SUB,
+  BPF_X,
+  BPF_XOR,
+  CLASS_MASK,
+  type Insn,
+  OP_MASK,
+} from "../../isa/index.ts";
+import { type Context, MAX_VAR_OFF } from "../context.ts";
+import { arith, negate, signExtend, signExtend32, truncate } from "../domain/arith.ts";
+import {
+  ADD_CONST,
+  changed,
+  isPacket,
+  isPointer,
+  Kind,
+  kindName,
+  linkedScalar,
+  MAYBE_NULL,
+  node,
+  type Reg,
+  scalarReg,
+} from "../domain/reg.ts";
+import {
+  constScalar,
+  immScalar,
+  S32_MAX,
+  S32_MIN,
+  S64_MAX,
+  S64_MIN,
+  type Scalar,
+  sync,
+  U64_MAX,
+  UNKNOWN,
+  widthOf,
+  withConst32,
+} from "../domain/scalar.ts";
+import { tnumAdd, tnumSub } from "../domain/tnum.ts";
+import { readReg } from "./registers.ts";
+
+export function alu(cx: Context, insn: Insn): void {
+  const op = insn.opcode & OP_MASK;
+  const is32 = (insn.opcode & CLASS_MASK) !== BPF_ALU64;
+  const byReg = (insn.opcode & BPF_X) !== 0;
+  if (op === BPF_MOV) {
+    move(cx, insn, is32, byReg);
+    return;
+  }
+  const dst = readReg(cx, insn.dst);
+  const src = byReg && op !== BPF_END ? readReg(cx, insn.src) : undefined;
+  if (insn.dst === BPF_REG_FP) frameReadOnly(cx);
+  if (op === BPF_END || op === BPF_NEG) {
+    unary(cx, insn, op, is32, dst);
+    return;
+  }
+  if (dst.kind === Kind.ARENA || src?.kind === Kind.ARENA) {
+    cx.setReg(insn.dst, dst.kind === Kind.ARENA ? dst : src!);
+    return;
+  }
+  if (isPointer(dst)) {
+    if (src && isPointer(src)) {
+      pointerMinusPointer(cx, insn, op);
+      return;
+    }
+    cx.markPrecise(src?.node);
+    cx.setReg(insn.dst, pointerArith(cx, insn, op, is32, dst, src?.val ?? immScalar(insn.imm), true));
+    return;
+  }
+  if (src && isPointer(src)) {
+    cx.markPrecise(dst.node);
+    cx.setReg(insn.dst, pointerArith(cx, insn, op, is32, src, dst.val, false));
+    return;
+  }
+  scalarArith(cx, insn, op, is32, dst, src);
+}
+
+function frameReadOnly(cx: Context): never {
+  cx.reject("frame-pointer", "r10, the frame pointer, is read-only", { register: 10 });
+}
+
+function scalarArith(cx: Context, insn: Insn, op: number, is32: boolean, dst: Reg, src: Reg | undefined): void {
+  const b = src ? src.val : immScalar(insn.imm);
+  let a = dst.val;
+  // (-1 or 0) combined with a constant is how compilers select without a branch: walk both values apart.
+  if ((op === BPF_AND || op === BPF_OR) && b.isConst && cx.profile.version >= 612) {
+    const fork = forkValue(a);
+    if (fork !== undefined) {
+      const other = cx.push(insn.pc, cx.state.clone());
+      other.frame.regs[insn.dst] = scalarReg(fork.zero, dst.node);
+      a = fork.ones;
+    }
+  }
+  const val = arith(op, a, b, is32);
+  const n = node(dst.node, src?.node);
+  if (dst.node?.precise) cx.markPrecise(src?.node);
+  // r1 = r2; r1 += 4: r1 keeps r2's id and its distance, so what is learnt of one holds for the other.
+  const linkable = op === BPF_ADD && !is32 && dst.id !== 0 && b.isConst && !(src && insn.src === insn.dst);
+  if (linkable && (dst.id & ADD_CONST) === 0 && b.tnum.value <= BigInt(S32_MAX)) {
+    cx.setReg(insn.dst, linkedScalar(val, dst.id | ADD_CONST, Number(b.tnum.value), n));
+  } else {
+    cx.setReg(insn.dst, linkedScalar(val, 0, 0, n));
+  }
+}
+
+function forkValue(a: Scalar): { zero: Scalar; ones: Scalar } | undefined {
+  if (a.smin === -1n && a.smax === 0n) return { zero: constScalar(0n), ones: constScalar(U64_MAX) };
+  if (a.s32min === -1 && a.s32max === 0) return { zero: withConst32(a, 0), ones: withConst32(a, -1) };
+  return undefined;
+}
+
+function unary(cx: Context, insn: Insn, op: number, is32: boolean, dst: Reg): void {
+  if (isPointer(dst)) {
+    cx.reject(
+      "pointer-arithmetic",
+      `r${insn.dst} is a ${kindName(dst)} pointer: only adding and subtracting is allowed`,
+      {
+        register: insn.dst,
+      },
+    );
+  }
+  const negated = op === BPF_NEG && cx.profile.version >= 617;
+  cx.setReg(insn.dst, scalarReg(negated ? negate(dst.val, is32) : UNKNOWN, dst.node));
+}
+
+/** Subtracting pointers gives a number that says nothing; everything else between pointers is refused. */
+function pointerMinusPointer(cx: Context, insn: Insn, op: number): void {
+  if (op !== BPF_SUB) {
+    cx.reject(
+      "pointer-arithmetic",
+      `two pointers (r${insn.dst} and r${insn.src}) cannot be combined; only their difference can`,
+      {
+        register: insn.dst,
+      },
+    );
+  }
+  cx.setReg(insn.dst, scalarReg(UNKNOWN));
+}
+
+function move(cx: Context, insn: Insn, is32: boolean, byReg: boolean): void {
+  if (!byReg) {
+    if (insn.dst === BPF_REG_FP) frameReadOnly(cx);
+    const value = is32 ? BigInt(insn.imm >>> 0) : BigInt(insn.imm);
+    cx.setReg(insn.dst, scalarReg(constScalar(value)));
+    return;
+  }
+  const src = readReg(cx, insn.src);
+  if (insn.dst === BPF_REG_FP) frameReadOnly(cx);
+  if (!is32 && insn.off === BPF_ADDR_SPACE_CAST) cx.unsupported("arena", "arena address casts are not checked yet");
+  const bytes = insn.off >> 3;
+  if (!is32 && bytes === 0) {
+    cx.setReg(insn.dst, src.kind === Kind.SCALAR ? sharedId(cx, insn.src, src) : src);
+    return;
+  }
+  if (isPointer(src)) {
+    if (bytes !== 0) {
+      cx.reject("pointer-arithmetic", `r${insn.src} is a ${kindName(src)} pointer and cannot be sign-extended`, {
+        register: insn.src,
+      });
+    }
+    // The low half of a pointer is a number that privileged programs may have.
+    cx.setReg(insn.dst, scalarReg(truncate(UNKNOWN, 4)));
+    return;
+  }
+  if (bytes === 0) {
+    const fits = src.val.umax <= 0xffff_ffffn;
+    const shared = fits ? sharedId(cx, insn.src, src) : src;
+    const val = fits ? src.val : truncate(src.val, 4);
+    cx.setReg(insn.dst, fits ? shared : linkedScalar(val, 0, 0, node(src.node)));
+    return;
+  }
+  const keeps = src.val.umax < 1n << BigInt(insn.off - 1);
+  const val = is32 ? signExtend32(src.val, bytes) : signExtend(src.val, bytes);
+  if (keeps) {
+    const shared = sharedId(cx, insn.src, src);
+    cx.setReg(insn.dst, linkedScalar(val, shared.id, shared.off, shared.node));
+  } else cx.setReg(insn.dst, scalarReg(val, src.node));
+}
+
+/** A copy of a number that is not known exactly shares an id with the original: a later check on one holds for both. */
+export function sharedId(cx: Context, regNo: number, src: Reg): Reg {
+  if (src.val.isConst) return src.id ? linkedScalar(src.val, src.id, src.off, src.node) : src;
+  if (src.id && (src.id & ADD_CONST) === 0) return src;
+  const named = linkedScalar(src.val, cx.newId(), 0, src.node);
+  cx.setReg(regNo, named);
+  return named;
+}
+
+/** `ptr op number`, or `number + ptr` when `pointerFirst` is false. */
+function pointerArith(
+  cx: Context,
+  insn: Insn,
+  op: number,
+  is32: boolean,
+  ptr: Reg,
+  by: Scalar,
+  pointerFirst: boolean,
+): Reg {
+  const register = pointerFirst ? insn.dst : insn.src;
+  const name = `r${register} (${kindName(ptr)})`;
+  if (is32) {
+    // The kernel lets privileged programs subtract in 32 bits: the result is just a number.
+    if (op === BPF_SUB) return scalarReg(UNKNOWN);
+    cx.reject("pointer-arithmetic", `32-bit arithmetic on the pointer ${name} would cut it off`, { register });
+  }
+  if (ptr.flags & MAYBE_NULL) {
+    cx.reject("null", `arithmetic on ${name}, which may be NULL`, {
+      register,
+      fix: `compare r${register} with 0 first`,
+    });
+  }
+  const known = by.isConst;
+  if (!mayMove(ptr.kind, known, by, op)) {
+    cx.reject("pointer-arithmetic", `arithmetic on ${name} is not allowed`, { register });
+  }
+  checkSane(cx, by, ptr, register, "the number added");
+  checkSane(cx, ptr.val, ptr, register, "its variable offset");
+  if (op !== BPF_ADD && op !== BPF_SUB) {
+    const what = op === BPF_AND || op === BPF_OR || op === BPF_XOR ? "bitwise" : "this";
+    cx.reject(
+      "pointer-arithmetic",
+      `${what} arithmetic on the pointer ${name}: only adding and subtracting is allowed`,
+      {
+        register,
+      },
+    );
+  }
+  if (op === BPF_SUB) {
+    if (!pointerFirst) cx.reject("pointer-arithmetic", `${name} cannot be subtracted from a number`, { register });
+    if (ptr.kind === Kind.STACK) {
+      cx.reject("pointer-arithmetic", `subtracting from the stack pointer ${name} is not allowed`, {
+        register,
+        fix: "add a negative constant instead",
+      });
+    }
+  }
+  const moved = known ? knownOffset(ptr, op, by) : undefined;
+  const result = moved ?? variableOffset(cx, ptr, op, by);
+  checkSane(cx, result.val, result, register, "its variable offset");
+  return result;
+}
+
+function mayMove(kind: Kind, known: boolean, by: Scalar, op: number): boolean {
+  switch (kind) {
+    case Kind.CTX:
+    case Kind.MAP_VALUE:
+    case Kind.MAP_KEY:
+    case Kind.STACK:
+    case Kind.PACKET:
+    case Kind.PACKET_META:
+    case Kind.BTF_ID:
+    case Kind.MEM:
+    case Kind.FUNC:
+    case Kind.DYNPTR:
+      return true;
+    case Kind.FLOW_KEYS:
+      return known;
+    case Kind.MAP_PTR:
+      return known && by.smin === 0n && op === BPF_ADD;
+    default:
+      return false;
+  }
+}
+
+/** A known number moves the fixed offset, unless that would leave 32 bits. */
+function knownOffset(ptr: Reg, op: number, by: Scalar): Reg | undefined {
+  const off = op === BPF_ADD ? BigInt(ptr.off) + by.smin : BigInt(ptr.off) - by.smin;
+  if (off < BigInt(S32_MIN) || off > BigInt(S32_MAX)) return undefined;
+  return changed(ptr, { off: Number(off) });
+}
+
+function variableOffset(cx: Context, ptr: Reg, op: number, by: Scalar): Reg {
+  const v = ptr.val;
+  const add = op === BPF_ADD;
+  const val = UNKNOWN.clone();
+  const smin = add ? v.smin + by.smin : v.smin - by.smax;
+  const smax = add ? v.smax + by.smax : v.smax - by.smin;
+  if (smin >= S64_MIN && smax <= S64_MAX) {
+    val.smin = smin;
+    val.smax = smax;
+  }
+  const umin = add ? v.umin + by.umin : v.umin - by.umax;
+  const umax = add ? v.umax + by.umax : v.umax - by.umin;
+  if (umin >= 0n && umax <= U64_MAX) {
+    val.umin = umin;
+    val.umax = umax;
+  }
+  val.tnum = add ? tnumAdd(v.tnum, by.tnum) : tnumSub(v.tnum, by.tnum);
+  sync(val);
+  if (!isPacket(ptr)) return changed(ptr, { val });
+  // What was checked of the old base says nothing of the new one; going back only shrinks what is left, so it stays.
+  const keepRange = !add && by.smin >= 0n;
+  return changed(ptr, { val, id: cx.newId(), num: keepRange ? ptr.num : 0 });
+}
+
+/** A pointer stays within half a gigabyte of its base, so that no sum of offsets can wrap. */
+function checkSane(cx: Context, val: Scalar, ptr: Reg, register: number, what: string): void {
+  const limit = BigInt(MAX_VAR_OFF);
+  if (val.isConst && (val.smin >= limit || val.smin <= -limit)) {
+    cx.reject(
+      "pointer-range",
+      `${what} of r${register} (${kindName(ptr)}) is ${val.smin}: at most ${MAX_VAR_OFF - 1} either way`,
+      {
+        register,
+      },
+    );
+  }
+  if (ptr.off >= MAX_VAR_OFF || ptr.off <= -MAX_VAR_OFF) {
+    cx.reject(
+      "pointer-range",
+      `the offset of r${register} (${kindName(ptr)}) is ${ptr.off}: at most ${MAX_VAR_OFF - 1} either way`,
+      {
+        register,
+      },
+    );
+  }
+  if (val.smin === S64_MIN) {
+    cx.reject("unbounded", `${what} of r${register} (${kindName(ptr)}) has no lower bound`, {
+      register,
+      fix: "check its sign, or mask it with an and, before adding it to a pointer",
+    });
+  }
+  if (val.smin >= limit || val.smin <= -limit) {
+    cx.reject(
+      "unbounded",
+      `${what} of r${register} (${kindName(ptr)}) may be ${val.smin}: at most ${MAX_VAR_OFF - 1} either way`,
+      {
+        register,
+        fix: "check its range before adding it to a pointer",
+      },
+    );
+  }
+}
+
+/** Bits that a spill of `size` bytes keeps of this number: all of them when it fits. */
+export function fitsBytes(val: Scalar, size: number): boolean {
+  return widthOf(val) <= size * 8;
+}

@@ -1,0 +1,231 @@
+/**
+ * Calls: helpers by the one table, functions of the program by walking into them. A helper call forgets r1 to r5, what
+ * the helper may write, and every packet pointer when packet data may move; r0 gets what the table says.
+ *
+ * Source: kernel/bpf/verifier.c `check_helper_call`, `check_func_call`, `prepare_func_exit`.
+ */
+import { BPF_PSEUDO_CALL, type Insn, MAX_CALL_FRAMES } from "../../isa/index.ts";
+import { type Helper, helperAllowed, helperById, MapType, progTypeName } from "../../object/index.ts";
+import { calledPc } from "../cfg/cfg.ts";
+import { applyStackWrites, type CallFacts, checkArgument, noFacts } from "../check/arguments.ts";
+import { checkNothingHeld } from "../check/exit.ts";
+import { checkMapHelper } from "../check/maps.ts";
+import type { Context, MapRef } from "../context.ts";
+import {
+  isPacket,
+  isPointer,
+  Kind,
+  linkedScalar,
+  MAYBE_NULL,
+  NOT_INIT,
+  node,
+  pointer,
+  type Reg,
+  RINGBUF,
+  scalarReg,
+} from "../domain/reg.ts";
+import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
+import { Byte, byteAt, Frame, isSpill, mapRegs } from "../domain/state.ts";
+import { versionNumber } from "../profile.ts";
+import { byteIndex, frameOf, slotIndex } from "./stack.ts";
+
+/** Runs a call insn; returns the pc to go on at. */
+export function call(cx: Context, insn: Insn, next: number): number {
+  if (insn.src === BPF_PSEUDO_CALL) return enter(cx, insn);
+  if (insn.src !== 0) return cx.unsupported("kfunc", "calls of kernel functions are not checked yet");
+  helperCall(cx, insn);
+  return next;
+}
+
+function enter(cx: Context, insn: Insn): number {
+  const { state } = cx;
+  if (state.frames.length >= MAX_CALL_FRAMES) {
+    cx.reject("call-depth", `calls are nested more than ${MAX_CALL_FRAMES} deep`, {
+      fix: "inline a function, or remove the recursion",
+    });
+  }
+  const target = calledPc(insn);
+  const caller = state.frame;
+  const callee = new Frame(insn.pc, target);
+  for (let i = 1; i <= 5; i++) callee.regs[i] = caller.regs[i]!;
+  callee.regs[10] = pointer(Kind.STACK, { num: state.frames.length });
+  for (let i = 0; i <= 5; i++) caller.regs[i] = NOT_INIT;
+  state.frames.push(callee);
+  return target;
+}
+
+/** Runs an exit insn: the pc after the call, or undefined when the program itself ends. */
+export function exit(cx: Context): number | undefined {
+  const { state } = cx;
+  const callee = state.frame;
+  if (state.frames.length === 1) return undefined;
+  const r0 = callee.regs[0]!;
+  if (r0.kind === Kind.STACK) {
+    cx.reject("return-value", "a pointer into the function's own stack is returned to its caller", { register: 0 });
+  }
+  state.frames.pop();
+  state.frame.regs[0] = r0;
+  return callee.callsite + 1;
+}
+
+function helperCall(cx: Context, insn: Insn): void {
+  const helper = helperById(insn.imm, cx.progType);
+  if (!helper) cx.reject("helper", `there is no helper number ${insn.imm}`);
+  const name = `bpf_${helper.name}`;
+  if (!helperAllowed(helper, cx.progType, cx.attachType)) {
+    cx.reject("helper", `${progTypeName(cx.progType)} programs cannot call ${name}`);
+  }
+  if (versionNumber(helper.since) > cx.profile.version) {
+    cx.reject("helper", `${name} needs Linux ${helper.since}, the profile is ${cx.profile.kernel}`);
+  }
+  if (helper.gplOnly && !cx.gpl) {
+    cx.reject("licence", `${name} may only be called by programs under a GPL-compatible licence`, {
+      fix: 'declare the licence "GPL", or do without this helper',
+    });
+  }
+  if (helper.mightSleep && !cx.sleepable) cx.reject("sleep", `${name} may sleep, and this program may not`);
+  if (cx.state.lock) cx.reject("lock", `${name} cannot be called while the spin lock is held`);
+  cx.helpersUsed.add(helper.id);
+  const facts = noFacts();
+  for (let n = 0; n < helper.args.length; n++) checkArgument(cx, helper, n, facts);
+  if (facts.map) checkMapHelper(cx, facts.map, helper.name);
+  specialRules(cx, helper, facts);
+  if (facts.callback >= 0) cx.unsupported("callback", `${name} calls back: callbacks are not checked yet`);
+  finish(cx, insn, helper, facts);
+}
+
+function specialRules(cx: Context, helper: Helper, facts: CallFacts): void {
+  switch (helper.name) {
+    case "tail_call":
+      checkNothingHeld(cx, "a tail call leaves the program");
+      break;
+    case "get_local_storage": {
+      const flags = cx.reg(2);
+      if (!flags.val.isConst || flags.val.tnum.value !== 0n || isPointer(flags)) {
+        cx.reject("argument", "argument 2 of bpf_get_local_storage must be 0", { register: 2 });
+      }
+      break;
+    }
+    case "spin_lock":
+    case "spin_unlock":
+      cx.unsupported("spin-lock", "spin locks are not checked yet");
+      break;
+    default:
+      if (facts.map && hasSpecialFields(facts.map)) break;
+  }
+}
+
+function hasSpecialFields(_map: MapRef): boolean {
+  return false;
+}
+
+/** Helpers whose result is a new reference. */
+const ACQUIRES: ReadonlySet<string> = new Set(["sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "ringbuf_reserve"]);
+/** Helpers whose result is the same object seen as another type. */
+const CASTS: ReadonlySet<string> = new Set(["tcp_sock", "sk_fullsock"]);
+
+function finish(cx: Context, insn: Insn, helper: Helper, facts: CallFacts): void {
+  const { state } = cx;
+  const args = state.frame.regs.slice(0, 6);
+  applyStackWrites(cx, facts, args);
+  if (facts.released) releaseReference(cx, facts.ref);
+  const r0 = result(cx, insn, helper, facts, args);
+  for (let i = 0; i <= 5; i++) cx.setReg(i, NOT_INIT);
+  cx.setReg(0, r0);
+  if (helper.changesPacket) forgetPacket(cx);
+}
+
+/** Packet data may have moved: what pointed into it is a meaningless number now. */
+export function forgetPacket(cx: Context): void {
+  mapRegs(cx.state, (r) => (isPacket(r) || r.kind === Kind.PACKET_END ? scalarReg(UNKNOWN) : r));
+}
+
+/** Gives up a reference: every pointer that depends on it is a meaningless number now. */
+export function releaseReference(cx: Context, id: number): void {
+  const { state } = cx;
+  if (!state.refs.some((r) => r.id === id)) {
+    cx.reject("reference", "the reference was released before", { fix: "release it once" });
+  }
+  state.refs = state.refs.filter((r) => r.id !== id);
+  mapRegs(state, (r) => (r.ref === id ? scalarReg(UNKNOWN) : r));
+}
+
+function acquire(cx: Context, pc: number): number {
+  const id = cx.newId();
+  cx.state.refs = [...cx.state.refs, { id, pc }];
+  return id;
+}
+
+function result(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, args: readonly Reg[]): Reg {
+  const { kind, orNull } = helper.result;
+  const flags = orNull ? MAYBE_NULL : 0;
+  if (kind === "void") return NOT_INIT;
+  if (kind === "int") return intResult(helper, args);
+  const acquires = ACQUIRES.has(helper.name) || (helper.name === "map_lookup_elem" && isSocketMap(facts.map));
+  const ref = acquires ? acquire(cx, insn.pc) : CASTS.has(helper.name) ? facts.ref : 0;
+  const id = acquires ? ref : orNull ? cx.newId() : 0;
+  switch (kind) {
+    case "value": {
+      const map = facts.map!;
+      cx.mapsUsed.add(map.name);
+      const sure = helper.name === "map_lookup_elem" && keyIsInArray(cx, facts, args);
+      return pointer(Kind.MAP_VALUE, { flags: sure ? 0 : flags, obj: map, id: sure ? 0 : id, ref });
+    }
+    case "socket":
+      return pointer(Kind.SOCKET, { flags, id, ref });
+    case "tcpSock":
+      return pointer(Kind.TCP_SOCK, { flags, id, ref });
+    case "sockCommon":
+      return pointer(Kind.SOCK_COMMON, { flags, id, ref });
+    case "ringbufMem":
+      return pointer(Kind.MEM, { flags: flags | RINGBUF, id, ref, num: facts.allocSize });
+    default:
+      return cx.unsupported(`result-${kind}`, `the result of bpf_${helper.name} is not checked yet`);
+  }
+}
+
+function isSocketMap(map: MapRef | undefined): boolean {
+  const type = map?.spec.type;
+  return type === MapType.BPF_MAP_TYPE_SOCKMAP || type === MapType.BPF_MAP_TYPE_SOCKHASH;
+}
+
+/** Largest result of helpers that return a length: the buffer's size, or -errno down to -4095. */
+const LENGTH_OF: ReadonlyMap<string, number> = new Map([
+  ["get_stack", 3],
+  ["get_task_stack", 3],
+  ["probe_read_str", 2],
+  ["probe_read_kernel_str", 2],
+  ["probe_read_user_str", 2],
+]);
+
+function intResult(helper: Helper, args: readonly Reg[]): Reg {
+  const sizeArg = LENGTH_OF.get(helper.name);
+  if (sizeArg !== undefined) {
+    const size = args[sizeArg]!;
+    return linkedScalar(signedScalar(-4095n, size.val.umax), 0, 0, node(size.node));
+  }
+  if (helper.name === "get_smp_processor_id") return scalarReg(rangeScalar(0n, 8191n));
+  return scalarReg(UNKNOWN);
+}
+
+/** A lookup in an array with a known index below its size always finds a value (Linux 6.15 and later). */
+function keyIsInArray(cx: Context, facts: CallFacts, args: readonly Reg[]): boolean {
+  const spec = facts.map!.spec;
+  const array = spec.type === MapType.BPF_MAP_TYPE_ARRAY || spec.type === MapType.BPF_MAP_TYPE_PERCPU_ARRAY;
+  const key = args[facts.keyRegister]!;
+  if (!array || cx.profile.version < 615 || key.kind !== Kind.STACK || !key.val.isConst || spec.keySize !== 4)
+    return false;
+  const at = key.off + Number(key.val.smin);
+  const slot = frameOf(cx, key).stack[slotIndex(at)];
+  if (!slot) return false;
+  const first = byteIndex(at);
+  let zeros = 0;
+  for (let i = 0; i < 4; i++) if (byteAt(slot.bytes, first + i) === Byte.ZERO) zeros++;
+  if (zeros === 4) return spec.maxEntries > 0;
+  if (first !== 0 || !isSpill(slot) || byteAt(slot.bytes, 3) !== Byte.SPILL) return false;
+  const held = slot.reg!;
+  if (held.kind !== Kind.SCALAR || !held.val.isConst32) return false;
+  if (held.val.u32max >= spec.maxEntries) return false;
+  cx.markPrecise(held.node);
+  return true;
+}

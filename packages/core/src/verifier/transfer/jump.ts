@@ -1,0 +1,254 @@
+/**
+ * Conditional jumps: when the outcome is known one side is walked, else both, each with what the comparison teaches:
+ * number ranges (for all numbers that share an id), NULL or not (for all pointers of an id), and how much packet lies
+ * before data_end. Sound because a side is left out only when no value takes it, and each side keeps every value that
+ * does.
+ *
+ * Source: kernel/bpf/verifier.c `check_cond_jmp_op`, `sync_linked_regs`, `mark_ptr_or_null_regs`,
+ * `find_good_pkt_pointers`.
+ */
+import {
+  BPF_ADD,
+  BPF_JEQ,
+  BPF_JGE,
+  BPF_JGT,
+  BPF_JLE,
+  BPF_JLT,
+  BPF_JMP32,
+  BPF_JNE,
+  BPF_X,
+  CLASS_MASK,
+  type Insn,
+  OP_MASK,
+} from "../../isa/index.ts";
+import { MapType } from "../../object/index.ts";
+import { type Context, MAX_PACKET_OFF, MAX_VAR_OFF, type MapRef } from "../context.ts";
+import { arith } from "../domain/arith.ts";
+import { flippedOf, oppositeOf, outcome, refine } from "../domain/refine.ts";
+import {
+  ADD_CONST,
+  AT_PKT_END,
+  BEYOND_PKT_END,
+  changed,
+  isPacket,
+  isPointer,
+  Kind,
+  linkedScalar,
+  MAYBE_NULL,
+  node,
+  pointer,
+  type Reg,
+  scalarReg,
+  TRUSTED,
+} from "../domain/reg.ts";
+import { constScalar, immScalar, ZERO } from "../domain/scalar.ts";
+import { mapRegs, type State } from "../domain/state.ts";
+import { readReg } from "./registers.ts";
+
+/** Walks a conditional jump: returns the pc to go on at; the other side, if possible, is queued. */
+export function condJump(cx: Context, insn: Insn, target: number, next: number): number {
+  const op = insn.opcode & OP_MASK;
+  const is32 = (insn.opcode & CLASS_MASK) === BPF_JMP32;
+  const byReg = (insn.opcode & BPF_X) !== 0;
+  const dst = readReg(cx, insn.dst);
+  const src = byReg ? readReg(cx, insn.src) : scalarReg(immScalar(insn.imm));
+  cx.jumps++;
+  const decided = decide(op, dst, src, is32);
+  if (decided !== undefined) {
+    if (!isPointer(dst)) cx.markPrecise(dst.node);
+    if (byReg && !isPointer(src)) cx.markPrecise(src.node);
+    step(cx.state, insn.pc, decided);
+    return decided ? target : next;
+  }
+  const here = cx.state;
+  const there = cx.push(target, here.clone());
+  step(here, insn.pc, false);
+  step(there, insn.pc, true);
+  if (dst.kind === Kind.SCALAR && src.kind === Kind.SCALAR) {
+    learnNumbers(here, insn, oppositeOf(op), dst, src, is32, byReg);
+    learnNumbers(there, insn, op, dst, src, is32, byReg);
+    return next;
+  }
+  if (!is32 && byReg && isPointer(dst) && isPointer(src)) learnNotNull(op, here, there, insn, dst, src);
+  const zeroTest = !is32 && !byReg && insn.imm === 0 && (op === BPF_JEQ || op === BPF_JNE);
+  if (zeroTest && dst.flags & MAYBE_NULL) {
+    markNull(here, dst, op === BPF_JNE);
+    markNull(there, dst, op === BPF_JEQ);
+    return next;
+  }
+  if (byReg && !is32) matchPacket(op, dst, src, insn, here, there);
+  return next;
+}
+
+function step(state: State, pc: number, taken: boolean): void {
+  state.path = { pc, taken, prev: state.path };
+}
+
+function decide(op: number, dst: Reg, src: Reg, is32: boolean): boolean | undefined {
+  if (dst.kind === Kind.SCALAR && src.kind === Kind.SCALAR) return outcome(op, dst.val, src.val, is32);
+  if (is32) return undefined;
+  if (anyPacket(dst) && anyPacket(src)) return packetOutcome(op, dst, src);
+  // A pointer that cannot be NULL differs from 0.
+  const [ptr, num] = isPointer(dst) ? [dst, src] : [src, dst];
+  if (num.kind !== Kind.SCALAR || !num.val.isConst || num.val.tnum.value !== 0n || !isNotNull(ptr)) return undefined;
+  return op === BPF_JEQ ? false : op === BPF_JNE ? true : undefined;
+}
+
+function anyPacket(r: Reg): boolean {
+  return isPacket(r) || r.kind === Kind.PACKET_END;
+}
+
+function packetOutcome(op: number, dst: Reg, src: Reg): boolean | undefined {
+  const flipped = dst.kind === Kind.PACKET_END;
+  if (!flipped && src.kind !== Kind.PACKET_END) return undefined;
+  const pkt = flipped ? src : dst;
+  const o = flipped ? flippedOf(op) : op;
+  if (pkt.num >= 0) return undefined;
+  if ((o === BPF_JLE || o === BPF_JGT) && pkt.num === BEYOND_PKT_END) return o === BPF_JGT;
+  if (o === BPF_JLT || o === BPF_JGE) return o === BPF_JGE;
+  return undefined;
+}
+
+/** Pointer kinds whose value is never 0 once the NULL flag is off. */
+export function isNotNull(r: Reg): boolean {
+  if (r.flags & MAYBE_NULL) return false;
+  const limit = BigInt(MAX_VAR_OFF);
+  if (r.val.smin <= -limit || r.val.smax >= limit) return false;
+  switch (r.kind) {
+    case Kind.SOCKET:
+    case Kind.TCP_SOCK:
+    case Kind.XDP_SOCK:
+    case Kind.SOCK_COMMON:
+    case Kind.MAP_VALUE:
+    case Kind.MAP_KEY:
+    case Kind.MEM:
+    case Kind.MAP_PTR:
+      return true;
+    case Kind.BTF_ID:
+      return (r.flags & TRUSTED) !== 0;
+    default:
+      return false;
+  }
+}
+
+function learnNumbers(state: State, insn: Insn, op: number, dst: Reg, src: Reg, is32: boolean, byReg: boolean): void {
+  const [a, b] = refine(op, dst.val, src.val, is32);
+  const { regs } = state.frame;
+  // Either side's value now depends on the other's.
+  const nodeA = byReg ? node(dst.node, src.node) : dst.node;
+  const nodeB = byReg ? node(src.node, dst.node) : src.node;
+  const newDst = linkedScalar(a, dst.id, dst.off, nodeA);
+  regs[insn.dst] = newDst;
+  if (byReg) {
+    const newSrc = insn.src === insn.dst ? newDst : linkedScalar(b, src.id, src.off, nodeB);
+    regs[insn.src] = newSrc;
+    if (src.id) syncLinked(state, newSrc);
+  }
+  if (dst.id) syncLinked(state, regs[insn.dst]!);
+}
+
+/** Numbers that share an id with `known` take its range, shifted by their distance from it. */
+function syncLinked(state: State, known: Reg): void {
+  const base = known.id & ~ADD_CONST;
+  mapRegs(state, (r) => {
+    if (r === known || r.kind !== Kind.SCALAR || r.id === 0 || (r.id & ~ADD_CONST) !== base) return r;
+    const n = node(r.node, known.node);
+    const sameOffset = (r.id & ADD_CONST) === 0 && (known.id & ADD_CONST) === 0;
+    if (sameOffset || r.off === known.off) return linkedScalar(known.val, known.id, known.off, n);
+    const distance = constScalar(BigInt(r.off - known.off));
+    return linkedScalar(arith(BPF_ADD, known.val, distance, false), r.id, r.off, n);
+  });
+}
+
+/** Equal to a pointer that is not NULL: not NULL either. */
+function learnNotNull(op: number, here: State, there: State, insn: Insn, dst: Reg, src: Reg): void {
+  if (dst.kind === Kind.BTF_ID || src.kind === Kind.BTF_ID) return;
+  const equal = op === BPF_JEQ ? there : op === BPF_JNE ? here : undefined;
+  if (!equal) return;
+  const { regs } = equal.frame;
+  if (isNotNull(dst) && src.flags & MAYBE_NULL) regs[insn.src] = notNull(src);
+  if (isNotNull(src) && dst.flags & MAYBE_NULL) regs[insn.dst] = notNull(dst);
+}
+
+/** All pointers of the tested one's id are NULL, or are not. NULL has no reference to release. */
+function markNull(state: State, tested: Reg, isZero: boolean): void {
+  const { id, ref } = tested;
+  if (isZero && ref && ref === id) state.refs = state.refs.filter((r) => r.id !== id);
+  mapRegs(state, (r) => {
+    if ((r.flags & MAYBE_NULL) === 0 || r.id !== id || id === 0) return r;
+    if (isZero) return scalarReg(ZERO);
+    return notNull(r);
+  });
+}
+
+/** What a pointer becomes once it is known not to be NULL: a map of maps holds maps, a socket map sockets. */
+export function notNull(r: Reg): Reg {
+  const flags = r.flags & ~MAYBE_NULL;
+  if (r.kind !== Kind.MAP_VALUE) return changed(r, { flags, id: 0 });
+  const map = r.obj as MapRef;
+  if (map.inner) return pointer(Kind.MAP_PTR, { obj: map.inner });
+  switch (map.spec.type) {
+    case MapType.BPF_MAP_TYPE_XSKMAP:
+      return pointer(Kind.XDP_SOCK, { ref: r.ref });
+    case MapType.BPF_MAP_TYPE_SOCKMAP:
+    case MapType.BPF_MAP_TYPE_SOCKHASH:
+      return pointer(Kind.SOCKET, { ref: r.ref });
+    default:
+      // A map value keeps its id: a spin lock is told apart by it.
+      return changed(r, { flags });
+  }
+}
+
+/** Comparison of a packet pointer with the end (or of data_meta with data): which side proves how many bytes. */
+function matchPacket(op: number, dst: Reg, src: Reg, insn: Insn, here: State, there: State): void {
+  const forward = boundedBy(dst, src);
+  if (!forward && !boundedBy(src, dst)) return;
+  const ptr = forward ? dst : src;
+  const register = forward ? insn.dst : insn.src;
+  // As `ptr o end`.
+  switch (forward ? op : flippedOf(op)) {
+    case BPF_JGT:
+      prove(here, ptr, false);
+      markEnd(there, register, ptr, true);
+      break;
+    case BPF_JLT:
+      prove(there, ptr, true);
+      markEnd(here, register, ptr, false);
+      break;
+    case BPF_JGE:
+      prove(here, ptr, true);
+      markEnd(there, register, ptr, false);
+      break;
+    case BPF_JLE:
+      prove(there, ptr, false);
+      markEnd(here, register, ptr, true);
+      break;
+    default:
+      break;
+  }
+}
+
+function boundedBy(ptr: Reg, end: Reg): boolean {
+  if (ptr.kind === Kind.PACKET) return end.kind === Kind.PACKET_END;
+  const isData =
+    end.kind === Kind.PACKET && end.off === 0 && end.val.isConst && end.val.tnum.value === 0n && end.id === 0;
+  return ptr.kind === Kind.PACKET_META && isData;
+}
+
+/**
+ * `ptr <= end` (or `<` when `open`) holds: all pointers with this id may read up to ptr's fixed offset from the
+ * common base, one byte more when open.
+ */
+function prove(state: State, ptr: Reg, open: boolean): void {
+  if (ptr.off < 0 || (ptr.off === 0 && open)) return;
+  if (ptr.val.umax > BigInt(MAX_PACKET_OFF) || Number(ptr.val.umax) + ptr.off > MAX_PACKET_OFF) return;
+  const range = ptr.off + Number(open);
+  mapRegs(state, (r) => (r.kind === ptr.kind && r.id === ptr.id && range > r.num ? changed(r, { num: range }) : r));
+}
+
+/** The pointer itself is known to be at or beyond the end: later comparisons of it are decided. */
+function markEnd(state: State, register: number, ptr: Reg, beyond: boolean): void {
+  if (ptr.kind !== Kind.PACKET) return;
+  const { regs } = state.frame;
+  regs[register] = changed(regs[register]!, { num: beyond ? BEYOND_PKT_END : AT_PKT_END });
+}

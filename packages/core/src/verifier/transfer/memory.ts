@@ -1,0 +1,408 @@
+/**
+ * Loads, stores and atomics: finds what the address register points to, has `check/access.ts` prove the access inside
+ * it, and gives the result. A load brings a spilled value from the stack, a pointer from a ctx field, else a number of
+ * the width that was read. Sound because a region is left only through a proof, and what is loaded from memory that
+ * others may write is unknown.
+ *
+ * Source: kernel/bpf/verifier.c `check_mem_access`, `check_atomic`, `check_ld_abs`.
+ */
+import {
+  BPF_CMPXCHG,
+  BPF_FETCH,
+  BPF_IND,
+  BPF_LOAD_ACQ,
+  BPF_MEMSX,
+  BPF_REG_FP,
+  BPF_ST,
+  BPF_STORE_REL,
+  CLASS_MASK,
+  type Insn,
+  MODE_MASK,
+} from "../../isa/index.ts";
+import {
+  type CtxValue,
+  ctxAccess,
+  ProgType,
+  SOCK_COMMON_LAYOUT,
+  SOCKET_LAYOUT,
+  TCP_SOCK_LAYOUT,
+  XDP_SOCK_LAYOUT,
+} from "../../object/index.ts";
+import { accessSize } from "../cfg/program.ts";
+import { checkRegion, type Region } from "../check/access.ts";
+import { constantInMap } from "../check/map-constant.ts";
+import type { Context, MapRef } from "../context.ts";
+import { signExtend, truncate } from "../domain/arith.ts";
+import {
+  isPointer,
+  Kind,
+  kindName,
+  linkedScalar,
+  MAYBE_NULL,
+  NOT_INIT,
+  node,
+  pointer,
+  RDONLY,
+  type Reg,
+  scalarReg,
+  TRUSTED,
+} from "../domain/reg.ts";
+import { constScalar, immScalar, loadedScalar, UNKNOWN } from "../domain/scalar.ts";
+import { readReg } from "./registers.ts";
+import { frameOf, readFixed, readVariable, stackRange, writeFixed, writeVariable } from "./stack.ts";
+
+export function load(cx: Context, insn: Insn): void {
+  const base = readReg(cx, insn.src);
+  if (insn.dst === BPF_REG_FP) frameReadOnly(cx);
+  const signed = (insn.opcode & MODE_MASK) === BPF_MEMSX;
+  sameKind(cx, insn, base);
+  cx.setReg(insn.dst, access(cx, insn.src, base, insn.off, accessSize(insn.opcode), signed));
+}
+
+function frameReadOnly(cx: Context): never {
+  cx.reject("frame-pointer", "r10, the frame pointer, is read-only", { register: 10 });
+}
+
+export function store(cx: Context, insn: Insn): void {
+  const immediate = (insn.opcode & CLASS_MASK) === BPF_ST;
+  const value = immediate ? scalarReg(immScalar(insn.imm)) : readReg(cx, insn.src);
+  const base = readReg(cx, insn.dst);
+  sameKind(cx, insn, base);
+  if (immediate && isContextLike(base)) {
+    if (base.kind !== Kind.CTX) refuseWrite(cx, insn.dst, base);
+  }
+  write(cx, insn.dst, base, insn.off, accessSize(insn.opcode), value, immediate ? -1 : insn.src, false);
+}
+
+/** Kinds whose accesses the kernel rewrites: one insn cannot mean two of them on two paths. */
+function isContextLike(r: Reg): boolean {
+  switch (r.kind) {
+    case Kind.CTX:
+    case Kind.SOCKET:
+    case Kind.SOCK_COMMON:
+    case Kind.TCP_SOCK:
+    case Kind.XDP_SOCK:
+    case Kind.ARENA:
+    case Kind.BTF_ID:
+      return true;
+    default:
+      return false;
+  }
+}
+
+function sameKind(cx: Context, insn: Insn, base: Reg): void {
+  const before = cx.accessKind.get(insn.pc);
+  if (before === undefined) {
+    cx.accessKind.set(insn.pc, isContextLike(base) ? base.kind : -1);
+    return;
+  }
+  const now = isContextLike(base) ? base.kind : -1;
+  if (before !== now) {
+    cx.reject("mixed-pointers", "the same instruction uses different kinds of pointer on different paths", {
+      register: (insn.opcode & CLASS_MASK) === 1 ? insn.src : insn.dst,
+    });
+  }
+}
+
+function refuseWrite(cx: Context, register: number, base: Reg): never {
+  cx.reject("read-only", `r${register} (${kindName(base)}) may only be read`, { register });
+}
+
+function nullable(cx: Context, register: number, base: Reg): void {
+  if ((base.flags & MAYBE_NULL) === 0) return;
+  cx.reject("null", `r${register} (${kindName(base)}) may be NULL`, {
+    register,
+    fix: `compare r${register} with 0 and leave when it is equal`,
+  });
+}
+
+/** The value that a load of `size` bytes at `base + off` brings. */
+export function access(cx: Context, register: number, base: Reg, off: number, size: number, signed: boolean): Reg {
+  if (!isPointer(base)) notPointer(cx, register, base);
+  nullable(cx, register, base);
+  switch (base.kind) {
+    case Kind.STACK:
+      return narrowed(loadStack(cx, register, base, off, size), size, signed);
+    case Kind.CTX:
+      return loadCtx(cx, register, base, off, size, signed);
+    case Kind.PACKET_END:
+    case Kind.MAP_PTR:
+    case Kind.FUNC:
+    case Kind.DYNPTR:
+      return cx.reject("pointer-use", `r${register} (${kindName(base)}) cannot be dereferenced`, { register });
+    case Kind.SOCKET:
+    case Kind.SOCK_COMMON:
+    case Kind.TCP_SOCK:
+    case Kind.XDP_SOCK:
+      socketAccess(cx, register, base, off, size);
+      return scalarReg(loadedScalar(size, signed));
+    case Kind.BTF_ID:
+      return cx.unsupported(
+        "btf-access",
+        `r${register} points to struct ${String(base.obj)}: loads by kernel BTF are not checked yet`,
+        {
+          register,
+        },
+      );
+    case Kind.ARENA:
+      return cx.unsupported("arena", "arena memory is not checked yet", { register });
+    default:
+      break;
+  }
+  const region: Region = { base, register, off, size, write: false, zeroOk: false };
+  checkRegion(cx, region);
+  if (base.kind === Kind.MAP_VALUE) {
+    const known = constantInMap(base.obj as MapRef, base, off, size);
+    if (known !== undefined) return narrowed(scalarReg(constScalar(known)), size, signed);
+  }
+  return scalarReg(loadedScalar(size, signed));
+}
+
+function notPointer(cx: Context, register: number, base: Reg): never {
+  const zero = base.val.isConst && base.val.tnum.value === 0n;
+  cx.reject("not-pointer", `r${register} is ${zero ? "NULL on this path" : "a number"}, not a pointer`, { register });
+}
+
+/** A value loaded with `size` bytes: the low bytes, zero- or sign-extended. */
+function narrowed(r: Reg, size: number, signed: boolean): Reg {
+  if (r.kind !== Kind.SCALAR || size === 8) return r;
+  const val = signed ? signExtend(r.val, size) : truncate(r.val, size);
+  if (val === r.val) return r;
+  const keepsId = !signed && r.val.umax <= (1n << BigInt(size * 8)) - 1n;
+  return linkedScalar(val, keepsId ? r.id : 0, keepsId ? r.off : 0, node(r.node));
+}
+
+function loadStack(cx: Context, register: number, base: Reg, off: number, size: number): Reg {
+  const [min, max] = stackRange(cx, base, off, size, register);
+  checkAligned(cx, base, off, size, register);
+  const frame = frameOf(cx, base);
+  return min === max ? readFixed(cx, frame, min, size, register) : readVariable(cx, frame, min, max, size, register);
+}
+
+/** Stack accesses are aligned on every machine: a spilled register is whole or not there. */
+function checkAligned(cx: Context, base: Reg, off: number, size: number, register: number): void {
+  const low = BigInt(base.off + off) & BigInt(size - 1);
+  const loose = (base.val.tnum.mask | ((base.val.tnum.value + low) & BigInt(size - 1))) & BigInt(size - 1);
+  if (loose !== 0n) {
+    cx.reject(
+      "alignment",
+      `a ${size}-byte stack access at r${register}${off < 0 ? off : `+${off}`} is not ${size}-byte aligned`,
+      {
+        register,
+      },
+    );
+  }
+}
+
+/** Offset of a ctx-like pointer that must be fixed. */
+function fixedOffset(cx: Context, register: number, base: Reg, fixedOk: boolean): void {
+  if (base.val.isConst && base.val.tnum.value === 0n && (fixedOk || base.off === 0)) return;
+  cx.reject(
+    "ctx-pointer",
+    `r${register} (${kindName(base)}) was moved: it is used only with a constant offset in the instruction`,
+    {
+      register,
+      fix: `access it as *(r${register} + offset) and keep r${register} itself unchanged`,
+    },
+  );
+}
+
+function loadCtx(cx: Context, register: number, base: Reg, off: number, size: number, signed: boolean): Reg {
+  const variable = cx.progType === ProgType.BPF_PROG_TYPE_SYSCALL;
+  if (variable) {
+    checkRegion(cx, { base, register, off, size, write: false, zeroOk: false });
+    return scalarReg(loadedScalar(size, signed));
+  }
+  fixedOffset(cx, register, base, false);
+  const layout = cx.ctxLayout;
+  if (!layout) return cx.unsupported("ctx", "the ctx of this program type is not described yet", { register });
+  const field = ctxAccess(layout, off, size, false);
+  if (!field || (signed && field.value !== "scalar")) {
+    return cx.reject(
+      "ctx-access",
+      `${size} bytes at offset ${off} of ${layout.struct} cannot be read by this program type`,
+      {
+        register,
+      },
+    );
+  }
+  return field.value === "scalar" ? scalarReg(loadedScalar(size, signed)) : ctxPointer(cx, field.value, field.of);
+}
+
+function ctxPointer(cx: Context, value: CtxValue, of: string): Reg {
+  switch (value) {
+    case "packet":
+      return pointer(Kind.PACKET);
+    case "packetMeta":
+      return pointer(Kind.PACKET_META);
+    case "packetEnd":
+      return pointer(Kind.PACKET_END);
+    case "flowKeys":
+      return pointer(Kind.FLOW_KEYS);
+    case "socket":
+      return pointer(Kind.SOCKET);
+    case "socketOrNull":
+      return pointer(Kind.SOCKET, { flags: MAYBE_NULL, id: cx.newId() });
+    case "sockCommonOrNull":
+      return pointer(Kind.SOCK_COMMON, { flags: MAYBE_NULL, id: cx.newId() });
+    default:
+      return pointer(Kind.BTF_ID, { flags: TRUSTED, obj: of });
+  }
+}
+
+function socketAccess(cx: Context, register: number, base: Reg, off: number, size: number): void {
+  const layout =
+    base.kind === Kind.SOCKET
+      ? SOCKET_LAYOUT
+      : base.kind === Kind.SOCK_COMMON
+        ? SOCK_COMMON_LAYOUT
+        : base.kind === Kind.TCP_SOCK
+          ? TCP_SOCK_LAYOUT
+          : XDP_SOCK_LAYOUT;
+  if (!base.val.isConst || base.val.tnum.value !== 0n) fixedOffset(cx, register, base, true);
+  const at = base.off + off;
+  if (!ctxAccess(layout, at, size, false)) {
+    cx.reject("ctx-access", `${size} bytes at offset ${at} of ${layout.struct} cannot be read`, { register });
+  }
+}
+
+/** A store of `value` (its register, or -1) at `base + off`. `unknown`: the memory gets an unknown value. */
+export function write(
+  cx: Context,
+  register: number,
+  base: Reg,
+  off: number,
+  size: number,
+  value: Reg,
+  fromReg: number,
+  unknown: boolean,
+): void {
+  if (!isPointer(base)) notPointer(cx, register, base);
+  nullable(cx, register, base);
+  switch (base.kind) {
+    case Kind.STACK: {
+      const [min, max] = stackRange(cx, base, off, size, register);
+      checkAligned(cx, base, off, size, register);
+      const frame = frameOf(cx, base);
+      const v = unknown ? scalarReg(UNKNOWN) : value;
+      if (min === max && !unknown) writeFixed(cx, frame, min, size, v, fromReg);
+      else writeVariable(cx, frame, min, max, size, unknown ? undefined : v);
+      return;
+    }
+    case Kind.CTX: {
+      if (cx.progType === ProgType.BPF_PROG_TYPE_SYSCALL) break;
+      fixedOffset(cx, register, base, false);
+      const layout = cx.ctxLayout;
+      if (!layout) cx.unsupported("ctx", "the ctx of this program type is not described yet", { register });
+      if (!ctxAccess(layout, off, size, true)) {
+        cx.reject(
+          "ctx-access",
+          `${size} bytes at offset ${off} of ${layout.struct} cannot be written by this program type`,
+          {
+            register,
+          },
+        );
+      }
+      return;
+    }
+    case Kind.SOCKET:
+    case Kind.SOCK_COMMON:
+    case Kind.TCP_SOCK:
+    case Kind.XDP_SOCK:
+      refuseWrite(cx, register, base);
+      break;
+    case Kind.PACKET_END:
+    case Kind.MAP_PTR:
+    case Kind.FUNC:
+    case Kind.DYNPTR:
+    case Kind.MAP_KEY:
+      cx.reject("pointer-use", `nothing can be written through r${register} (${kindName(base)})`, { register });
+      break;
+    case Kind.BTF_ID:
+      cx.unsupported(
+        "btf-access",
+        `r${register} points to struct ${String(base.obj)}: stores by kernel BTF are not checked yet`,
+        {
+          register,
+        },
+      );
+      break;
+    case Kind.ARENA:
+      cx.unsupported("arena", "arena memory is not checked yet", { register });
+      break;
+    default:
+      break;
+  }
+  if (base.flags & RDONLY) refuseWrite(cx, register, base);
+  checkRegion(cx, { base, register, off, size, write: true, zeroOk: false });
+}
+
+export function atomic(cx: Context, insn: Insn): void {
+  const size = accessSize(insn.opcode);
+  const { imm, src, dst, off } = insn;
+  if (imm === BPF_LOAD_ACQ) {
+    const base = readReg(cx, src);
+    refuseAtomicOn(cx, src, base);
+    strictlyAligned(cx, base, off, size, src);
+    cx.setReg(dst, access(cx, src, base, off, size, false));
+    return;
+  }
+  const value = readReg(cx, src);
+  const base = readReg(cx, dst);
+  refuseAtomicOn(cx, dst, base);
+  strictlyAligned(cx, base, off, size, dst);
+  if (imm === BPF_STORE_REL) {
+    write(cx, dst, base, off, size, value, src, false);
+    return;
+  }
+  if (imm === BPF_CMPXCHG) readReg(cx, 0);
+  const old = access(cx, dst, base, off, size, false);
+  // The memory may hold the old or a new value: a stack slot keeps neither.
+  write(cx, dst, base, off, size, value, src, true);
+  if (imm & BPF_FETCH) cx.setReg(imm === BPF_CMPXCHG ? 0 : src, old);
+}
+
+function refuseAtomicOn(cx: Context, register: number, base: Reg): void {
+  switch (base.kind) {
+    case Kind.CTX:
+    case Kind.PACKET:
+    case Kind.PACKET_META:
+    case Kind.FLOW_KEYS:
+    case Kind.SOCKET:
+    case Kind.SOCK_COMMON:
+    case Kind.TCP_SOCK:
+    case Kind.XDP_SOCK:
+      cx.reject("atomic", `atomic operations on r${register} (${kindName(base)}) are not allowed`, { register });
+  }
+}
+
+/** Atomics need natural alignment on every region. */
+function strictlyAligned(cx: Context, base: Reg, off: number, size: number, register: number): void {
+  if (isPointer(base)) checkAligned(cx, base, off, size, register);
+}
+
+/** Legacy packet loads: r6 is the ctx, r0 the result in host order; outside the packet the program ends with 0. */
+export function loadPacket(cx: Context, insn: Insn): void {
+  const T = ProgType;
+  const allowed = [T.BPF_PROG_TYPE_SOCKET_FILTER, T.BPF_PROG_TYPE_SCHED_CLS, T.BPF_PROG_TYPE_SCHED_ACT] as number[];
+  if (!allowed.includes(cx.progType)) {
+    cx.reject("legacy-load", "this program type has no legacy packet loads (ld_abs, ld_ind)");
+  }
+  if (cx.state.refs.length) {
+    cx.reject("reference", "a legacy packet load may end the program while a reference is held", {
+      fix: "release the reference first",
+    });
+  }
+  if (cx.state.lock) cx.reject("lock", "a legacy packet load may end the program while a lock is held");
+  const ctx = readReg(cx, 6);
+  if (ctx.kind !== Kind.CTX) {
+    cx.reject("legacy-load", "a legacy packet load needs the ctx in r6", {
+      register: 6,
+      fix: "r6 = r1 at the program's start",
+    });
+  }
+  fixedOffset(cx, 6, ctx, false);
+  if ((insn.opcode & MODE_MASK) === BPF_IND) readReg(cx, insn.src);
+  for (let i = 0; i <= 5; i++) cx.setReg(i, NOT_INIT);
+  cx.setReg(0, scalarReg(UNKNOWN));
+}

@@ -1,0 +1,294 @@
+/**
+ * Stack reads and writes. A spill keeps the register's whole state, a fill brings it back; other writes leave bytes of
+ * unknown or zero value. Sound because every byte that a write may touch loses its old state, and a read takes only
+ * what all bytes it may touch agree on.
+ *
+ * Uninitialised bytes read as unknown numbers: programs loaded with CAP_PERFMON may, and ours are.
+ * Source: kernel/bpf/verifier.c `check_stack_write_fixed_off` … `check_stack_read_var_off`.
+ */
+import { STACK_SIZE } from "../../isa/index.ts";
+import type { Context } from "../context.ts";
+import { isNull, isPointer, Kind, kindName, linkedScalar, type Reg, scalarReg } from "../domain/reg.ts";
+import { UNKNOWN, ZERO } from "../domain/scalar.ts";
+import {
+  Byte,
+  byteAt,
+  type Frame,
+  fill,
+  freshCell,
+  isSpill,
+  mapRegs,
+  markRead,
+  type Slot,
+  spillSize,
+  withByte,
+} from "../domain/state.ts";
+import { fitsBytes, sharedId } from "./alu.ts";
+
+/** The frame that a stack pointer points into. */
+export function frameOf(cx: Context, r: Reg): Frame {
+  return cx.state.frames[r.num]!;
+}
+
+/** Offsets from the frame pointer that an access of `size` bytes at `ptr + off` may begin at. */
+export function stackRange(
+  cx: Context,
+  ptr: Reg,
+  off: number,
+  size: number,
+  register: number,
+): [min: number, max: number] {
+  const v = ptr.val;
+  const base = ptr.off + off;
+  if (v.isConst) {
+    const at = base + Number(v.smin);
+    checkWithin(cx, at, at, size, register, ptr);
+    return [at, at];
+  }
+  const limit = BigInt(1 << 29);
+  if (v.smax >= limit || v.smin <= -limit) {
+    cx.reject("stack-bounds", `r${register} (fp) has an unbounded offset into the stack`, {
+      register,
+      fix: "bound the index with a comparison or a mask",
+    });
+  }
+  const min = base + Number(v.smin);
+  const max = base + Number(v.smax);
+  checkWithin(cx, min, max, size, register, ptr);
+  return [min, max];
+}
+
+function checkWithin(cx: Context, min: number, max: number, size: number, register: number, ptr: Reg): void {
+  if (min >= -STACK_SIZE && max + size <= 0) {
+    growStack(cx, ptr, min);
+    return;
+  }
+  const range = min === max ? `fp${signed(min)}` : `fp${signed(min)} to fp${signed(max)}`;
+  cx.reject("stack-bounds", `${size} bytes at ${range} are not inside the stack, which is fp-${STACK_SIZE} to fp-1`, {
+    register,
+  });
+}
+
+function signed(n: number): string {
+  return n < 0 ? String(n) : `+${n}`;
+}
+
+/** Notes how deep the function's stack goes. */
+function growStack(cx: Context, ptr: Reg, min: number): void {
+  const { subprog } = frameOf(cx, ptr);
+  if (-min > (cx.stackDepth.get(subprog) ?? 0)) cx.stackDepth.set(subprog, -min);
+}
+
+/** Slot index and byte within it of an offset from the frame pointer. */
+export function slotIndex(at: number): number {
+  return (-at - 1) >> 3;
+}
+
+export function byteIndex(at: number): number {
+  return at & 7;
+}
+
+/** Writes register value `value` (or unknown memory when undefined) at `at` = fixed offset from the frame pointer. */
+export function writeFixed(cx: Context, frame: Frame, at: number, size: number, value: Reg, fromReg: number): void {
+  const i = slotIndex(at);
+  destroySpecial(cx, frame, i);
+  const old = frame.stack[i];
+  const aligned = (at & 7) === 0;
+  if (value.kind === Kind.SCALAR && aligned) {
+    const fits = fitsBytes(value.val, size);
+    let spilled = value;
+    if (fromReg >= 0 && fits) spilled = sharedId(cx, fromReg, value);
+    else if (value.id && !fits) spilled = linkedScalar(value.val, 0, 0, value.node);
+    frame.stack[i] = spill(old, spilled, size);
+    return;
+  }
+  if (isPointer(value)) {
+    if (size !== 8) {
+      cx.reject(
+        "pointer-store",
+        `only all 8 bytes of a pointer can be stored on the stack, not ${size} of ${kindName(value)}`,
+        {
+          register: fromReg,
+        },
+      );
+    }
+    if (!aligned) {
+      cx.reject("alignment", "a pointer on the stack must be 8-byte aligned", { register: fromReg });
+    }
+    if (frame !== cx.frame && value.kind === Kind.STACK) {
+      cx.reject("pointer-store", "a stack pointer cannot be stored in the stack of the caller", { register: fromReg });
+    }
+    frame.stack[i] = spill(old, value, 8);
+    return;
+  }
+  const zero = isNull(value);
+  if (zero) cx.markPrecise(value.node);
+  const base = old ? scrubSpill(old) : emptySlot();
+  let bytes = base.bytes;
+  for (let k = 0; k < size; k++) bytes = withByte(bytes, byteIndex(at) + k, zero ? Byte.ZERO : Byte.MISC);
+  frame.stack[i] = { bytes, reg: undefined, special: undefined, cell: size === 8 ? freshCell() : base.cell };
+}
+
+function emptySlot(): Slot {
+  return { bytes: 0, reg: undefined, special: undefined, cell: freshCell() };
+}
+
+/** The slot with its low `size` bytes spilled; what is above keeps ZERO or INVALID, else becomes MISC. */
+function spill(old: Slot | undefined, value: Reg, size: number): Slot {
+  if (size === 8) return { bytes: fill(Byte.SPILL), reg: value, special: undefined, cell: freshCell() };
+  let bytes = old?.bytes ?? 0;
+  for (let k = 0; k < 8; k++) {
+    if (k < size) bytes = withByte(bytes, k, Byte.SPILL);
+    else {
+      const b = byteAt(bytes, k);
+      if (b !== Byte.ZERO && b !== Byte.INVALID) bytes = withByte(bytes, k, Byte.MISC);
+    }
+  }
+  return { bytes, reg: value, special: undefined, cell: old?.cell ?? freshCell() };
+}
+
+/** A slot that held a spilled register holds plain bytes once part of it is overwritten. */
+function scrubSpill(slot: Slot): Slot {
+  if (!isSpill(slot) && !slot.special) return slot;
+  let bytes = slot.bytes;
+  for (let k = 0; k < 8; k++) {
+    const b = byteAt(bytes, k);
+    if (b !== Byte.ZERO && b !== Byte.INVALID) bytes = withByte(bytes, k, Byte.MISC);
+  }
+  return { ...slot, bytes, reg: undefined, special: undefined };
+}
+
+/** Writes somewhere in [min, max]: any of the bytes may keep its old value or get the new one. */
+export function writeVariable(
+  cx: Context,
+  frame: Frame,
+  min: number,
+  max: number,
+  size: number,
+  value: Reg | undefined,
+): void {
+  const zero = value !== undefined && isNull(value);
+  for (let at = min; at < max + size; at++) destroySpecial(cx, frame, slotIndex(at));
+  let zeroUsed = false;
+  for (let at = min; at < max + size; at++) {
+    const i = slotIndex(at);
+    const slot = frame.stack[i] ?? emptySlot();
+    const r = slot.reg;
+    if (zero && isSpill(slot) && r && isNull(r) && byteAt(slot.bytes, byteIndex(at)) === Byte.SPILL) {
+      zeroUsed = true;
+      cx.markPrecise(r.node);
+      continue;
+    }
+    const base = scrubSpill(slot);
+    const was = byteAt(slot.bytes, byteIndex(at));
+    const keepsZero = zero && was === Byte.ZERO;
+    if (keepsZero) zeroUsed = true;
+    frame.stack[i] = { ...base, bytes: withByte(base.bytes, byteIndex(at), keepsZero ? Byte.ZERO : Byte.MISC) };
+  }
+  if (zeroUsed) cx.markPrecise(value?.node);
+}
+
+/** What a load of `size` bytes at `at` brings; narrowing to `size` is the caller's. */
+export function readFixed(cx: Context, frame: Frame, at: number, size: number, register: number): Reg {
+  const i = slotIndex(at);
+  const slot = frame.stack[i];
+  if (slot && isSpill(slot)) {
+    const held = slot.reg!;
+    const spilled = spillSize(slot.bytes);
+    markRead(slot);
+    if (size === 8 && spilled === 8 && (at & 7) === 0) return held;
+    if (held.kind !== Kind.SCALAR) {
+      cx.reject(
+        "pointer-load",
+        `only all 8 bytes of the ${kindName(held)} stored at fp${at & ~7} can be loaded, not ${size}`,
+        {
+          register,
+        },
+      );
+    }
+    if ((at & 7) === 0 && size <= spilled) {
+      return fitsBytes(held.val, size) ? held : linkedScalar(held.val, 0, 0, held.node);
+    }
+    let spillBytes = 0;
+    let zeroBytes = 0;
+    for (let k = 0; k < size; k++) {
+      const b = byteAt(slot.bytes, byteIndex(at) + k);
+      if (b === Byte.SPILL) spillBytes++;
+      else if (b === Byte.ZERO) zeroBytes++;
+      else if (b !== Byte.MISC && b !== Byte.INVALID) badRead(cx, at, size, register);
+    }
+    if (spillBytes === size && isNull(held)) return scalarReg(ZERO, held.node);
+    return scalarReg(zeroBytes === size ? ZERO : UNKNOWN);
+  }
+  let zeroBytes = 0;
+  for (let k = 0; k < size; k++) {
+    const b = slot ? byteAt(slot.bytes, byteIndex(at) + k) : Byte.INVALID;
+    if (b === Byte.ZERO) zeroBytes++;
+    else if (b !== Byte.MISC && b !== Byte.INVALID) badRead(cx, at, size, register);
+  }
+  markRead(slot);
+  return scalarReg(zeroBytes === size ? ZERO : UNKNOWN);
+}
+
+function badRead(cx: Context, at: number, size: number, register: number): never {
+  cx.reject(
+    "stack-special",
+    `${size} bytes at fp${at} hold a dynptr or an iterator, which only its own functions may read`,
+    {
+      register,
+    },
+  );
+}
+
+/** Reads somewhere in [min, max]: zero when all of it is, else unknown. */
+export function readVariable(cx: Context, frame: Frame, min: number, max: number, size: number, register: number): Reg {
+  requireReadable(cx, frame, min, max + size - min, register, false);
+  for (let at = min; at < max + size; at++) {
+    const slot = frame.stack[slotIndex(at)];
+    if (!slot || byteAt(slot.bytes, byteIndex(at)) !== Byte.ZERO) return scalarReg(UNKNOWN);
+  }
+  return scalarReg(ZERO);
+}
+
+/**
+ * Bytes [at, at + length) must be plain or spilled (not a dynptr or iterator); they count as read. With `clobber`, a
+ * helper may change them: what they held is forgotten.
+ */
+export function requireReadable(
+  cx: Context,
+  frame: Frame,
+  at: number,
+  length: number,
+  register: number,
+  clobber: boolean,
+): void {
+  for (let p = at; p < at + length; p++) {
+    const i = slotIndex(p);
+    const slot = frame.stack[i];
+    if (!slot) continue;
+    const b = byteAt(slot.bytes, byteIndex(p));
+    if (b === Byte.DYNPTR || b === Byte.ITER || b === Byte.IRQ) badRead(cx, p, 1, register);
+    markRead(slot);
+    if (!clobber) continue;
+    if (isSpill(slot)) frame.stack[i] = scrubSpill(slot);
+    else if (b !== Byte.MISC) frame.stack[i] = { ...slot, bytes: withByte(slot.bytes, byteIndex(p), Byte.MISC) };
+  }
+}
+
+/** Overwriting part of a dynptr destroys it; one that holds a reference, or an iterator, may not be overwritten. */
+function destroySpecial(cx: Context, frame: Frame, i: number): void {
+  const slot = frame.stack[i];
+  if (!slot?.special) return;
+  const { special } = slot;
+  if (byteAt(slot.bytes, 0) !== Byte.DYNPTR) return;
+  if (special.ref) {
+    cx.reject(
+      "dynptr-overwrite",
+      "a dynptr that holds ring buffer memory cannot be overwritten: submit or discard it first",
+    );
+  }
+  const other = special.first ? i + 1 : i - 1;
+  frame.stack[i] = { ...emptySlot() };
+  frame.stack[other] = { ...emptySlot() };
+  mapRegs(cx.state, (r) => (r.kind === Kind.MEM && r.num !== 0 && r.obj === special.id ? scalarReg(UNKNOWN) : r));
+}

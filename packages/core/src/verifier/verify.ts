@@ -1,0 +1,195 @@
+/**
+ * `verify`: walks every path of a program through the abstract machine and reports whether all of them are safe. It
+ * never throws for a program, whatever its bytes: a verdict is a value.
+ *
+ * Read next: `step.ts` (one insn), `domain/` (what is known of values), `prune.ts` (why it ends).
+ */
+import {
+  BPF_F_ANY_ALIGNMENT,
+  BPF_F_SLEEPABLE,
+  BPF_F_STRICT_ALIGNMENT,
+  BPF_F_XDP_HAS_FRAGS,
+  ctxLayout,
+  isGplCompatible,
+  type LineInfo,
+  lineAt,
+  type MapSpec,
+  type ProgramSpec,
+} from "../object/index.ts";
+import { analyse } from "./cfg/cfg.ts";
+import { checkStackDepth } from "./check/depth.ts";
+import { Context, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./context.ts";
+import { Kind, pointer } from "./domain/reg.ts";
+import { Frame, type PathStep, State } from "./domain/state.ts";
+import { DEFAULT_PROFILE, type ProfileName, profileOf } from "./profile.ts";
+import { finishPath, isVisited } from "./prune.ts";
+import { step } from "./step.ts";
+
+/** Surroundings of a program that decide on it. */
+export interface VerifyEnv {
+  /** Maps that the program's relocs name. */
+  readonly maps: ReadonlyMap<string, MapSpec>;
+  /** The object's licence string. */
+  readonly license: string;
+  /** The kernel whose rules apply; the newest known one when absent. */
+  readonly profile?: ProfileName;
+  /** Insns walked at most, for callers in a hurry; never more than the kernel's 1,000,000. */
+  readonly maxProcessed?: number;
+  /** Called before each insn of the walk with its pc and the state there: for viewers and tests. */
+  readonly observe?: Observer;
+}
+
+export interface VerifierReport {
+  readonly verdict: "accept" | "reject" | "unsupported";
+  /** One sentence in plain words; "" for an accepted program. */
+  readonly message: string;
+  /** What would make it pass, where that can be said. */
+  readonly fix: string | undefined;
+  /** The rule that was broken, or the feature that is not supported: stable words. */
+  readonly rule: string | undefined;
+  /** Where it went wrong. */
+  readonly pc: number | undefined;
+  readonly register: number | undefined;
+  readonly line: LineInfo | undefined;
+  /** The conditional jumps that led there, first one first. */
+  readonly path: readonly BranchTaken[];
+  /** Insns walked, the kernel's measure of effort. */
+  readonly processed: number;
+  /** States saved to compare with. */
+  readonly states: number;
+  /** Bytes of stack, all nested calls together, as the kernel counts them. */
+  readonly stackDepth: number;
+  readonly facts: ProgramFacts;
+}
+
+export interface BranchTaken {
+  readonly pc: number;
+  readonly taken: boolean;
+  readonly line: LineInfo | undefined;
+}
+
+/** What the walk learnt, for engines and editors. Complete only for accepted programs. */
+export interface ProgramFacts {
+  /** Numbers of the helpers that some path calls, ascending. */
+  readonly helpers: readonly number[];
+  /** Names of the maps that some path uses. */
+  readonly maps: readonly string[];
+  /** pcs that no path reaches (dead code after decided branches). */
+  readonly dead: readonly number[];
+}
+
+/** Verifies one program. */
+export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
+  let cx: Context | undefined;
+  try {
+    cx = prepare(program, env);
+    walk(cx, Math.min(env.maxProcessed ?? MAX_PROCESSED, MAX_PROCESSED));
+    const depth = checkStackDepth(cx);
+    return report(program, cx, undefined, depth);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return report(program, cx, error, 0);
+  }
+}
+
+function prepare(program: ProgramSpec, env: VerifyEnv): Context {
+  const profile = env.profile ? profileOf(env.profile) : DEFAULT_PROFILE;
+  const state = new State();
+  const frame = new Frame(-1, 0);
+  frame.regs[1] = pointer(Kind.CTX);
+  frame.regs[10] = pointer(Kind.STACK);
+  state.frames.push(frame);
+  const maps = new Map<string, MapRef>();
+  for (const [name, spec] of env.maps) maps.set(name, mapRef(name, spec));
+  return new Context({
+    program: analyse(program.code, profile),
+    progType: program.type,
+    attachType: program.attachType,
+    ctxLayout: ctxLayout(program.type, program.attachType),
+    maps,
+    relocAt: new Map(program.relocs.map((reloc) => [reloc.pc, reloc])),
+    gpl: isGplCompatible(env.license),
+    strictAlign: (program.flags & BPF_F_STRICT_ALIGNMENT) !== 0 && (program.flags & BPF_F_ANY_ALIGNMENT) === 0,
+    sleepable: (program.flags & BPF_F_SLEEPABLE) !== 0,
+    frags: (program.flags & BPF_F_XDP_HAS_FRAGS) !== 0,
+    profile,
+    state,
+    observer: env.observe,
+  });
+}
+
+function mapRef(name: string, spec: MapSpec): MapRef {
+  return { name, spec, inner: spec.inner && mapRef(`${name}'s inner map`, spec.inner) };
+}
+
+/** Walks all paths, depth first, until none is left or one is refused. */
+function walk(cx: Context, limit: number): void {
+  const { insns, prunePoints } = cx.program;
+  for (;;) {
+    const { pc } = cx;
+    if (++cx.processed > limit) {
+      cx.reject("complexity", `more than ${limit} instructions were walked: the program has too many paths`, {
+        fix: "shorten loops, or split the program with tail calls",
+      });
+    }
+    let next: number | undefined;
+    if (prunePoints[pc] && isVisited(cx)) next = undefined;
+    else {
+      cx.visited[pc] = 1;
+      cx.observer?.(pc, cx.state);
+      next = step(cx, insns[pc]!);
+    }
+    cx.prevPc = pc;
+    if (next !== undefined) {
+      cx.pc = next;
+      continue;
+    }
+    finishPath(cx.state);
+    const pending = cx.pending.pop();
+    if (!pending) return;
+    cx.state = pending.state;
+    cx.pc = pending.pc;
+    cx.prevPc = pending.prevPc;
+  }
+}
+
+function report(
+  program: ProgramSpec,
+  cx: Context | undefined,
+  refusal: Refusal | undefined,
+  stackDepth: number,
+): VerifierReport {
+  const path: BranchTaken[] = [];
+  if (refusal) {
+    for (let s: PathStep | undefined = cx?.state.path; s; s = s.prev) {
+      path.push({ pc: s.pc, taken: s.taken, line: lineAt(program, s.pc) });
+    }
+    path.reverse();
+  }
+  return {
+    verdict: refusal?.verdict ?? "accept",
+    message: refusal?.message ?? "",
+    fix: refusal?.fix,
+    rule: refusal?.rule,
+    pc: refusal?.pc,
+    register: refusal?.register,
+    line: refusal && lineAt(program, refusal.pc),
+    path,
+    processed: cx?.processed ?? 0,
+    states: cx?.totalStates ?? 0,
+    stackDepth,
+    facts: factsOf(cx),
+  };
+}
+
+function factsOf(cx: Context | undefined): ProgramFacts {
+  const dead: number[] = [];
+  cx?.program.insns.forEach((insn, pc) => {
+    if (insn && !cx.visited[pc]) dead.push(pc);
+  });
+  return {
+    helpers: [...(cx?.helpersUsed ?? [])].sort((a, b) => a - b),
+    maps: [...(cx?.mapsUsed ?? [])],
+    dead,
+  };
+}
