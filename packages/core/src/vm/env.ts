@@ -30,6 +30,13 @@ export interface Host {
   fibLookup?(memory: Memory, params: number, size: number, flags: number, ctx: number): number;
   /** A socket (address of a struct bpf_sock, 0 for none) for a struct bpf_sock_tuple of `size` bytes. */
   socketLookup?(memory: Memory, query: SocketQuery): number;
+  /** Sends a copy of the packet out of (flags 1: into) a device. 0 or -errno. */
+  cloneRedirect?(memory: Memory, skb: number, ifindex: number, flags: number): number;
+  /** The cookie of a ctx's socket, 0n without one. */
+  socketCookie?(memory: Memory, ctx: number): bigint;
+  netnsCookie?(): bigint;
+  /** Gives the packet of a ctx to a socket. 0 or -errno. */
+  assignSocket?(memory: Memory, ctx: number, socket: number): number;
   /** MTU of a device, undefined when there is no such ifindex. */
   deviceMtu?(ifindex: number): number | undefined;
   /** Everything above as data, for snapshots: `load` puts it back. */
@@ -55,6 +62,8 @@ export interface Env {
   readonly runtime: MapRuntime;
   /** The CPU that runs now. */
   readonly cpu: number;
+  /** Timers by the address of their struct bpf_timer. */
+  readonly timers: Map<number, Timer>;
   /** Address of the CPU block (layout.ts `CPU`). */
   readonly cpuBlock: number;
   /** The map whose header stands at `address`. */
@@ -77,6 +86,22 @@ export interface HelperImpl {
   readonly args: string;
   readonly ret: "i" | "u" | "w" | "v";
   readonly fn: (env: Env, ...args: number[]) => number;
+}
+
+/** The program that calls a helper, for those that keep it for later; its runner is there once it is loaded. */
+export interface Self {
+  runner: { call(pc: number, args: readonly number[]): number } | undefined;
+}
+
+/** A helper whose implementation depends on the program that calls it. */
+export type HelperFactory = (self: Self) => HelperImpl;
+
+export interface Timer {
+  readonly map: number;
+  /** CLOCK_MONOTONIC at which it fires; undefined while it is not armed. */
+  due: bigint | undefined;
+  call: ((args: readonly number[]) => void) | undefined;
+  running: boolean;
 }
 
 /** A helper that runs a callback many times. `start` answers its r0 at once, or the loop. `args` as in HelperImpl. */

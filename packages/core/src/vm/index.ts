@@ -1,5 +1,6 @@
 /** The virtual machine: memory, engines, helpers. */
 export type { VmMap } from "../maps/index.ts";
+export { SkbBuffer, type SkbMeta } from "./ctx/skb.ts";
 export { type XdpMeta, XdpRing } from "./ctx/xdp.ts";
 export type { Engine, Kfunc, Resolved, Runner } from "./engine.ts";
 export type { EngineName } from "./engines.ts";

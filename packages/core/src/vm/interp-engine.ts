@@ -108,7 +108,7 @@ export function linkProgram(env: Env, program: Resolved): Linked {
   const byNumber = new Map<number, HelperCall | undefined>();
   const callByNumber = (id: number): HelperCall | undefined => {
     if (!byNumber.has(id)) {
-      const impl = helperImpl(id, program.spec.type);
+      const impl = helperImpl(id, program.spec.type, program.self);
       byNumber.set(id, impl && bindCall(env, impl));
     }
     return byNumber.get(id);

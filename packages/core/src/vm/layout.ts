@@ -22,7 +22,11 @@ export const CPU = {
   /** for_each_map_elem over arrays: which of the 8 key slots is next, and the slots (8 bytes each). */
   WALKS: 32,
   WALK_KEYS: 64,
-  SIZE: 128,
+  /** The struct bpf_redir_neigh of the last redirect_neigh, where REDIRECT_MAP says so. */
+  REDIRECT_NEIGH: 128,
+  /** The key that an array's timer callback gets. */
+  TIMER_KEY: 152,
+  SIZE: 160,
 } as const;
 
 /** Values of `CPU.REDIRECT_KIND`. */
@@ -54,6 +58,9 @@ export const XDP_FRAME_STRUCT = 40;
 /** A page, of which the skb_shared_info (320 bytes) at its end is not for data. */
 export const XDP_PAGE = 4096;
 export const XDP_TAIL_RESERVED = 320;
+
+/** Bytes that an skb may grow to by helpers: SKB_MAX_ALLOC of a kernel with 4 KiB pages. */
+export const SKB_MAX_LENGTH = 16064;
 
 /** struct __sk_buff, then ours. Source: include/uapi/linux/bpf.h of 6.18. */
 export const SKB = {

@@ -6,13 +6,14 @@
  * several CPUs is one Machine a worker over one shared memory.
  */
 
-import { createMap, createRuntime, type MapRuntime, type VmMap } from "../maps/index.ts";
+import { createMap, createRuntime, layout, type MapRuntime, type VmMap } from "../maps/index.ts";
 import { Memory, type MemoryOptions } from "../mem/index.ts";
-import type { MapSpec, ProgramSpec } from "../object/index.ts";
+import { type MapSpec, MapType, type ProgramSpec } from "../object/index.ts";
 import type { EngineOptions, Runner } from "./engine.ts";
 import { type EngineName, engineByName } from "./engines.ts";
-import type { Env, Host } from "./env.ts";
+import type { Env, Host, Timer } from "./env.ts";
 import type { Guard } from "./guard.ts";
+import { loadPacket } from "./helpers/skb.ts";
 import { VirtualHost } from "./host.ts";
 import { CPU } from "./layout.ts";
 import { resolve } from "./resolve.ts";
@@ -53,6 +54,7 @@ export class Machine implements Env {
   readonly runtime: MapRuntime;
   /** Programs by id, for prog arrays. */
   readonly programs = new Map<number, VmProgram>();
+  readonly timers = new Map<number, Timer>();
   #cpu = 0;
   #nextId = 1;
 
@@ -60,7 +62,11 @@ export class Machine implements Env {
     this.memory = options.memory instanceof Memory ? options.memory : new Memory(options.memory);
     this.host = options.host ?? new VirtualHost();
     this.cpus = options.cpus ?? 1;
-    this.runtime = createRuntime(this.memory, { cpus: this.cpus, random: () => this.host.random32() });
+    this.runtime = createRuntime(this.memory, {
+      cpus: this.cpus,
+      random: () => this.host.random32(),
+      releaseFields: (map, value) => this.#releaseTimers(map, value),
+    });
     this.cpuBlock = this.memory.alloc(CPU.SIZE, 64);
   }
 
@@ -93,11 +99,15 @@ export class Machine implements Env {
    */
   load(spec: ProgramSpec, options: ProgramLoad = {}): VmProgram {
     const engine = options.engine ?? "interp";
-    const runner = engineByName(engine)(this, resolve(spec, options.maps ?? new Map()), options);
+    const resolved = resolve(spec, options.maps ?? new Map());
+    const runner = engineByName(engine)(this, resolved, options);
+    resolved.self.runner = runner;
     const id = this.#nextId++;
     runner.named?.(id);
     const close = (): void => {
-      if (this.programs.delete(id)) runner.close();
+      if (!this.programs.delete(id)) return;
+      resolved.self.runner = undefined;
+      runner.close();
     };
     const run = runner.run;
     const program: VmProgram = { spec, id, engine, runner, run, close, [Symbol.dispose]: close };
@@ -105,14 +115,63 @@ export class Machine implements Env {
     return program;
   }
 
+  /**
+   * Fires the timers that are due by the host's clock, the earliest first; callbacks may arm them again. Answers how
+   * many fired.
+   */
+  runTimers(): number {
+    let fired = 0;
+    for (;;) {
+      const now = this.host.monotonicNs();
+      let next: [number, Timer] | undefined;
+      for (const entry of this.timers) {
+        const { due } = entry[1];
+        if (due !== undefined && due <= now && (!next || due < next[1].due!)) next = entry;
+      }
+      if (!next) return fired;
+      const [address, timer] = next;
+      timer.due = undefined;
+      timer.running = true;
+      timer.call?.(this.#timerArguments(address, timer.map));
+      timer.running = false;
+      fired++;
+    }
+  }
+
+  /** A timer's callback gets its map, the key and the value that it stands in. */
+  #timerArguments(address: number, map: number): number[] {
+    const { view } = this.memory;
+    const region = this.memory.regionAt(address);
+    const stride = region?.slots?.stride ?? 1;
+    const value = region ? address - ((address - region.start) % stride) : address;
+    const type = view.getUint32(map + layout.MAP_TYPE, true);
+    if (type === MapType.BPF_MAP_TYPE_ARRAY) {
+      const key = this.cpuBlock + CPU.TIMER_KEY;
+      view.setUint32(key, (value - view.getUint32(map + layout.MAP_VALUES, true)) / stride, true);
+      return [map, key, value];
+    }
+    return [map, value - view.getUint32(map + layout.MAP_VALUE_OFFSET, true) + layout.ELEM_KEY, value];
+  }
+
+  /** A value ends: so do its timers. */
+  #releaseTimers(map: number, value: number): void {
+    const size = this.memory.view.getUint32(map + layout.MAP_VALUE_SIZE, true);
+    for (const address of this.timers.keys()) {
+      if (address >= value && address < value + size) this.timers.delete(address);
+    }
+  }
+
   /** The program in slot `index` of the prog array whose header is at `map`. */
   tailCallTarget(_map: number, _index: number): VmProgram | undefined {
     return undefined;
   }
 
-  /** Legacy packet load (BPF_ABS, BPF_IND) from a `__sk_buff`: big-endian, undefined beyond the packet. */
-  loadPacket(_ctx: number, _offset: number, _size: number): number | undefined {
-    return undefined;
+  /**
+   * Legacy packet load (BPF_ABS, BPF_IND) from a `__sk_buff`: big-endian, undefined beyond the packet. Negative offsets
+   * from -0x100000 (SKF_NET_OFF) count from the network header, from -0x200000 (SKF_LL_OFF) from the link header.
+   */
+  loadPacket(ctx: number, offset: number, size: number): number | undefined {
+    return loadPacket(this, ctx, offset, size);
   }
 
   /** The whole r0 of the last run whose verdict was `low`. */

@@ -5,7 +5,7 @@ import type { VmMap } from "../maps/index.ts";
 import { helperById, type ProgramSpec, relocate } from "../object/index.ts";
 import { prepare } from "./code.ts";
 import type { Kfunc, Resolved } from "./engine.ts";
-import type { HelperImpl, LoopHelper } from "./env.ts";
+import type { HelperImpl, LoopHelper, Self } from "./env.ts";
 import { helperImpl, KFUNCS, loopHelper } from "./helpers/index.ts";
 
 /** tail_call: engines replace the running program themselves. */
@@ -50,6 +50,7 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, VmMap>): Re
   });
   const { insns } = prepare(bytes);
   const helpers = new Map<number, HelperImpl>();
+  const self: Self = { runner: undefined };
   const loops = new Map<number, LoopHelper>();
   for (const insn of insns) {
     const what = `program ${spec.name}, slot ${insn.pc}`;
@@ -66,7 +67,7 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, VmMap>): Re
       continue;
     }
     if (insn.imm === TAIL_CALL) continue;
-    const impl = helperImpl(insn.imm, spec.type);
+    const impl = helperImpl(insn.imm, spec.type, self);
     const loop = loopHelper(insn.imm);
     if (impl) helpers.set(insn.imm, impl);
     else if (loop) loops.set(insn.imm, loop);
@@ -76,5 +77,5 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, VmMap>): Re
       throw new UnsupportedError(helper, `${what}: ${helper} is not available in userspace`);
     }
   }
-  return { spec, bytes, insns, maps: lddwMaps, helpers, loops, kfuncs };
+  return { spec, bytes, insns, maps: lddwMaps, helpers, loops, self, kfuncs };
 }

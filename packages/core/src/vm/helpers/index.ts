@@ -2,22 +2,57 @@
  * Helper implementations by the kernel's number: one file a family, one row a helper. object/helpers.ts describes them.
  */
 import { ProgType } from "../../object/index.ts";
-import type { HelperImpl, LoopHelper } from "../env.ts";
+import type { Env, HelperFactory, HelperImpl, LoopHelper, Self } from "../env.ts";
+import { SKB } from "../layout.ts";
 import { BASE } from "./base.ts";
+import { CSUM_HELPERS } from "./csum.ts";
+import { DYNPTR_HELPERS, DYNPTR_KFUNCS } from "./dynptr.ts";
+import { ITER_KFUNCS } from "./iter.ts";
+import { LOCK_HELPERS } from "./lock.ts";
 import { LOOP_HELPERS } from "./loop.ts";
 import { MAP_HELPERS } from "./map.ts";
-import { XDP_HELPERS, XDP_OWN } from "./xdp.ts";
+import { checkMtu, NET_HELPERS, perfEventOutput } from "./net.ts";
+import { get, SKB_HELPERS, skbLoadBytes } from "./skb.ts";
+import { TEXT_HELPERS } from "./text.ts";
+import { TIMER_HELPERS } from "./timer.ts";
+import { bufferLength, copyXdpBytes, XDP_HELPERS, XDP_OWN } from "./xdp.ts";
 
-const IMPLS: ReadonlyMap<number, HelperImpl> = new Map([...BASE, ...MAP_HELPERS, ...XDP_HELPERS]);
+type Rows = readonly (readonly [number, HelperImpl | HelperFactory])[];
+
+const ALL: Rows = [
+  ...BASE,
+  ...MAP_HELPERS,
+  ...XDP_HELPERS,
+  ...SKB_HELPERS,
+  ...NET_HELPERS,
+  ...TEXT_HELPERS,
+  ...CSUM_HELPERS,
+  ...LOCK_HELPERS,
+  ...DYNPTR_HELPERS,
+  ...TIMER_HELPERS,
+  [25, perfEventOutput((env, ctx, n) => packetBytes(env, n, (to) => skbLoadBytes(env, ctx, 0, to, n)))],
+  [163, checkMtu((env, ctx) => get(env, ctx, SKB.LEN))],
+];
+const IMPLS: ReadonlyMap<number, HelperImpl | HelperFactory> = new Map(ALL);
+
 /** Where a program type has another implementation under the same number. */
-const BY_TYPE: ReadonlyMap<number, ReadonlyMap<number, HelperImpl>> = new Map([
-  [ProgType.BPF_PROG_TYPE_XDP, new Map(XDP_OWN)],
+const OF_XDP: Rows = [
+  ...XDP_OWN,
+  [25, perfEventOutput((env, ctx, n) => packetBytes(env, n, (to) => copyXdpBytes(env, ctx, 0, to, n, false)))],
+  [163, checkMtu(bufferLength)],
+];
+const BY_TYPE: ReadonlyMap<number, ReadonlyMap<number, HelperImpl | HelperFactory>> = new Map([
+  [ProgType.BPF_PROG_TYPE_XDP, new Map(OF_XDP)],
 ]);
 const LOOPS: ReadonlyMap<number, LoopHelper> = new Map(LOOP_HELPERS);
 
-/** The implementation of a helper for programs of a type, or undefined when userspace has none. */
-export function helperImpl(id: number, progType: number): HelperImpl | undefined {
-  return BY_TYPE.get(progType)?.get(id) ?? IMPLS.get(id);
+/**
+ * The implementation of a helper for programs of a type, or undefined when userspace has none. `self` is the program
+ * that calls it; a call by a number that is known at run time only (callx) has none and misses the helpers that need it.
+ */
+export function helperImpl(id: number, progType: number, self?: Self): HelperImpl | undefined {
+  const row = BY_TYPE.get(progType)?.get(id) ?? IMPLS.get(id);
+  return typeof row === "function" ? self && row(self) : row;
 }
 
 /** The helper of this number that runs a callback (bpf_loop …). */
@@ -26,4 +61,13 @@ export function loopHelper(id: number): LoopHelper | undefined {
 }
 
 /** Kernel functions by BTF name. */
-export const KFUNCS: ReadonlyMap<string, HelperImpl> = new Map();
+export const KFUNCS: ReadonlyMap<string, HelperImpl> = new Map([...DYNPTR_KFUNCS, ...ITER_KFUNCS]);
+
+/** Copies `length` bytes of a packet, linear or not, out of the memory; undefined where it is shorter. */
+function packetBytes(env: Env, length: number, copyTo: (address: number) => number): Uint8Array | undefined {
+  const at = env.memory.tryAlloc(length);
+  if (!at) return undefined;
+  const bytes = copyTo(at) === 0 ? env.memory.u8.slice(at, at + length) : undefined;
+  env.memory.free(at);
+  return bytes;
+}

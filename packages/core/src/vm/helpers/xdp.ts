@@ -15,8 +15,14 @@ export const XDP_HELPERS: readonly (readonly [number, HelperImpl])[] = [
   /* xdp_adjust_meta */ [54, helper("ii", "i", adjustMeta)],
   /* xdp_adjust_tail */ [65, helper("ii", "i", adjustTail)],
   /* xdp_get_buff_len */ [188, helper("i", "u", (env, ctx) => bufferLength(env, ctx))],
-  /* xdp_load_bytes */ [189, helper("iiii", "i", (env, ctx, at, buf, len) => copyBytes(env, ctx, at, buf, len, false))],
-  /* xdp_store_bytes */ [190, helper("iiii", "i", (env, ctx, at, buf, len) => copyBytes(env, ctx, at, buf, len, true))],
+  /* xdp_load_bytes */ [
+    189,
+    helper("iiii", "i", (env, ctx, at, buf, len) => copyXdpBytes(env, ctx, at, buf, len, false)),
+  ],
+  /* xdp_store_bytes */ [
+    190,
+    helper("iiii", "i", (env, ctx, at, buf, len) => copyXdpBytes(env, ctx, at, buf, len, true)),
+  ],
 ];
 
 /** Helpers that XDP programs have in another form than others. */
@@ -110,7 +116,8 @@ function adjustFragTail(env: Env, ctx: number, offset: number): number {
   return 0;
 }
 
-function bufferLength(env: Env, ctx: number): number {
+/** Bytes of the packet, fragments included. */
+export function bufferLength(env: Env, ctx: number): number {
   const { view } = env.memory;
   let length = view.getUint32(ctx + XDP.DATA_END, true) - view.getUint32(ctx + XDP.DATA, true);
   const list = view.getUint32(ctx + XDP.FRAG_LIST, true);
@@ -121,7 +128,14 @@ function bufferLength(env: Env, ctx: number): number {
 }
 
 /** The kernel refuses offsets and lengths beyond 65535 with EFAULT. Source: filter.c `bpf_xdp_pointer`. */
-function copyBytes(env: Env, ctx: number, offset: number, buffer: number, length: number, store: boolean): number {
+export function copyXdpBytes(
+  env: Env,
+  ctx: number,
+  offset: number,
+  buffer: number,
+  length: number,
+  store: boolean,
+): number {
   const { view, u8 } = env.memory;
   let at = offset >>> 0;
   let left = length >>> 0;

@@ -1,0 +1,49 @@
+/** Kernel functions without state outside of the program: number iterators, read-side locks, hints of the device. */
+import { Errno } from "../../errors/index.ts";
+import { type HelperImpl, helper } from "../env.ts";
+
+const MAX_NUMBERS = 8 * 1024 * 1024;
+const nothing = helper("", "v", () => 0);
+
+/** Source: kernel/bpf/bpf_iter.c `bpf_iter_num_*`: {cur, end}, cur one before the next number. */
+export const ITER_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
+  [
+    "bpf_iter_num_new",
+    helper("iii", "i", (env, it, start, end) => {
+      const { view } = env.memory;
+      const error = start > end ? -Errno.EINVAL : end - start > MAX_NUMBERS ? -Errno.E2BIG : 0;
+      view.setInt32(it >>> 0, error ? 0 : start - 1, true);
+      view.setInt32((it >>> 0) + 4, error ? 0 : end, true);
+      return error;
+    }),
+  ],
+  [
+    "bpf_iter_num_next",
+    helper("i", "u", (env, it) => {
+      const { view } = env.memory;
+      const next = view.getInt32(it >>> 0, true) + 1;
+      if (next >= view.getInt32((it >>> 0) + 4, true)) {
+        view.setInt32(it >>> 0, 0, true);
+        view.setInt32((it >>> 0) + 4, 0, true);
+        return 0;
+      }
+      view.setInt32(it >>> 0, next, true);
+      return it;
+    }),
+  ],
+  [
+    "bpf_iter_num_destroy",
+    helper("i", "v", (env, it) => {
+      env.memory.u8.fill(0, it >>> 0, (it >>> 0) + 8);
+      return 0;
+    }),
+  ],
+  ["bpf_rcu_read_lock", nothing],
+  ["bpf_rcu_read_unlock", nothing],
+  ["bpf_preempt_disable", nothing],
+  ["bpf_preempt_enable", nothing],
+  // A device without metadata answers so; sim's devices have none.
+  ["bpf_xdp_metadata_rx_timestamp", helper("ii", "i", () => -Errno.EOPNOTSUPP)],
+  ["bpf_xdp_metadata_rx_hash", helper("iii", "i", () => -Errno.EOPNOTSUPP)],
+  ["bpf_xdp_metadata_rx_vlan_tag", helper("iii", "i", () => -Errno.EOPNOTSUPP)],
+];
