@@ -1,4 +1,5 @@
 /** Names for programs, maps and links in bpffs. Source: include/uapi/linux/bpf.h BPF_OBJ_PIN, BPF_OBJ_GET. */
+import { readlinkSync } from "node:fs";
 import { Errno } from "@ebplane/core/errors";
 import { scratch, setPointer } from "../mem/index.ts";
 import { check, sysError } from "../sys/index.ts";
@@ -26,4 +27,17 @@ export function objGet(path: string): number | undefined {
     const result = bpf(Cmd.OBJ_GET, 16);
     return result === -Errno.ENOENT ? undefined : check(cmdName(Cmd.OBJ_GET), result, path);
   });
+}
+
+const INODES: Readonly<Record<string, "prog" | "map" | "link" | "btf">> = {
+  "anon_inode:bpf-prog": "prog",
+  "anon_inode:bpf-map": "map",
+  "anon_inode:bpf_link": "link",
+  "anon_inode:bpf-link": "link",
+  "anon_inode:btf": "btf",
+};
+
+/** What kind of BPF object an fd holds, by the name that /proc gives it. */
+export function kindOfFd(fd: number): "prog" | "map" | "link" | "btf" | undefined {
+  return INODES[readlinkSync(`/proc/self/fd/${fd}`)];
 }

@@ -1,6 +1,7 @@
 /** Attachments and the devices they are on. */
 export * from "./attach.ts";
 export * from "./cgroup.ts";
+export * from "./describe.ts";
 export * from "./ethtool.ts";
 export * from "./ifindex.ts";
 export * from "./link.ts";

@@ -32,7 +32,7 @@ import {
 import { Cmd, cmdName, LinuxProgram, progLoad } from "../bpf/index.ts";
 import type { BpfLink } from "../link/index.ts";
 import { sysError } from "../sys/index.ts";
-import { linuxProgram, verifierError } from "./load.ts";
+import { attachTypeOf, linuxProgram, verifierError } from "./load.ts";
 import type { LinuxTarget } from "./target.ts";
 
 /** As many as libxdp's dispatcher has. */
@@ -161,7 +161,7 @@ function compose(members: readonly Member[]): LinuxProgram {
     name: "ebplane_chain",
     section: "xdp",
     type: ProgType.BPF_PROG_TYPE_XDP,
-    attachType: members[0]!.program.spec.attachType,
+    attachType: attachTypeOf(members[0]!.program.spec),
     flags,
     code,
     relocs: [],

@@ -2,8 +2,10 @@
  * Loading a collection into the kernel: maps, their contents, programs. All or nothing: whatever fails, the fds that
  * were opened before are closed and the kernel frees what they held.
  */
+import { mkdirSync } from "node:fs";
 import { type SysError, UnsupportedError, VerifierError } from "@ebplane/core/errors";
 import {
+  AttachType,
   type BpfMap,
   type Collection,
   type CollectionSpec,
@@ -13,6 +15,7 @@ import {
   MapType,
   type Program,
   type ProgramSpec,
+  ProgType,
   progTypeName,
   type Reloc,
   relocate,
@@ -25,19 +28,27 @@ import {
   type MapCreate,
   mapCreate,
   mapFreeze,
+  objGet,
+  objPin,
   type ProgLoad,
   possibleCpus,
   progLoad,
   summarizeLog,
   tryMapCreate,
 } from "../bpf/index.ts";
-import { PAGE_SIZE, sysError } from "../sys/index.ts";
+import { close, PAGE_SIZE, sysError } from "../sys/index.ts";
 import { type LoadedBtf, loadBtf } from "./btf.ts";
+import { checkCompatible, specOf } from "./compatible.ts";
 
 /** What loading into the kernel can do beyond `LoadOptions`. */
 export interface LinuxLoadOptions extends LoadOptions {
   /** As `ProgLoad.logLevel`: with it, accepted programs keep their log too. */
   readonly logLevel?: number;
+  /**
+   * A directory in bpffs. Maps that ask for pinning by name are found there and shared, or made and pinned there, and
+   * then outlive the collection. Without it they are ordinary maps.
+   */
+  readonly pinDirectory?: string;
 }
 
 export function loadCollection(spec: CollectionSpec, options: LinuxLoadOptions = {}): Collection {
@@ -54,21 +65,54 @@ export function loadCollection(spec: CollectionSpec, options: LinuxLoadOptions =
     const btf = loadBtf(spec);
     if (btf) keep(btf);
     const maps = new Map<string, BpfMap>();
+    // Maps that were there before us keep what is in them.
+    const shared = new Set<string>();
     for (const name of selectMaps(spec, programSpecs, options.programs !== undefined)) {
       const reused = options.reuse?.get(name);
-      maps.set(name, reused ?? keep(createMap(spec.maps.get(name)!, btf)));
+      const mapSpec = spec.maps.get(name)!;
+      const pinned = reused ? undefined : findPinned(mapSpec, options.pinDirectory);
+      if (pinned) shared.add(name);
+      maps.set(name, reused ?? keep(pinned ?? createMap(mapSpec, btf)));
+      if (reused) shared.add(name);
     }
-    for (const [name, map] of maps) if (map.spec === spec.maps.get(name)) fill(map, maps);
+    for (const [name, map] of maps) if (!shared.has(name)) fill(map, maps);
     const programs = new Map<string, Program>();
     for (const program of programSpecs) {
       programs.set(program.name, keep(loadProgram(spec, program, maps, btf, options)));
     }
-    for (const [name, map] of maps) if (map.spec === spec.maps.get(name)) fillPrograms(map, programs);
+    for (const [name, map] of maps) if (!shared.has(name)) fillPrograms(map, programs);
+    // Last, so that a failure leaves no file behind.
+    for (const [name, map] of maps) if (!shared.has(name)) pin(map, options.pinDirectory);
     return new LinuxCollection(spec, programs, maps, owned);
   } catch (error) {
     closeAll(owned);
     throw error;
   }
+}
+
+function pinPath(spec: MapSpec, directory: string | undefined): string | undefined {
+  return directory === undefined || spec.pinning !== "by-name" ? undefined : `${directory}/${spec.name}`;
+}
+
+/** @throws BpfError EINCOMPATIBLE for a pinned map of another shape. */
+function findPinned(spec: MapSpec, directory: string | undefined): LinuxMap | undefined {
+  const path = pinPath(spec, directory);
+  const fd = path === undefined ? undefined : objGet(path);
+  if (fd === undefined) return undefined;
+  try {
+    checkCompatible(spec, specOf(fd), path!);
+    return new LinuxMap(fd, spec);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+function pin(map: BpfMap, directory: string | undefined): void {
+  const path = pinPath(map.spec, directory);
+  if (path === undefined) return;
+  mkdirSync(directory!, { recursive: true });
+  objPin(linuxMap(map, map.spec.name).fd, path);
 }
 
 class LinuxCollection implements Collection {
@@ -215,7 +259,7 @@ function loadProgram(
     license: collection.license,
     name: spec.name,
     flags: spec.flags,
-    expectedAttachType: spec.attachType,
+    expectedAttachType: attachTypeOf(spec),
     logLevel: options.logLevel,
   };
   const funcInfo = btf?.funcInfo(spec);
@@ -223,6 +267,14 @@ function loadProgram(
   const { fd, log } = progLoad(load);
   if (fd < 0) throw refused(spec, -fd, log);
   return new LinuxProgram(fd, spec, { code, license: collection.license, log });
+}
+
+/**
+ * XDP programs load with and without their attach type, but a link only updates to a program of the same one, and tail
+ * calls only go to such: so all have it, as libbpf's do.
+ */
+export function attachTypeOf({ type, attachType }: ProgramSpec): number {
+  return type === ProgType.BPF_PROG_TYPE_XDP && attachType === 0 ? AttachType.BPF_XDP : attachType;
 }
 
 function resolveReloc(spec: ProgramSpec, reloc: Reloc, maps: ReadonlyMap<string, BpfMap>): bigint {

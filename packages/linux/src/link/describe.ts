@@ -1,0 +1,107 @@
+/**
+ * Links of the kernel, whoever made them, as hooks: for listings and for taking over what an earlier process pinned.
+ * Source: include/uapi/linux/bpf.h `struct bpf_link_info`, `enum bpf_link_type`.
+ */
+import {
+  AttachType,
+  attachTypeName,
+  CGROUP_HOOKS,
+  type CgroupHookType,
+  type Hook,
+  NETFILTER_POINTS,
+  ProgType,
+} from "@ebplane/core/object";
+import { fdById, type LinkInfo, linkInfo, objectIds } from "../bpf/index.ts";
+import { close } from "../sys/index.ts";
+import { ifname } from "./ifindex.ts";
+
+const LINK_TYPES = [
+  "unspec",
+  "raw_tracepoint",
+  "tracing",
+  "cgroup",
+  "iter",
+  "netns",
+  "xdp",
+  "perf_event",
+  "kprobe_multi",
+  "struct_ops",
+  "netfilter",
+  "tcx",
+  "uprobe_multi",
+  "netkit",
+  "sockmap",
+] as const;
+
+export interface LinkDescription {
+  readonly id: number;
+  /** The kernel's word for the kind of link. */
+  readonly type: string;
+  readonly progId: number;
+  /** The device; 0 where there is none, or it is gone. */
+  readonly ifindex: number;
+  /** The hook in ebplane's words, as far as the kernel tells; undefined for kinds without. */
+  readonly hook: Hook | undefined;
+  /** What the kernel says beside: attach type, cgroup id, namespace inode. */
+  readonly detail: string;
+}
+
+/** Every link in the system, by id. @throws SysError EPERM without CAP_SYS_ADMIN. */
+export function listLinkObjects(): LinkDescription[] {
+  return objectIds("link").flatMap((id) => {
+    const fd = fdById("link", id);
+    if (fd === undefined) return []; // Gone between the two questions.
+    try {
+      return describeLink(linkInfo(fd));
+    } finally {
+      close(fd);
+    }
+  });
+}
+
+/** Device names are those of the calling thread's network namespace. */
+export function describeLink(info: LinkInfo): LinkDescription {
+  const { data } = info;
+  const type = LINK_TYPES[info.type] ?? `type ${info.type}`;
+  const base = { id: info.id, type, progId: info.progId, ifindex: 0, hook: undefined, detail: "" };
+  const u32 = (at: number): number => data.getUint32(at, true);
+  switch (type) {
+    case "xdp": {
+      const iface = ifname(u32(0));
+      return { ...base, ifindex: u32(0), hook: iface === undefined ? undefined : { kind: "xdp", iface, mode: "auto" } };
+    }
+    case "tcx": {
+      const direction = u32(4) === AttachType.BPF_TCX_INGRESS ? "ingress" : "egress";
+      const iface = ifname(u32(0));
+      return { ...base, ifindex: u32(0), hook: iface === undefined ? undefined : { kind: "tcx", iface, direction } };
+    }
+    case "cgroup": {
+      const detail = attachTypeName(ProgType.BPF_PROG_TYPE_CGROUP_SKB, u32(8)) ?? "";
+      return { ...base, hook: cgroupHook(u32(8), data.getBigUint64(0, true)), detail };
+    }
+    case "netns": {
+      const hook: Hook = { kind: "netns", type: u32(4) === AttachType.BPF_SK_LOOKUP ? "sk_lookup" : "flow_dissector" };
+      return { ...base, hook, detail: `net:[${u32(0)}]` };
+    }
+    case "netfilter":
+      return {
+        ...base,
+        hook: {
+          kind: "netfilter",
+          family: u32(0) === 2 ? 4 : 6,
+          point: NETFILTER_POINTS[u32(4)] ?? "prerouting",
+          priority: data.getInt32(8, true),
+        },
+      };
+    case "tracing":
+      return { ...base, hook: { kind: "trace" }, detail: attachTypeName(ProgType.BPF_PROG_TYPE_TRACING, u32(0)) ?? "" };
+    default:
+      return base;
+  }
+}
+
+/** The kernel gives the cgroup's id, not its path: that stands in the path's place. */
+function cgroupHook(attachType: number, id: bigint): Hook | undefined {
+  const entry = Object.entries(CGROUP_HOOKS).find(([, name]) => AttachType[name] === attachType);
+  return entry && { kind: "cgroup", path: `id ${id}`, type: entry[0] as CgroupHookType };
+}
