@@ -8,6 +8,7 @@ import { cpumapKind } from "./cpumap.ts";
 import { devmapHashKind, devmapKind } from "./devmap.ts";
 import { hashKind } from "./hash.ts";
 import { lpmTrieKind } from "./lpm-trie.ts";
+import { lruHashKind, lruPercpuHashKind } from "./lru-hash.ts";
 import type { MapKind, VmMap } from "./map.ts";
 import { arrayOfMapsKind, hashOfMapsKind } from "./map-in-map.ts";
 import { percpuArrayKind } from "./percpu-array.ts";
@@ -30,6 +31,8 @@ const KINDS = new Map<number, MapKind>(
     hashKind,
     hashOfMapsKind,
     lpmTrieKind,
+    lruHashKind,
+    lruPercpuHashKind,
     percpuArrayKind,
     percpuHashKind,
     perfEventArrayKind,

@@ -63,6 +63,8 @@ export interface HashShape {
   readonly kind?: number;
   /** Elements come as they are needed, whatever the flags say. */
   readonly onDemand?: boolean;
+  /** Preallocated elements, where it is not max_entries. */
+  readonly elems?: number;
 }
 
 /** What the spare elements of an ordinary hash number. */
@@ -85,7 +87,7 @@ export abstract class HashBase extends MapBase {
     // At least two buckets: a shift by 32 is none. With one element the order is the same.
     const bits = Math.max(1, Math.ceil(Math.log2(spec.maxEntries)));
     const elems = prealloc
-      ? spec.maxEntries + shape.spares
+      ? (shape.elems ?? spec.maxEntries) + shape.spares
       : Math.min(
           spec.maxEntries,
           Math.max(1, Math.floor(CHUNK / (this.#elemSize + (this.perCpu ? this.stride * rt.cpus : 0)))),
@@ -98,11 +100,16 @@ export abstract class HashBase extends MapBase {
     this.set(L.MAP_CPU_STRIDE, this.perCpu ? Math.ceil((elems * this.stride) / 64) * 64 : 0);
     if (shape.spares) this.set(L.MAP_EXTRA, this.own(4 * shape.spares));
     this.#seed(shape.kind);
-    const result = rt.exports.hash_init(this.addr);
+    const result = this.prepare();
     if (result) {
       this.close();
       this.fail("BPF_MAP_CREATE", -result);
     }
+  }
+
+  /** Fills in what the type adds to the header and makes the elements: 0 or -errno. */
+  protected prepare(): number {
+    return this.rt.exports.hash_init(this.addr);
   }
 
   #seed(kind?: number): void {
@@ -167,7 +174,7 @@ export abstract class HashBase extends MapBase {
     this.writable(command);
     this.putKey(command, key);
     const value = this.readValue(this.keyAddr);
-    if (value) this.rt.exports.hash_delete(this.addr, this.keyAddr);
+    if (value) this.deleteAt(this.keyAddr);
     return value;
   }
 

@@ -129,3 +129,27 @@ export const QUEUE_TAIL = 132;
 // ---- bloom_filter: bits at MAP_VALUES ----
 export const BLOOM_MASK = 128;
 export const BLOOM_FUNCS = 132;
+
+// ---- LRU ----
+/** Address of the list blocks: one, or with BPF_F_NO_COMMON_LRU one a CPU. */
+export const LRU_LISTS = 128;
+/** Address of the CPUs' local lists; 0 with BPF_F_NO_COMMON_LRU. */
+export const LRU_LOCALS = 132;
+/** Nodes that a rotation or shrink looks at. */
+export const LRU_SCANS = 136;
+/** Nodes that a CPU takes for itself at a time. */
+export const LRU_TARGET = 140;
+export const LRU_LOCK = 144;
+
+/** The LRU node lies before its element: next, previous, list (u8), referenced (u8), CPU (u16). */
+export const LRU_NODE = 16;
+/** List block: heads {next, previous} of the active, inactive and free list, counts of the first two, rotation point. */
+export const LIST_COUNTS = 24;
+export const LIST_ROTATION = 32;
+export const LIST_BLOCK = 64;
+/** Local lists: heads of the free and the pending list, the CPU to steal from next. */
+export const LOCAL_PENDING = 8;
+export const LOCAL_STEAL = 16;
+export const LOCAL_BLOCK = 64;
+/** Nodes that a full CPU's own LRU frees at a time, and scans. */
+export const LRU_PERCPU_TARGET = 4;

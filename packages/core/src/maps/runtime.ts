@@ -52,6 +52,15 @@ export interface RuntimeExports {
   percpu_hash_update(map: number, key: number, value: number, flags: number): number;
   percpu_hash_update_all(map: number, key: number, values: number, flags: number): number;
 
+  lru_init(map: number): number;
+  /** Counts as a use. */
+  lru_lookup(map: number, key: number): number;
+  lru_lookup_percpu(map: number, key: number, cpu: number): number;
+  lru_update(map: number, key: number, value: number, flags: number): number;
+  lru_percpu_update(map: number, key: number, value: number, flags: number): number;
+  lru_percpu_update_all(map: number, key: number, values: number, flags: number): number;
+  lru_delete(map: number, key: number): number;
+
   /** -E2BIG when full, unless flags are BPF_EXIST. */
   queue_push(map: number, value: number, flags: bigint): number;
   queue_peek(map: number, value: number): number;

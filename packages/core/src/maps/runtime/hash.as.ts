@@ -236,11 +236,12 @@ export function pushFree(m: usize, e: usize): void {
   unlockMap(m);
 }
 
-/** Empty buckets, and all elements where they are preallocated (with one spare a CPU for replacing). -errno. */
+/** Empty buckets, and all elements where they are preallocated (with one spare a CPU for replacing; an LRU makes its
+ * own). -errno. */
 export function hash_init(m: usize): i32 {
   const n: u32 = 1 << (32 - load<u32>(m, L.MAP_SHIFT)), heads: usize = load<u32>(m, L.MAP_BUCKETS);
   for (let b: u32 = 0; b < n; b++) store<u32>(heads + (b << 2), endOf(b));
-  if (load<u32>(m, L.MAP_FLAGS) & L.F_NO_PREALLOC) return 0;
+  if (load<u32>(m, L.MAP_FLAGS) & L.F_NO_PREALLOC || load<u32>(m, L.LRU_LISTS)) return 0;
   const extra: usize = load<u32>(m, L.MAP_EXTRA), cpus: u32 = load<u32>(m, L.MAP_CPUS);
   if (!growElems(m, load<u32>(m, L.MAP_CHUNK_ELEMS), 0)) return -L.ENOMEM;
   if (extra) for (let c: u32 = 0; c < cpus; c++) store<u32>(extra + (c << 2), <u32>popFree(m));
@@ -267,9 +268,24 @@ export function removeElem(head: usize, e: usize): void {
   setLink(at, link(e), at == head);
 }
 
+/** Takes an element out of the bucket that its hash names; false when it is in none. Frees its fields. */
+export function unlinkIfThere(m: usize, e: usize): bool {
+  const head = headOf(m, bucketOf(m, load<u32>(e, L.ELEM_HASH)));
+  lockBucket(head);
+  let at = head, l = link(head);
+  while (!isEnd(l) && l != <u32>e) { at = l; l = link(at); }
+  const found = l == <u32>e;
+  if (found) {
+    setLink(at, link(e), at == head);
+    freeElemFields(m, e);
+  }
+  unlockBucket(head);
+  return found;
+}
+
 // ---- update ----
 
-@inline function fill(m: usize, e: usize, key: usize, h: u32): void {
+@inline export function fill(m: usize, e: usize, key: usize, h: u32): void {
   const n = load<u32>(m, L.MAP_KEY_SIZE);
   store<u32>(e, h, L.ELEM_HASH);
   if (n == 4) store<u32>(e, load<u32>(key), L.ELEM_KEY);

@@ -1,9 +1,11 @@
 // The map runtime: the entry points by map pointer, and each family's own for callers that know the type.
 // Read env.as.ts and ../layout.ts first.
 import * as L from "../layout";
+import { cpu } from "./env.as";
 import * as A from "./array.as";
 import * as H from "./hash.as";
 import * as P from "./lpm.as";
+import * as U from "./lru.as";
 import * as Q from "./queue.as";
 import * as S from "./slots.as";
 
@@ -16,6 +18,9 @@ export {
   hash_update, percpu_hash_lookup, percpu_hash_update, percpu_hash_update_all,
 } from "./hash.as";
 export { lpm_delete, lpm_lookup, lpm_lookup_full, lpm_lookup_v4, lpm_next_key, lpm_update } from "./lpm.as";
+export {
+  lru_delete, lru_init, lru_lookup, lru_lookup_percpu, lru_percpu_update, lru_percpu_update_all, lru_update,
+} from "./lru.as";
 export { bloom_peek, bloom_push, queue_peek, queue_pop, queue_push, stack_peek, stack_pop } from "./queue.as";
 export { inner_map_array, slot_lookup } from "./slots.as";
 
@@ -32,6 +37,8 @@ export function map_lookup(m: usize, key: usize): usize {
     case 2: return A.array_lookup(m, key);
     case 5: return H.percpu_hash_lookup(m, key);
     case 6: return A.percpu_array_lookup(m, key);
+    case 9: return U.lru_lookup(m, key);
+    case 10: return U.lru_lookup_percpu(m, key, cpu);
     case 11: return P.lpm_lookup(m, key);
     case 12: return S.inner_map_array(m, key);
     case 13: return inner_map_hash(m, key);
@@ -47,6 +54,7 @@ export function map_lookup_percpu(m: usize, key: usize, onCpu: u32): usize {
   switch (load<u32>(m, L.MAP_TYPE)) {
     case 5: return H.hash_lookup_percpu(m, key, onCpu);
     case 6: return A.array_lookup_percpu(m, key, onCpu);
+    case 10: return U.lru_lookup_percpu(m, key, onCpu);
     default: return 0;
   }
 }
@@ -60,6 +68,8 @@ export function map_update(m: usize, key: usize, value: usize, flags: u64): i32 
     case 2: return A.array_update(m, key, value, f);
     case 5: return H.percpu_hash_update(m, key, value, f);
     case 6: return A.percpu_array_update(m, key, value, f);
+    case 9: return U.lru_update(m, key, value, f);
+    case 10: return U.lru_percpu_update(m, key, value, f);
     case 11: return P.lpm_update(m, key, value, f);
     default: return -L.EOPNOTSUPP;
   }
@@ -70,6 +80,7 @@ export function map_delete(m: usize, key: usize): i32 {
   switch (load<u32>(m, L.MAP_TYPE)) {
     case 1: case 5: return H.hash_delete(m, key);
     case 2: case 6: return -L.EINVAL;
+    case 9: case 10: return U.lru_delete(m, key);
     case 11: return P.lpm_delete(m, key);
     default: return -L.EOPNOTSUPP;
   }
@@ -78,7 +89,7 @@ export function map_delete(m: usize, key: usize): i32 {
 /** The key after `key` (0: the first) into `out`: 0 or -ENOENT. */
 export function map_next_key(m: usize, key: usize, out: usize): i32 {
   switch (load<u32>(m, L.MAP_TYPE)) {
-    case 1: case 5: return H.hash_next_key(m, key, out);
+    case 1: case 5: case 9: case 10: return H.hash_next_key(m, key, out);
     case 25: return H.hash_next_key(m, key, out);
     case 2: case 6: return A.array_next_key(m, key, out);
     case 11: return P.lpm_next_key(m, key, out);
