@@ -18,7 +18,7 @@ const SIZES = [
 ];
 
 /** A filter-like program: loads from the packet, arithmetic, stack traffic and a branch in every eight insns. */
-function program(insns: number, variant: number): Uint8Array {
+export function program(insns: number, variant: number): Uint8Array {
   const code: InsnInit[] = [
     { opcode: 0x61, dst: 2, src: 1, off: 0 },
     { opcode: 0x61, dst: 3, src: 1, off: 4 },

@@ -93,9 +93,16 @@ export const OP = {
   LOAD_PACKET: 276,
 } as const;
 
-/** A program as the interpreter reads it. Arrays are indexed by slot; an lddw's second slot is never executed. */
-export interface Code {
+/** A program whose form is checked. */
+export interface CheckedCode {
   readonly slots: number;
+  readonly insns: readonly Insn[];
+  /** The decoded insn at a slot; undefined for an lddw's second slot. */
+  readonly at: readonly (Insn | undefined)[];
+}
+
+/** A program as the interpreter reads it. Arrays are indexed by slot; an lddw's second slot is never executed. */
+export interface Code extends CheckedCode {
   readonly op: Uint16Array;
   readonly dst: Uint8Array;
   /** Index into the register file: a register, or a constant from `MAX_REG` on. */
@@ -107,9 +114,30 @@ export interface Code {
   /** Constants to be copied into the register file at `MAX_REG`. */
   readonly poolLo: Int32Array;
   readonly poolHi: Int32Array;
-  readonly insns: readonly Insn[];
-  /** The decoded insn at a slot; undefined for an lddw's second slot. */
-  readonly at: readonly (Insn | undefined)[];
+}
+
+/**
+ * Decodes already relocated code and checks it.
+ * @throws InsnError with the slot for a malformed program, UnsupportedError for an insn that no engine here runs.
+ */
+export function checkCode(bytes: Uint8Array): CheckedCode {
+  const insns = decode(bytes);
+  const slots = bytes.length / 8;
+  if (slots === 0) throw new InsnError("a program needs at least one instruction", 0);
+  const at: (Insn | undefined)[] = new Array(slots).fill(undefined);
+  for (const insn of insns) at[insn.pc] = insn;
+  for (const insn of insns) {
+    checkInsn(insn);
+    const target = branchTarget(insn);
+    if (target !== undefined && (target < 0 || target >= slots || at[target] === undefined)) {
+      throw new InsnError(`jumps to slot ${target}, expected an instruction in 0 to ${slots - 1}`, insn.pc);
+    }
+  }
+  const last = insns[insns.length - 1]!;
+  if (last.opcode !== OP_EXIT && last.opcode !== OP_JA && last.opcode !== OP_GOTOL) {
+    throw new InsnError("falls off the end: expected the last instruction to be exit or a jump", last.pc);
+  }
+  return { slots, insns, at };
 }
 
 /**
@@ -118,11 +146,7 @@ export interface Code {
  * @throws InsnError with the slot for a malformed program, UnsupportedError for an insn that no engine here runs.
  */
 export function prepare(bytes: Uint8Array): Code {
-  const insns = decode(bytes);
-  const slots = bytes.length / 8;
-  if (slots === 0) throw new InsnError("a program needs at least one instruction", 0);
-  const at: (Insn | undefined)[] = new Array(slots).fill(undefined);
-  for (const insn of insns) at[insn.pc] = insn;
+  const { slots, insns, at } = checkCode(bytes);
   const op = new Uint16Array(slots);
   const dst = new Uint8Array(slots);
   const src = new Uint16Array(slots);
@@ -143,7 +167,6 @@ export function prepare(bytes: Uint8Array): Code {
     return index;
   };
   for (const insn of insns) {
-    checkInsn(insn);
     const { pc } = insn;
     const cls = insn.opcode & CLASS_MASK;
     const code = insn.opcode & OP_MASK;
@@ -153,12 +176,7 @@ export function prepare(bytes: Uint8Array): Code {
     imm[pc] = insn.imm;
     op[pc] = insn.opcode;
     const target = branchTarget(insn);
-    if (target !== undefined) {
-      if (target < 0 || target >= slots || at[target] === undefined) {
-        throw new InsnError(`jumps to slot ${target}, expected an instruction in 0 to ${slots - 1}`, pc);
-      }
-      off[pc] = target;
-    }
+    if (target !== undefined) off[pc] = target;
     if (insn.opcode === OP_LDDW) {
       src[pc] = insn.src === BPF_PSEUDO_FUNC ? constant(branchTarget(insn)!, 0) : constant(insn.imm, insn.imm2);
     } else if (cls === BPF_ALU || cls === BPF_ALU64) {
@@ -190,10 +208,6 @@ export function prepare(bytes: Uint8Array): Code {
     } else if (cls === BPF_LD) {
       op[pc] = OP.LOAD_PACKET;
     }
-  }
-  const last = insns[insns.length - 1]!;
-  if (last.opcode !== OP_EXIT && last.opcode !== OP_JA && last.opcode !== OP_GOTOL) {
-    throw new InsnError("falls off the end: expected the last instruction to be exit or a jump", last.pc);
   }
   return {
     slots,
@@ -235,18 +249,19 @@ function checkInsn(insn: Insn): void {
   const cls = opcode & CLASS_MASK;
   const code = opcode & OP_MASK;
   const isX = (opcode & BPF_X) !== 0;
-  const reserved = (ok: boolean, what: string): void => {
-    if (!ok) throw new InsnError(`opcode ${hex(opcode)}: ${what}`, pc);
+  // Messages are made only when they are needed: this runs for every insn of every load.
+  const reserved = (ok: boolean, what: () => string): void => {
+    if (!ok) throw new InsnError(`opcode ${hex(opcode)}: ${what()}`, pc);
   };
   const unknown = (): never => {
     throw new UnsupportedError(`insn ${hex(opcode)}`, `slot ${pc}: opcode ${hex(opcode)}: no such instruction`);
   };
-  reserved(dst < MAX_REG, `expected a register from r0 to r10, got r${dst}`);
+  reserved(dst < MAX_REG, () => `expected a register from r0 to r10, got r${dst}`);
   const srcIsRegister = !(opcode === OP_LDDW || opcode === OP_CALL);
-  if (srcIsRegister) reserved(src < MAX_REG, `expected a register from r0 to r10, got r${src}`);
-  const writesDst = (): void => reserved(dst !== BPF_REG_FP, "the frame pointer r10 is read-only");
+  if (srcIsRegister) reserved(src < MAX_REG, () => `expected a register from r0 to r10, got r${src}`);
+  const writesDst = (): void => reserved(dst !== BPF_REG_FP, () => "the frame pointer r10 is read-only");
   const zero = (...fields: ("dst" | "src" | "off" | "imm")[]): void => {
-    for (const f of fields) reserved(insn[f] === 0, `reserved field ${f}: expected 0, got ${insn[f]}`);
+    for (const f of fields) reserved(insn[f] === 0, () => `reserved field ${f}: expected 0, got ${insn[f]}`);
   };
   switch (cls) {
     case BPF_ALU:
@@ -255,7 +270,7 @@ function checkInsn(insn: Insn): void {
       if (code === BPF_END) {
         if (cls === BPF_ALU64 && isX) unknown();
         zero("src", "off");
-        reserved(imm === 16 || imm === 32 || imm === 64, `expected a width of 16, 32 or 64, got ${imm}`);
+        reserved(imm === 16 || imm === 32 || imm === 64, () => `expected a width of 16, 32 or 64, got ${imm}`);
         return;
       }
       if (code > BPF_END) unknown();
@@ -265,15 +280,15 @@ function checkInsn(insn: Insn): void {
         return;
       }
       if (code === BPF_MOV && isX && off === BPF_ADDR_SPACE_CAST && cls === BPF_ALU64) {
-        reserved(imm === 1 || imm === 0x10000, `address-space cast: expected imm 1 or 65536, got ${imm}`);
+        reserved(imm === 1 || imm === 0x10000, () => `address-space cast: expected imm 1 or 65536, got ${imm}`);
         return;
       }
       zero(isX ? "imm" : "src");
       if (code === BPF_MOV && isX) {
         const ok = off === 0 || off === 8 || off === 16 || (off === 32 && cls === BPF_ALU64);
-        reserved(ok, `movsx: expected a width of 8, 16${cls === BPF_ALU64 ? " or 32" : ""}, got ${off}`);
+        reserved(ok, () => `movsx: expected a width of 8, 16${cls === BPF_ALU64 ? " or 32" : ""}, got ${off}`);
       } else if (code === BPF_DIV || code === BPF_MOD) {
-        reserved(off === 0 || off === 1, `expected off 0 (unsigned) or 1 (signed), got ${off}`);
+        reserved(off === 0 || off === 1, () => `expected off 0 (unsigned) or 1 (signed), got ${off}`);
       } else zero("off");
       return;
     case BPF_JMP:
@@ -285,7 +300,7 @@ function checkInsn(insn: Insn): void {
       else if (opcode === OP_MAY_GOTO) zero("dst", "src", "imm");
       else if (opcode === OP_CALL) {
         zero("dst");
-        reserved(src <= BPF_PSEUDO_KFUNC_CALL, `call kind: expected 0, 1 or 2 in src, got ${src}`);
+        reserved(src <= BPF_PSEUDO_KFUNC_CALL, () => `call kind: expected 0, 1 or 2 in src, got ${src}`);
         if (src !== BPF_PSEUDO_KFUNC_CALL) zero("off");
       } else if (code === BPF_JA || code === BPF_CALL || code === BPF_EXIT || code > BPF_JSLE) unknown();
       else zero(isX ? "imm" : "src");
@@ -294,7 +309,7 @@ function checkInsn(insn: Insn): void {
       if (opcode === OP_LDDW) {
         writesDst();
         zero("off");
-        reserved(src <= BPF_PSEUDO_MAP_IDX_VALUE, `lddw kind: expected 0 to 6 in src, got ${src}`);
+        reserved(src <= BPF_PSEUDO_MAP_IDX_VALUE, () => `lddw kind: expected 0 to 6 in src, got ${src}`);
       } else if ((opcode & SIZE_MASK) === BPF_DW) unknown();
       else if ((opcode & MODE_MASK) === BPF_ABS) zero("dst", "src", "off");
       else if ((opcode & MODE_MASK) === BPF_IND) zero("dst", "off");

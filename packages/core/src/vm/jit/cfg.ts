@@ -19,7 +19,7 @@ import {
   OP_GOTOL,
   OP_JA,
 } from "../../isa/index.ts";
-import { branchTarget, type Code } from "../code.ts";
+import { branchTarget, type CheckedCode } from "../code.ts";
 
 /** How a block ends. `cond` has the successors [taken, next]; `switch` one per value of the dispatch local. */
 export type Ending =
@@ -44,7 +44,7 @@ export interface Cfg {
 }
 
 /** Marks the slots where a block starts: targets of jumps and what follows one. One array serves all functions. */
-export function findLeaders(code: Code): Uint8Array {
+export function findLeaders(code: CheckedCode): Uint8Array {
   const leaders = new Uint8Array(code.slots + 1);
   for (const insn of code.insns) {
     if (!endsBlock(insn)) continue;
@@ -64,7 +64,7 @@ function endsBlock(insn: Insn): boolean {
  * The blocks that the function starting at slot `start` can reach.
  * @throws InsnError where control would leave the program.
  */
-export function buildCfg(code: Code, leaders: Uint8Array, start: number): Cfg {
+export function buildCfg(code: CheckedCode, leaders: Uint8Array, start: number): Cfg {
   const blocks: Block[] = [{ insns: [], ending: { kind: "jump" }, successors: [1], dispatch: undefined }];
   const numberOf = new Map<number, number>();
   const starts: number[] = [];

@@ -28,7 +28,7 @@ import {
   OP_MAY_GOTO,
   STACK_SIZE,
 } from "../../isa/index.ts";
-import { branchTarget, type Code, sizeBytes } from "../code.ts";
+import { branchTarget, type CheckedCode, sizeBytes } from "../code.ts";
 import { emitAlu, emitCondition } from "./alu.ts";
 import { AREA, type CallEnv, callUses, emitCall, MAIN_TYPE, resultMax, SUB_TYPE, TAIL_CALL, TRAP } from "./calls.ts";
 import { buildCfg, type Cfg, computeOrder, findLeaders, makeReducible, type Order } from "./cfg.ts";
@@ -122,7 +122,7 @@ interface Analysed {
  * @throws InsnError where control leaves the program, UnsupportedError for what wasm cannot hold.
  */
 export function compile(
-  code: Code,
+  code: CheckedCode,
   calls: Omit<CallEnv, "subprogram" | "callbacks">,
   options: CompileOptions,
 ): Compiled {
@@ -159,7 +159,7 @@ export function compile(
 }
 
 /** First slots of the functions that are called, or made callbacks; and of `extra`. */
-function subprogramSlots(code: Code, extra: number | undefined): number[] {
+function subprogramSlots(code: CheckedCode, extra: number | undefined): number[] {
   const slots = new Set<number>(extra === undefined ? [] : [extra]);
   for (const insn of code.insns) {
     if (insn.opcode === OP_CALL && insn.src === BPF_PSEUDO_CALL) slots.add(branchTarget(insn)!);
@@ -168,7 +168,7 @@ function subprogramSlots(code: Code, extra: number | undefined): number[] {
   return [...slots];
 }
 
-function callbackSlots(code: Code): number[] {
+function callbackSlots(code: CheckedCode): number[] {
   const isFunc = (insn: Insn) => insn.opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC;
   return [...new Set(code.insns.filter(isFunc).map((insn) => branchTarget(insn)!))];
 }
@@ -178,7 +178,7 @@ function isTailCall(insn: Insn): boolean {
 }
 
 function analyseFunction(
-  code: Code,
+  code: CheckedCode,
   leaders: Uint8Array,
   start: number,
   isMain: boolean,

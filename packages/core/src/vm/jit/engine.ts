@@ -5,10 +5,10 @@
  * A wasm trap leaves the machine usable: memory and maps stay as the program had left them.
  */
 
-import { MAX_CALL_FRAMES, STACK_SIZE } from "../../isa/index.ts";
+import { MAX_CALL_FRAMES, SLOT, STACK_SIZE } from "../../isa/index.ts";
 import { imageBytes, type RuntimeImage } from "../../maps/index.ts";
 import { WASM_PAGE } from "../../mem/index.ts";
-import { prepare } from "../code.ts";
+import type { CheckedCode } from "../code.ts";
 import type { EngineOptions, Resolved, Runner } from "../engine.ts";
 import type { Env, HelperImpl, LoopHelper } from "../env.ts";
 import { helperImpl } from "../helpers/index.ts";
@@ -56,7 +56,7 @@ function enterTable(machine: Machine, id: number, main: WebAssembly.ExportValue 
  */
 export function jitEngine(machine: Machine, program: Resolved, options: EngineOptions = {}): JitRunner {
   const { memory, cpuBlock } = machine;
-  const code = prepare(program.bytes);
+  const code = checkedCode(program);
   const stack = memory.alloc(MAX_CALL_FRAMES * STACK_SIZE, 16);
   const area = memory.alloc(AREA.SIZE + 8, 16);
   const fuelWord = area + AREA.SIZE;
@@ -156,6 +156,14 @@ export function jitEngine(machine: Machine, program: Resolved, options: EngineOp
       memory.free(area);
     },
   };
+}
+
+/** Resolving has checked the code already. */
+function checkedCode({ bytes, insns }: Resolved): CheckedCode {
+  const slots = bytes.length / SLOT;
+  const at: CheckedCode["at"][number][] = new Array(slots).fill(undefined);
+  for (const insn of insns) at[insn.pc] = insn;
+  return { slots, insns, at };
 }
 
 /** wasm's own traps and ours in the words of RunError; anything that a helper threw passes through. */
