@@ -33,7 +33,7 @@ export function registerVerify(program: Command): void {
       const results = [];
       for (const original of chosen) {
         const p: ProgramSpec = type === undefined ? original : { ...original, type };
-        const report = verify(p, { maps: spec.maps, license: spec.license, btf: spec.btf });
+        const report = verify(p, { maps: spec.maps, license: spec.license });
         let asked: { verdict: string; message: string } | undefined;
         if (kernel) {
           try {

@@ -120,12 +120,12 @@ export class SimTarget implements Target {
 
   /** No program gets past without the verifier's consent. */
   #gate(program: ProgramSpec, spec: CollectionSpec): void {
-    const report: VerifierReport = verify(program, { maps: spec.maps, license: spec.license, btf: spec.btf });
+    const report: VerifierReport = verify(program, { maps: spec.maps, license: spec.license });
     if (report.verdict === "accept") return;
     const where = report.line ? `${report.line.file}:${report.line.line}: ` : "";
     const message = `${where}${program.name}: ${report.message}`;
     if (report.verdict === "unsupported") throw new UnsupportedError("verifier", message);
-    throw new VerifierError(message, { pc: report.pc, log: report.log ?? report.message });
+    throw new VerifierError(message, { pc: report.pc, log: report.message });
   }
 
   #own(map: BpfMap): VmMap {
