@@ -245,91 +245,99 @@ export function functionStarts(insns: readonly Insn[]): number[] {
 }
 
 function checkInsn(insn: Insn): void {
-  const { opcode, dst, src, off, imm, pc } = insn;
+  const { opcode, dst, src, off, imm } = insn;
   const cls = opcode & CLASS_MASK;
   const code = opcode & OP_MASK;
   const isX = (opcode & BPF_X) !== 0;
-  // Messages are made only when they are needed: this runs for every insn of every load.
-  const reserved = (ok: boolean, what: () => string): void => {
-    if (!ok) throw new InsnError(`opcode ${hex(opcode)}: ${what()}`, pc);
-  };
-  const unknown = (): never => {
-    throw new UnsupportedError(`insn ${hex(opcode)}`, `slot ${pc}: opcode ${hex(opcode)}: no such instruction`);
-  };
-  reserved(dst < MAX_REG, () => `expected a register from r0 to r10, got r${dst}`);
+  expectForm(insn, dst < MAX_REG, () => `expected a register from r0 to r10, got r${dst}`);
   const srcIsRegister = !(opcode === OP_LDDW || opcode === OP_CALL);
-  if (srcIsRegister) reserved(src < MAX_REG, () => `expected a register from r0 to r10, got r${src}`);
-  const writesDst = (): void => reserved(dst !== BPF_REG_FP, () => "the frame pointer r10 is read-only");
-  const zero = (...fields: ("dst" | "src" | "off" | "imm")[]): void => {
-    for (const f of fields) reserved(insn[f] === 0, () => `reserved field ${f}: expected 0, got ${insn[f]}`);
-  };
+  if (srcIsRegister) expectForm(insn, src < MAX_REG, () => `expected a register from r0 to r10, got r${src}`);
   switch (cls) {
     case BPF_ALU:
     case BPF_ALU64:
-      writesDst();
+      writesDst(insn);
       if (code === BPF_END) {
-        if (cls === BPF_ALU64 && isX) unknown();
-        zero("src", "off");
-        reserved(imm === 16 || imm === 32 || imm === 64, () => `expected a width of 16, 32 or 64, got ${imm}`);
+        if (cls === BPF_ALU64 && isX) unknownInsn(insn);
+        zero(insn, "src", "off");
+        expectForm(insn, imm === 16 || imm === 32 || imm === 64, () => `expected a width of 16, 32 or 64, got ${imm}`);
         return;
       }
-      if (code > BPF_END) unknown();
+      if (code > BPF_END) unknownInsn(insn);
       if (code === BPF_NEG) {
-        if (isX) unknown();
-        zero("src", "off", "imm");
+        if (isX) unknownInsn(insn);
+        zero(insn, "src", "off", "imm");
         return;
       }
       if (code === BPF_MOV && isX && off === BPF_ADDR_SPACE_CAST && cls === BPF_ALU64) {
-        reserved(imm === 1 || imm === 0x10000, () => `address-space cast: expected imm 1 or 65536, got ${imm}`);
+        expectForm(insn, imm === 1 || imm === 0x10000, () => `address-space cast: expected imm 1 or 65536, got ${imm}`);
         return;
       }
-      zero(isX ? "imm" : "src");
+      zero(insn, isX ? "imm" : "src");
       if (code === BPF_MOV && isX) {
         const ok = off === 0 || off === 8 || off === 16 || (off === 32 && cls === BPF_ALU64);
-        reserved(ok, () => `movsx: expected a width of 8, 16${cls === BPF_ALU64 ? " or 32" : ""}, got ${off}`);
+        expectForm(insn, ok, () => `movsx: expected a width of 8, 16${cls === BPF_ALU64 ? " or 32" : ""}, got ${off}`);
       } else if (code === BPF_DIV || code === BPF_MOD) {
-        reserved(off === 0 || off === 1, () => `expected off 0 (unsigned) or 1 (signed), got ${off}`);
-      } else zero("off");
+        expectForm(insn, off === 0 || off === 1, () => `expected off 0 (unsigned) or 1 (signed), got ${off}`);
+      } else zero(insn, "off");
       return;
     case BPF_JMP:
     case BPF_JMP32:
-      if (opcode === OP_JA) zero("dst", "src", "imm");
-      else if (opcode === OP_GOTOL) zero("dst", "src", "off");
-      else if (opcode === OP_EXIT) zero("dst", "src", "off", "imm");
-      else if (opcode === OP_CALLX) zero("src", "off", "imm");
-      else if (opcode === OP_MAY_GOTO) zero("dst", "src", "imm");
+      if (opcode === OP_JA) zero(insn, "dst", "src", "imm");
+      else if (opcode === OP_GOTOL) zero(insn, "dst", "src", "off");
+      else if (opcode === OP_EXIT) zero(insn, "dst", "src", "off", "imm");
+      else if (opcode === OP_CALLX) zero(insn, "src", "off", "imm");
+      else if (opcode === OP_MAY_GOTO) zero(insn, "dst", "src", "imm");
       else if (opcode === OP_CALL) {
-        zero("dst");
-        reserved(src <= BPF_PSEUDO_KFUNC_CALL, () => `call kind: expected 0, 1 or 2 in src, got ${src}`);
-        if (src !== BPF_PSEUDO_KFUNC_CALL) zero("off");
-      } else if (code === BPF_JA || code === BPF_CALL || code === BPF_EXIT || code > BPF_JSLE) unknown();
-      else zero(isX ? "imm" : "src");
+        zero(insn, "dst");
+        expectForm(insn, src <= BPF_PSEUDO_KFUNC_CALL, () => `call kind: expected 0, 1 or 2 in src, got ${src}`);
+        if (src !== BPF_PSEUDO_KFUNC_CALL) zero(insn, "off");
+      } else if (code === BPF_JA || code === BPF_CALL || code === BPF_EXIT || code > BPF_JSLE) unknownInsn(insn);
+      else zero(insn, isX ? "imm" : "src");
       return;
     case BPF_LD:
       if (opcode === OP_LDDW) {
-        writesDst();
-        zero("off");
-        reserved(src <= BPF_PSEUDO_MAP_IDX_VALUE, () => `lddw kind: expected 0 to 6 in src, got ${src}`);
-      } else if ((opcode & SIZE_MASK) === BPF_DW) unknown();
-      else if ((opcode & MODE_MASK) === BPF_ABS) zero("dst", "src", "off");
-      else if ((opcode & MODE_MASK) === BPF_IND) zero("dst", "off");
-      else unknown();
+        writesDst(insn);
+        zero(insn, "off");
+        expectForm(insn, src <= BPF_PSEUDO_MAP_IDX_VALUE, () => `lddw kind: expected 0 to 6 in src, got ${src}`);
+      } else if ((opcode & SIZE_MASK) === BPF_DW) unknownInsn(insn);
+      else if ((opcode & MODE_MASK) === BPF_ABS) zero(insn, "dst", "src", "off");
+      else if ((opcode & MODE_MASK) === BPF_IND) zero(insn, "dst", "off");
+      else unknownInsn(insn);
       return;
     case BPF_LDX:
-      writesDst();
-      if ((opcode & MODE_MASK) === BPF_MEMSX && (opcode & SIZE_MASK) === BPF_DW) unknown();
-      if ((opcode & MODE_MASK) !== BPF_MEM && (opcode & MODE_MASK) !== BPF_MEMSX) unknown();
-      zero("imm");
+      writesDst(insn);
+      if ((opcode & MODE_MASK) === BPF_MEMSX && (opcode & SIZE_MASK) === BPF_DW) unknownInsn(insn);
+      if ((opcode & MODE_MASK) !== BPF_MEM && (opcode & MODE_MASK) !== BPF_MEMSX) unknownInsn(insn);
+      zero(insn, "imm");
       return;
     case BPF_ST:
-      if ((opcode & MODE_MASK) !== BPF_MEM) unknown();
-      zero("src");
+      if ((opcode & MODE_MASK) !== BPF_MEM) unknownInsn(insn);
+      zero(insn, "src");
       return;
     case BPF_STX:
-      if ((opcode & MODE_MASK) === BPF_MEM) zero("imm");
+      if ((opcode & MODE_MASK) === BPF_MEM) zero(insn, "imm");
       else if ((opcode & MODE_MASK) === BPF_ATOMIC) checkAtomic(insn);
-      else unknown();
+      else unknownInsn(insn);
   }
+}
+
+type Field = "dst" | "src" | "off" | "imm";
+
+/** The message is made only when it is needed: this runs several times for every insn of every load. */
+function expectForm(insn: Insn, ok: boolean, what: () => string): void {
+  if (!ok) throw new InsnError(`opcode ${hex(insn.opcode)}: ${what()}`, insn.pc);
+}
+
+function unknownInsn({ opcode, pc }: Insn): never {
+  throw new UnsupportedError(`insn ${hex(opcode)}`, `slot ${pc}: opcode ${hex(opcode)}: no such instruction`);
+}
+
+function writesDst(insn: Insn): void {
+  expectForm(insn, insn.dst !== BPF_REG_FP, () => "the frame pointer r10 is read-only");
+}
+
+function zero(insn: Insn, ...fields: readonly Field[]): void {
+  for (const f of fields) expectForm(insn, insn[f] === 0, () => `reserved field ${f}: expected 0, got ${insn[f]}`);
 }
 
 function checkAtomic(insn: Insn): void {

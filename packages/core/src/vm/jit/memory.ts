@@ -68,15 +68,14 @@ function emitLoad(e: Emitter, insn: Insn, size: number, signed: boolean): void {
 function emitStore(e: Emitter, insn: Insn, size: number): void {
   const fromImm = (insn.opcode & CLASS_MASK) === BPF_ST;
   const slot = slotLocal(e, insn.dst, insn.off);
-  const pushValue = () => (fromImm ? i64(e, insn.imm) : getReg(e, insn.src));
   if (slot === undefined) {
     const at = address(e, insn.dst, insn.off);
-    pushValue();
+    pushStored(e, insn, fromImm);
     access(e, storeOp(size), at);
     return;
   }
   const limit = 2 ** (8 * size) - 1;
-  if (size === 8) pushValue();
+  if (size === 8) pushStored(e, insn, fromImm);
   else if (fromImm) i64(e, size === 4 ? insn.imm >>> 0 : insn.imm & limit);
   else {
     getReg(e, insn.src);
@@ -86,6 +85,11 @@ function emitStore(e: Emitter, insn: Insn, size: number): void {
     }
   }
   set(e, slot);
+}
+
+function pushStored(e: Emitter, insn: Insn, fromImm: boolean): void {
+  if (fromImm) i64(e, insn.imm);
+  else getReg(e, insn.src);
 }
 
 const PLAIN: Record<number, number> = {
