@@ -35,16 +35,13 @@ export function defineMap(map: MapSpec, btf: BtfBuilder): MapDefinition {
   };
   const uint = (name: string, value: number) => add(name, btf.ptr(btf.array(int, value)));
   uint("type", map.type);
-  const typed = map.keyTypeId && map.valueTypeId;
-  if (typed) {
-    add("key", btf.ptr(map.keyTypeId!));
-    add("value", btf.ptr(map.valueTypeId!));
-  } else {
-    if (map.keySize) uint("key_size", map.keySize);
-    if (map.valueSize) uint("value_size", map.valueSize);
-  }
+  if (map.keyTypeId) add("key", btf.ptr(map.keyTypeId));
+  else if (map.keySize) uint("key_size", map.keySize);
+  if (map.valueTypeId) add("value", btf.ptr(map.valueTypeId));
+  else if (map.valueSize) uint("value_size", map.valueSize);
   if (map.maxEntries) uint("max_entries", map.maxEntries);
   if (map.flags) uint("map_flags", map.flags);
+  if (map.numaNode !== undefined) uint("numa_node", map.numaNode);
   if (map.mapExtra) {
     if (map.mapExtra > 0xffffffffn) throw new ElfError(`map ${map.name}: map_extra ${map.mapExtra} needs over 32 bits`);
     uint("map_extra", Number(map.mapExtra));

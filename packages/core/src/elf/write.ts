@@ -13,6 +13,7 @@ import type { CollectionSpec, CoreReloc, LineInfo, MapSpec, ProgramSpec, Reloc }
 import * as elf from "./container.ts";
 import { CONTENTS_SECTION, encodeContents } from "./contents.ts";
 import { isDataSection } from "./data.ts";
+import { KCONFIG_MAP } from "./externs.ts";
 import { defineMap } from "./map-btf.ts";
 
 /** One function to be written: the entry of a program, or a subprogram. `relocs`, `lines` … count from its start. */
@@ -76,7 +77,7 @@ export function writeElf(spec: CollectionSpec): Uint8Array {
   const externs = externSymbols(spec, out, btf);
   for (const f of functions) {
     const index = codeIndex.get(f.section)!;
-    for (const r of f.relocs) relocate(r, f, index, out, { mapSymbols, dataSections, externs });
+    for (const r of f.relocs) relocate(r, f, index, out, { spec, mapSymbols, dataSections, externs });
     for (const link of f.links) {
       const to = functions.find((g) => g.name === link.to && g.section === ".text")!;
       if (to.section === f.section) continue;
@@ -84,6 +85,11 @@ export function writeElf(spec: CollectionSpec): Uint8Array {
       const symbol = funcSymbols.get(to) ?? out.sectionSymbol(codeIndex.get(".text")!);
       out.reloc(index, f.offset + link.pc * SLOT, symbol, isCall ? elf.R_BPF_64_32 : elf.R_BPF_64_64);
     }
+  }
+  writeStructOps(spec, out, new Map([...funcSymbols].map(([f, s]) => [f.name, s])));
+  for (const part of spec.unknown ?? []) {
+    // Relocations of data are listed as unknown; without their symbols they would be wrong.
+    if (!part.section.startsWith(".rel")) out.section(part.section, elf.SHT_PROGBITS, elf.SHF_ALLOC, part.data);
   }
   const contents = encodeContents(spec);
   if (contents) out.section(CONTENTS_SECTION, elf.SHT_PROGBITS, 0, contents);
@@ -235,7 +241,9 @@ function writeMaps(
   const symbols = new Map<string, elf.ElfSymbol>();
   // libbpf creates maps in this order, and those in the slots of another must be there first.
   const holdsMaps = (m: MapSpec) => Number(m.inner !== undefined);
-  const maps = [...spec.maps.values()].filter((m) => !isDataSection(m)).sort((a, b) => holdsMaps(a) - holdsMaps(b));
+  const maps = [...spec.maps.values()]
+    .filter((m) => !isDataSection(m) && m.name !== KCONFIG_MAP)
+    .sort((a, b) => holdsMaps(a) - holdsMaps(b));
   if (!maps.length) return symbols;
   const defined = maps.map((map) => ({ map, ...defineMap(map, btf) }));
   const total = defined.reduce((sum, d) => sum + d.size, 0);
@@ -294,10 +302,41 @@ function writeData(spec: CollectionSpec, out: elf.ElfBuilder, btf: BtfBuilder): 
   return indexes;
 }
 
-/** Undefined symbols for kernel functions and variables, which libbpf wants listed in the DATASEC `.ksyms`. */
+/** `.struct_ops*`: each variable's bytes where its DATASEC says, and relocations for the programs. */
+function writeStructOps(spec: CollectionSpec, out: elf.ElfBuilder, programs: ReadonlyMap<string, elf.ElfSymbol>): void {
+  for (const name of new Set(spec.structOps?.map((s) => s.section))) {
+    const id = spec.btf?.find(name, "datasec");
+    const datasec = id === undefined ? undefined : spec.btf!.type(id);
+    if (datasec?.kind !== "datasec") throw new ElfError("its variables have no DATASEC", { section: name });
+    const data = new Uint8Array(datasec.size);
+    const section = out.section(name, elf.SHT_PROGBITS, elf.SHF_ALLOC | elf.SHF_WRITE, data);
+    for (const ops of spec.structOps!.filter((s) => s.section === name)) {
+      const place = datasec.vars.find((v) => spec.btf!.type(v.type).name === ops.name);
+      if (!place || place.offset + ops.data.length > data.length) {
+        throw new ElfError(`variable ${ops.name} has no place in the DATASEC`, { section: name });
+      }
+      data.set(ops.data, place.offset);
+      const at = { section, value: place.offset, size: ops.data.length };
+      out.symbol({ name: ops.name, bind: elf.STB_GLOBAL, type: elf.STT_OBJECT, ...at });
+      for (const { offset, program } of ops.programs) {
+        const symbol = programs.get(program);
+        if (!symbol) throw new ElfError(`${ops.name}: program ${program} is not here`, { section: name });
+        out.reloc(section, place.offset + offset, symbol, elf.R_BPF_64_ABS64);
+      }
+    }
+  }
+}
+
+/** Undefined symbols for what something outside defines; libbpf wants it listed in the DATASEC `.ksyms` or `.kconfig`. */
 function externSymbols(spec: CollectionSpec, out: elf.ElfBuilder, btf: BtfBuilder): Map<string, elf.ElfSymbol> {
   const symbols = new Map<string, elf.ElfSymbol>();
   const vars: { type: number; offset: number; size: number }[] = [];
+  for (const e of spec.externs ?? []) {
+    if (e.kind !== "kconfig") continue;
+    const bind = e.weak ? elf.STB_WEAK : elf.STB_GLOBAL;
+    const place = { section: elf.SHN_UNDEF, value: 0, size: 0 };
+    symbols.set(e.name, out.symbol({ name: e.name, bind, type: elf.STT_NOTYPE, ...place }));
+  }
   for (const program of spec.programs.values()) {
     for (const r of program.relocs) {
       if ((r.kind !== "kfunc" && r.kind !== "ksym") || symbols.has(r.name)) continue;
@@ -316,6 +355,7 @@ function externSymbols(spec: CollectionSpec, out: elf.ElfBuilder, btf: BtfBuilde
 }
 
 interface Targets {
+  readonly spec: CollectionSpec;
   readonly mapSymbols: ReadonlyMap<string, elf.ElfSymbol>;
   readonly dataSections: ReadonlyMap<string, number>;
   readonly externs: ReadonlyMap<string, elf.ElfSymbol>;
@@ -333,6 +373,12 @@ function relocate(r: Reloc, f: OutFunction, section: number, out: elf.ElfBuilder
       break;
     }
     case "mapValue": {
+      const extern = r.name === KCONFIG_MAP ? kconfigAt(targets.spec, r.offset) : undefined;
+      if (extern) {
+        clearPseudo(f, r.pc);
+        out.reloc(section, at, targets.externs.get(extern)!, elf.R_BPF_64_64);
+        break;
+      }
       const data = targets.dataSections.get(r.name);
       if (data === undefined) throw fail(`the address of a value of map ${r.name} has no form in an object`);
       clearPseudo(f, r.pc);
@@ -351,6 +397,10 @@ function relocate(r: Reloc, f: OutFunction, section: number, out: elf.ElfBuilder
       out.reloc(section, at, targets.externs.get(r.name)!, elf.R_BPF_64_64);
       break;
   }
+}
+
+function kconfigAt(spec: CollectionSpec, offset: number): string | undefined {
+  return spec.externs?.find((e) => e.kind === "kconfig" && e.offset === offset)?.name;
 }
 
 function clearPseudo(f: OutFunction, pc: number): void {

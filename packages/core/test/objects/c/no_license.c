@@ -1,0 +1,5 @@
+// An object without license section.
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+SEC("xdp") int drop(struct xdp_md *ctx) { return XDP_DROP; }
