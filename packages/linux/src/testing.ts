@@ -18,5 +18,6 @@ export function kernelSkipReason(): string | undefined {
   return kernel.reason;
 }
 
+export { NetNs } from "./netns/index.ts";
 export { createTopology, type Topology, type TopologyOptions } from "./netns/topology.ts";
 export { arrayMap, asmProgram, collectionOf, countingProgram } from "./testing-programs.ts";
