@@ -16,6 +16,7 @@ import { percpuHashKind } from "./percpu-hash.ts";
 import { perfEventArrayKind } from "./perf-event-array.ts";
 import { progArrayKind } from "./prog-array.ts";
 import { queueKind, stackKind } from "./queue.ts";
+import { ringbufKind, userRingbufKind } from "./ringbuf.ts";
 import type { MapRuntime } from "./runtime.ts";
 import { xskmapKind } from "./xskmap.ts";
 
@@ -38,7 +39,9 @@ const KINDS = new Map<number, MapKind>(
     perfEventArrayKind,
     progArrayKind,
     queueKind,
+    ringbufKind,
     stackKind,
+    userRingbufKind,
     xskmapKind,
   ].map((kind) => [kind.type, kind]),
 );

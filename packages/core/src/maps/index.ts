@@ -2,4 +2,6 @@
 export * from "./create.ts";
 export * as layout from "./layout.ts";
 export type { MapKind, VmMap } from "./map.ts";
+export { PerfEventArrayMap, type PerfReader } from "./perf-event-array.ts";
+export { RingbufMap, UserRingbufMap } from "./ringbuf.ts";
 export * from "./runtime.ts";

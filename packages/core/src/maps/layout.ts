@@ -153,3 +153,18 @@ export const LOCAL_STEAL = 16;
 export const LOCAL_BLOCK = 64;
 /** Nodes that a full CPU's own LRU frees at a time, and scans. */
 export const LRU_PERCPU_TARGET = 4;
+
+// ---- ringbuf and user_ringbuf: MAP_VALUES is the data; the pages before it hold the positions, as mmap shows them ----
+export const RING_PAGE = 4096;
+/** From the data: the page whose first word is the map's address, the consumer's and the producer's page. */
+export const RING_SELF = -3 * RING_PAGE;
+export const RING_CONSUMER = -2 * RING_PAGE;
+export const RING_PRODUCER = -RING_PAGE;
+/** u64: where the oldest record lies that is not committed. */
+export const RING_PENDING = 128;
+/** A record's head: length and flags, pages from the map's page to the head. */
+export const RECORD_HEAD = 8;
+export const RING_BUSY = 0x80000000;
+export const RING_DISCARD = 0x40000000;
+export const ENODATA = 61;
+export const EAGAIN = 11;

@@ -208,6 +208,13 @@ export abstract class MapBase implements VmMap {
     this.#regions.push(this.rt.memory.addRegion({ name: `map ${this.spec.name}`, start, end, writable, slots }));
   }
 
+  /** Announces memory that is not cut into values. */
+  protected announceWhole(start: number, end: number, writable: boolean): void {
+    this.#regions.push(this.rt.memory.addRegion({ name: `map ${this.spec.name}`, start, end, writable }));
+  }
+
+  notified(): void {}
+
   grown(start: number, _end: number): void {
     this.#owned.push(start);
   }

@@ -70,6 +70,17 @@ export interface RuntimeExports {
   bloom_push(map: number, value: number, flags: bigint): number;
   bloom_peek(map: number, value: number): number;
 
+  /** The record's address, or 0 without room; it may lie over the end of the data, in one piece. */
+  ringbuf_reserve(map: number, size: bigint, flags: bigint): number;
+  /** `sample` is what reserve gave. */
+  ringbuf_submit(sample: number, flags: bigint): void;
+  ringbuf_discard(sample: number, flags: bigint): void;
+  ringbuf_output(map: number, data: number, size: bigint, flags: bigint): number;
+  ringbuf_query(map: number, what: bigint): bigint;
+  /** The next record's length, its address at `out`; -ENODATA, -EAGAIN (a discarded one was skipped), -EINVAL, -E2BIG. */
+  user_ringbuf_peek(map: number, out: number): number;
+  user_ringbuf_release(map: number, length: number): void;
+
   /** devmap, cpumap, xskmap, sockmap, prog_array: the slot, or 0 when it is empty. */
   slot_lookup(map: number, key: number): number;
   /** The inner map's address or 0. */
@@ -136,6 +147,8 @@ export interface LiveMap {
   close(): void;
   readonly id: number;
   readonly addr: number;
+  /** Its consumer is to be woken (ring buffers). */
+  notified(): void;
   /** Element memory was added at `start`. */
   grown(start: number, end: number): void;
 }
@@ -171,6 +184,7 @@ export function createRuntime(memory: Memory, options: RuntimeOptions = {}): Map
       if (start) byAddress.get(map >>> 0)?.grown(start, start + (size >>> 0));
       return start;
     },
+    notify: (map: number) => byAddress.get(map >>> 0)?.notified(),
     release_fields: (map: number, value: number) => options.releaseFields?.(map >>> 0, value >>> 0),
   };
   const instance = new WebAssembly.Instance(runtimeModule(image), { env });

@@ -14,6 +14,10 @@ export declare function alloc(map: i32, size: i32, align: i32): i32;
 @external("env", "release_fields")
 export declare function releaseFields(map: i32, value: i32): void;
 
+/** A ring buffer's consumer is to be woken. */
+@external("env", "notify")
+export declare function notify(map: i32): void;
+
 @inline export function key_size(m: usize): u32 { return load<u32>(m, L.MAP_KEY_SIZE); }
 @inline export function value_size(m: usize): u32 { return load<u32>(m, L.MAP_VALUE_SIZE); }
 

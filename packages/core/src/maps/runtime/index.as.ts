@@ -22,6 +22,9 @@ export {
   lru_delete, lru_init, lru_lookup, lru_lookup_percpu, lru_percpu_update, lru_percpu_update_all, lru_update,
 } from "./lru.as";
 export { bloom_peek, bloom_push, queue_peek, queue_pop, queue_push, stack_peek, stack_pop } from "./queue.as";
+export {
+  ringbuf_discard, ringbuf_output, ringbuf_query, ringbuf_reserve, ringbuf_submit, user_ringbuf_peek, user_ringbuf_release,
+} from "./ringbuf.as";
 export { inner_map_array, slot_lookup } from "./slots.as";
 
 /** hash_of_maps: the inner map's address or 0. */
