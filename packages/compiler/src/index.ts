@@ -1,1 +1,2 @@
-export {};
+/** Packet programs in TypeScript to eBPF. The language: docs/language.md. */
+export { type Compiled, type CompileInput, compile, type Receipt } from "./compile.ts";

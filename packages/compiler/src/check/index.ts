@@ -1,0 +1,2 @@
+/** Types and layout. */
+export * from "./types.ts";

@@ -1,0 +1,165 @@
+/**
+ * The compiler as one call: parse, check and lower, optimise, allocate registers, emit. It reads no files and keeps no
+ * state but the parsed library.
+ */
+import { CompileError, type Diagnostic } from "@ebplane/core/errors";
+import type { CollectionSpec, LineInfo, MapSpec, ProgramSpec } from "@ebplane/core/object";
+import { STACK_SIZE } from "@ebplane/core/isa";
+import { emit } from "./emit/index.ts";
+import { printFn } from "./ir/index.ts";
+import { type Lowered, type LoweredProgram, lower, type MapDecl } from "./lower/index.ts";
+import { optimize } from "./opt/index.ts";
+import { PLACE_FILE, type Source } from "./parse/index.ts";
+import { select } from "./regalloc/index.ts";
+
+export interface CompileInput {
+  /** Path of the file whose exported programs are built. */
+  readonly entry: string;
+  /** Texts by path, or a function that gives one (undefined where there is no file). */
+  readonly files: ReadonlyMap<string, string> | ((path: string) => string | undefined);
+  /** Values for `config(name, …)`. */
+  readonly constants?: Readonly<Record<string, number | bigint | boolean>>;
+}
+
+/** What the build left out and why. Lines start at 1. */
+export interface Receipt {
+  /** Constants that were given, with their values. */
+  readonly constants: ReadonlyMap<string, number | bigint | boolean>;
+  /** Branches that a constant decided. */
+  readonly branches: readonly { readonly file: string; readonly line: number }[];
+  /** Functions that no program calls. */
+  readonly functions: readonly string[];
+  /** Maps that no program uses. */
+  readonly maps: readonly string[];
+  /** By program: instructions (8-byte slots) and bytes of stack. */
+  readonly programs: ReadonlyMap<string, { readonly insns: number; readonly stack: number }>;
+}
+
+export interface Compiled {
+  readonly spec: CollectionSpec;
+  readonly receipt: Receipt;
+  readonly diagnostics: readonly Diagnostic[];
+  /** The intermediate form of each program after optimisation, made when asked for. */
+  readonly ir: ReadonlyMap<string, string>;
+}
+
+/**
+ * Compiles the programs that the entry file exports.
+ * @throws CompileError with every complaint, each at its line and column.
+ */
+export function compile(input: CompileInput): Compiled {
+  const { files } = input;
+  const read = typeof files === "function" ? files : (path: string) => files.get(path);
+  const diagnostics: Diagnostic[] = [];
+  const seen = new Set<string>();
+  const report = (at: number, message: string, sources: readonly Source[]): void => {
+    const d = diagnostic(at, message, sources);
+    const key = `${d.file}:${d.line}:${d.col}:${d.message}`;
+    if (!seen.has(key)) diagnostics.push(d);
+    seen.add(key);
+  };
+  const lowered = lower(input.entry, read, input.constants ?? {}, report);
+  if (!lowered) throw new CompileError([{ file: input.entry, line: 1, col: 1, message: "there is no such file" }]);
+  if (diagnostics.length) throw new CompileError(sorted(diagnostics));
+  const programs = new Map<string, ProgramSpec>();
+  const sizes = new Map<string, { insns: number; stack: number }>();
+  const ir = new Map<string, string>();
+  for (const p of lowered.programs) {
+    optimize(p.fn);
+    ir.set(p.name, printFn(p.fn));
+    programs.set(p.name, build(p, lowered, report, sizes));
+  }
+  if (diagnostics.length) throw new CompileError(sorted(diagnostics));
+  const maps = new Map<string, MapSpec>();
+  const used = new Set([...programs.values()].flatMap((p) => p.relocs.flatMap((r) => (r.kind === "map" ? [r.name] : []))));
+  for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map));
+  const spec: CollectionSpec = { programs, maps, license: lowered.license, byteOrder: "little" };
+  return { spec, receipt: receipt(lowered, used, sizes), diagnostics, ir };
+}
+
+function build(
+  p: LoweredProgram,
+  lowered: Lowered,
+  report: (at: number, message: string, sources: readonly Source[]) => void,
+  sizes: Map<string, { insns: number; stack: number }>,
+): ProgramSpec {
+  const machine = select(p.fn);
+  const { code, relocs, places, frame } = emit(machine);
+  if (frame.size > STACK_SIZE) {
+    const largest = [...frame.offsets.keys()].sort((a, b) => b.size - a.size).slice(0, 4);
+    const what = largest.map((s) => `${s.name} ${s.size}`).join(", ");
+    const message = `${p.name} needs ${frame.size} bytes of stack, the limit is ${STACK_SIZE}: the largest are ${what}; keep large objects in a percpuArray`;
+    report(largest[0]!.at || p.decl.at, message, lowered.sources);
+  }
+  sizes.set(p.name, { insns: code.length / 8, stack: frame.size });
+  return {
+    name: p.name,
+    section: p.decl.section,
+    type: p.decl.type,
+    attachType: p.decl.attachType,
+    flags: p.decl.flags,
+    code,
+    relocs,
+    funcInfo: [],
+    lineInfo: lineInfo(places, lowered.sources),
+  };
+}
+
+function lineInfo(places: readonly { pc: number; at: number }[], sources: readonly Source[]): LineInfo[] {
+  const out: LineInfo[] = [];
+  for (const { pc, at } of places) {
+    const { file, line, col } = position(at, sources);
+    const last = out.at(-1);
+    if (last && last.file === file && last.line === line && last.col === col) continue;
+    const source = sources[Math.floor(at / PLACE_FILE)]!;
+    const text = source.text.slice(source.lines[line - 1]!, source.lines[line] ?? source.text.length).trimEnd();
+    out.push({ pc, file, line, col, text });
+  }
+  return out;
+}
+
+function mapSpec(map: MapDecl): MapSpec {
+  return {
+    name: map.name,
+    type: map.type,
+    keySize: map.keySize,
+    valueSize: map.valueSize,
+    maxEntries: map.maxEntries,
+    flags: map.flags,
+    pinning: map.pinned ? "by-name" : "none",
+  };
+}
+
+function receipt(lowered: Lowered, used: ReadonlySet<string>, sizes: Receipt["programs"]): Receipt {
+  const branches = lowered.removed.map(({ at }) => position(at, lowered.sources));
+  const unique = new Map(branches.map((b) => [`${b.file}:${b.line}`, { file: b.file, line: b.line }]));
+  return {
+    constants: lowered.usedConstants,
+    branches: [...unique.values()],
+    functions: lowered.unusedFunctions.map(({ fn }) => fn.name),
+    maps: [...lowered.maps.keys()].filter((m) => !used.has(m)),
+    programs: sizes,
+  };
+}
+
+function position(at: number, sources: readonly Source[]): { file: string; line: number; col: number } {
+  const source = sources[Math.floor(at / PLACE_FILE)]!;
+  const offset = at % PLACE_FILE;
+  let lo = 0;
+  let hi = source.lines.length - 1;
+  while (lo < hi) {
+    const mid = (lo + hi + 1) >> 1;
+    if (source.lines[mid]! <= offset) lo = mid;
+    else hi = mid - 1;
+  }
+  return { file: source.name, line: lo + 1, col: offset - source.lines[lo]! + 1 };
+}
+
+function diagnostic(at: number, message: string, sources: readonly Source[]): Diagnostic {
+  return { ...position(at, sources), message };
+}
+
+function sorted(diagnostics: readonly Diagnostic[]): Diagnostic[] {
+  return [...diagnostics].sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.col - b.col));
+}
+

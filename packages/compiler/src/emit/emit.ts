@@ -1,0 +1,54 @@
+/** Machine form to bytes: the frame, the order of blocks, jump distances, relocs and the line of each instruction. */
+import { BPF_ADD, BPF_ALU64, encode, type InsnInit, OP_LDDW, slotsOf } from "@ebplane/core/isa";
+import type { Reloc } from "@ebplane/core/object";
+import { allocate, LEA, type MBlock, type MInsn, type Machine, MOV64_REG } from "../regalloc/index.ts";
+import { type FrameLayout, layoutFrame } from "./frame.ts";
+import { layoutBlocks } from "./layout.ts";
+
+export interface Emitted {
+  readonly code: Uint8Array;
+  readonly relocs: readonly Reloc[];
+  /** Source place of each instruction that has one, by pc. */
+  readonly places: readonly { readonly pc: number; readonly at: number }[];
+  readonly frame: FrameLayout;
+}
+
+export function emit(m: Machine): Emitted {
+  allocate(m);
+  const order = layoutBlocks(m.blocks[0]!);
+  const frame = layoutFrame(order);
+  for (const b of order) b.insns = b.insns.flatMap((i) => expand(i, frame));
+  const start = new Map<MBlock, number>();
+  let pc = 0;
+  for (const b of order) {
+    start.set(b, pc);
+    for (const i of b.insns) pc += slotsOf(i);
+  }
+  const out: InsnInit[] = [];
+  const relocs: Reloc[] = [];
+  const places: { pc: number; at: number }[] = [];
+  pc = 0;
+  for (const b of order) {
+    for (const i of b.insns) {
+      const { opcode, dst, src, imm } = i;
+      let { off } = i;
+      if (i.target) off = start.get(i.target)! - pc - 1;
+      if (i.map !== undefined) relocs.push({ pc, kind: "map", name: i.map });
+      if (i.at) places.push({ pc, at: i.at });
+      out.push(opcode === OP_LDDW ? { opcode, dst, src, imm, imm2: i.imm2 } : { opcode, dst, src, off, imm });
+      pc += slotsOf(i);
+    }
+  }
+  return { code: encode(out), relocs, places, frame };
+}
+
+/** Stack objects get their offsets. */
+function expand(i: MInsn, frame: FrameLayout): MInsn[] {
+  if (!i.slot) return [i];
+  const off = frame.offsets.get(i.slot)! + i.off;
+  if (i.opcode !== LEA) return [{ ...i, off, slot: undefined }];
+  return [
+    { ...i, opcode: MOV64_REG, src: 10, off: 0, imm: 0, slot: undefined },
+    { ...i, opcode: BPF_ALU64 | BPF_ADD, imm: off, off: 0, slot: undefined },
+  ];
+}

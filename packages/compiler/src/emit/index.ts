@@ -1,0 +1,2 @@
+/** Machine form to eBPF. */
+export * from "./emit.ts";

@@ -1,0 +1,101 @@
+/**
+ * The order of blocks, and the jumps that it needs: fall through where possible, turn conditions around, send jumps to
+ * a jump straight to its target, and copy short returns in place of a jump to them.
+ */
+import { OP_EXIT, OP_JA, OP_MASK } from "@ebplane/core/isa";
+import { isCondJump, type MBlock, machineSuccessors, minsn } from "../regalloc/index.ts";
+
+/** A return of this many instructions or fewer is copied instead of jumped to. */
+const SHORT_RETURN = 2;
+
+const OPPOSITE = new Map<number, number>([
+  [0x10, 0x50],
+  [0x50, 0x10],
+  [0x20, 0xb0],
+  [0xb0, 0x20],
+  [0x30, 0xa0],
+  [0xa0, 0x30],
+  [0x60, 0xd0],
+  [0xd0, 0x60],
+  [0x70, 0xc0],
+  [0xc0, 0x70],
+]);
+
+/** Where control ends up that goes to an empty block. */
+function through(b: MBlock): MBlock {
+  let x = b;
+  for (let n = 0; n < 64 && !x.insns.length && x.next; n++) x = x.next;
+  return x;
+}
+
+function isReturn(b: MBlock): boolean {
+  return b.insns.at(-1)?.opcode === OP_EXIT;
+}
+
+/** Blocks in their final order, each ending with what it needs; `next` is undefined afterwards. */
+export function layoutBlocks(entry: MBlock): MBlock[] {
+  const order = orderBlocks(entry);
+  for (const b of order) {
+    for (const i of b.insns) if (i.target) i.target = through(i.target);
+    if (b.next) b.next = through(b.next);
+  }
+  // Both ways to the same place: no test.
+  for (const b of order) {
+    const last = b.insns.at(-1);
+    if (last && isCondJump(last) && last.target === b.next) b.insns.pop();
+  }
+  const reachable = orderBlocks(entry);
+  for (const b of reachable) {
+    // A short return is cheaper than the jump to it.
+    const to = b.next;
+    if (to && isReturn(to) && to.insns.length <= SHORT_RETURN && !to.insns.some(isCondJump)) {
+      b.insns.push(...to.insns.map((i) => ({ ...i })));
+      b.next = undefined;
+    }
+  }
+  const final = chain(orderBlocks(entry));
+  for (const [k, b] of final.entries()) {
+    const following = final[k + 1];
+    if (!b.next || b.next === following) continue;
+    const last = b.insns.at(-1);
+    if (last && isCondJump(last) && last.target === following && OPPOSITE.has(last.opcode & OP_MASK)) {
+      last.opcode = (last.opcode & ~OP_MASK) | OPPOSITE.get(last.opcode & OP_MASK)!;
+      last.target = b.next;
+    } else b.insns.push(minsn(OP_JA, last?.at ?? 0, { target: b.next }));
+  }
+  return final;
+}
+
+function orderBlocks(entry: MBlock): MBlock[] {
+  const seen = new Set<MBlock>([entry]);
+  const out: MBlock[] = [];
+  const stack: { b: MBlock; rest: MBlock[] }[] = [{ b: entry, rest: machineSuccessors(entry) }];
+  while (stack.length) {
+    const top = stack.at(-1)!;
+    const s = top.rest.shift();
+    if (!s) {
+      out.push(top.b);
+      stack.pop();
+    } else if (!seen.has(s)) {
+      seen.add(s);
+      stack.push({ b: s, rest: machineSuccessors(s) });
+    }
+  }
+  return out.reverse();
+}
+
+/** Follows fall-through edges as far as they lead to blocks that are not placed yet. */
+function chain(order: readonly MBlock[]): MBlock[] {
+  const placed = new Set<MBlock>();
+  const out: MBlock[] = [];
+  for (const start of order) {
+    let b: MBlock | undefined = start;
+    while (b && !placed.has(b)) {
+      placed.add(b);
+      out.push(b);
+      const next: MBlock | undefined = b.next;
+      b = next && !placed.has(next) ? next : undefined;
+    }
+  }
+  return out;
+}

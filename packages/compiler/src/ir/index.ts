@@ -1,0 +1,5 @@
+/** The intermediate form, how it is built and how it prints. */
+export * from "./build.ts";
+export * from "./fold.ts";
+export * from "./ir.ts";
+export { printFn } from "./print.ts";

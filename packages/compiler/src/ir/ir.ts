@@ -1,0 +1,212 @@
+/**
+ * The intermediate form: a control-flow graph of blocks in SSA. A value is a whole 64-bit register.
+ *
+ * Invariants that every stage keeps:
+ * - A value whose source type has 32 bits or fewer is zero-extended to 64 bits (i8 and i16 are sign-extended to 32
+ *   first); operations of width 32 read the low halves and zero the high half of their result, as the machine's do.
+ * - A boolean is 0 or 1.
+ * - Constants belong to no block: they are made where they are used.
+ * - No edge is critical where a phi needs a copy: `splitCriticalEdges` runs before the machine stage.
+ */
+
+export type Width = 32 | 64;
+export type Cmp = "eq" | "ne" | "gt" | "ge" | "lt" | "le" | "sgt" | "sge" | "slt" | "sle" | "set";
+export type BinOp = "add" | "sub" | "mul" | "div" | "mod" | "sdiv" | "smod" | "and" | "or" | "xor" | "shl" | "shr" | "sar";
+
+/** What memory an access touches: accesses of different regions never overlap. */
+export type Region =
+  | { readonly kind: "ctx" }
+  | { readonly kind: "packet" }
+  | { readonly kind: "stack"; readonly slot: Slot }
+  | { readonly kind: "map"; readonly name: string }
+  /** Anything: what a helper returned. */
+  | { readonly kind: "any" };
+
+/** An object on the stack. */
+export interface Slot {
+  readonly id: number;
+  readonly name: string;
+  readonly size: number;
+  readonly align: number;
+  readonly at: number;
+}
+
+/** What a call may change besides r0: given by the helper table. */
+export interface CallEffects {
+  /** Moves the packet: data, data_end and all packet bytes. */
+  readonly packet?: boolean;
+  /** Changes values of this map, or any map (true). */
+  readonly map?: string | boolean;
+  /** Writes through these arguments (0-based). */
+  readonly writes?: readonly number[];
+  /** Nothing at all depends on when it runs, and its result may be dropped. */
+  readonly pure?: boolean;
+}
+
+interface Base {
+  readonly id: number;
+  /** Source place. */
+  at: number;
+  /** undefined for constants and for what was removed. */
+  block: Block | undefined;
+  args: Insn[];
+}
+
+export type Insn = Base &
+  (
+    | { readonly op: "const"; readonly value: bigint }
+    /** r1 at entry. */
+    | { readonly op: "ctx" }
+    | { readonly op: "phi" }
+    | { readonly op: BinOp; readonly w: Width }
+    | { readonly op: "neg"; readonly w: Width }
+    /** Swaps the low `bits` and zeroes the rest. */
+    | { readonly op: "bswap"; readonly bits: 16 | 32 | 64 }
+    /** Sign-extends the low `bits` to `w`. */
+    | { readonly op: "sext"; readonly bits: 8 | 16 | 32; readonly w: Width }
+    /** The low 32 bits. */
+    | { readonly op: "zext32" }
+    | { readonly op: "cmp"; readonly cmp: Cmp; readonly w: Width }
+    /** args: address. Zero-extended. */
+    | { readonly op: "load"; readonly size: 1 | 2 | 4 | 8; off: number; readonly region: Region }
+    /** args: address, value. */
+    | { readonly op: "store"; readonly size: 1 | 2 | 4 | 8; off: number; readonly region: Region }
+    /** args: address, value. `code` is the atomic operation. */
+    | { readonly op: "atomic"; readonly size: 4 | 8; off: number; readonly region: Region; readonly code: number }
+    /** The address of a stack object. */
+    | { readonly op: "frame"; readonly slot: Slot }
+    | { readonly op: "map"; readonly name: string }
+    /** args: r1 … r5. `slots` are the stack objects whose bytes it reads. */
+    | { readonly op: "call"; readonly helper: number; readonly effects: CallEffects }
+  );
+
+export type Op = Insn["op"];
+
+export type Term =
+  | { readonly kind: "jump"; to: Block }
+  | {
+      readonly kind: "br";
+      readonly cmp: Cmp;
+      readonly w: Width;
+      a: Insn;
+      b: Insn;
+      yes: Block;
+      no: Block;
+      readonly at: number;
+    }
+  | { readonly kind: "ret"; value: Insn; readonly at: number };
+
+export interface Block {
+  readonly id: number;
+  phis: Insn[];
+  insns: Insn[];
+  term: Term | undefined;
+  preds: Block[];
+}
+
+export interface Fn {
+  readonly name: string;
+  entry: Block;
+  nextId: number;
+}
+
+export function successors(b: Block): Block[] {
+  const t = b.term;
+  if (!t || t.kind === "ret") return [];
+  return t.kind === "jump" ? [t.to] : t.yes === t.no ? [t.yes] : [t.yes, t.no];
+}
+
+/** Blocks that can be reached, in reverse postorder. */
+export function reversePostorder(fn: Fn): Block[] {
+  const seen = new Set<Block>([fn.entry]);
+  const out: Block[] = [];
+  // An explicit stack: long chains of blocks must not overflow ours.
+  const stack: { block: Block; next: Block[] }[] = [{ block: fn.entry, next: successors(fn.entry) }];
+  while (stack.length) {
+    const top = stack.at(-1)!;
+    const s = top.next.pop();
+    if (!s) {
+      out.push(top.block);
+      stack.pop();
+    } else if (!seen.has(s)) {
+      seen.add(s);
+      stack.push({ block: s, next: successors(s) });
+    }
+  }
+  return out.reverse();
+}
+
+/** Immediate dominators of the blocks in `rpo` (Cooper, Harvey, Kennedy). The entry is its own. */
+export function dominators(rpo: readonly Block[]): Map<Block, Block> {
+  const index = new Map(rpo.map((b, i) => [b, i]));
+  const idom = new Map<Block, Block>([[rpo[0]!, rpo[0]!]]);
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const b of rpo.slice(1)) {
+      let dom: Block | undefined;
+      for (const p of b.preds) {
+        if (!idom.has(p)) continue;
+        if (!dom) dom = p;
+        else {
+          let x: Block = p;
+          let y: Block = dom;
+          while (x !== y) {
+            while (index.get(x)! > index.get(y)!) x = idom.get(x)!;
+            while (index.get(y)! > index.get(x)!) y = idom.get(y)!;
+          }
+          dom = x;
+        }
+      }
+      if (idom.get(b) !== dom) {
+        idom.set(b, dom!);
+        changed = true;
+      }
+    }
+  }
+  return idom;
+}
+
+/** Calls `visit` with each operand, in all places that hold one; what it returns takes the operand's place. */
+export function mapOperands(blocks: readonly Block[], visit: (v: Insn) => Insn): void {
+  for (const b of blocks) {
+    for (const list of [b.phis, b.insns]) {
+      for (const i of list) for (let k = 0; k < i.args.length; k++) i.args[k] = visit(i.args[k]!);
+    }
+    const t = b.term;
+    if (t?.kind === "br") {
+      t.a = visit(t.a);
+      t.b = visit(t.b);
+    } else if (t?.kind === "ret") t.value = visit(t.value);
+  }
+}
+
+/** How often each value is used. */
+export function countUses(blocks: readonly Block[]): Map<Insn, number> {
+  const uses = new Map<Insn, number>();
+  mapOperands(blocks, (v) => {
+    uses.set(v, (uses.get(v) ?? 0) + 1);
+    return v;
+  });
+  return uses;
+}
+
+/** True when dropping the instruction, if nobody uses its value, changes nothing. */
+export function isPure(i: Insn): boolean {
+  switch (i.op) {
+    case "store":
+    case "atomic":
+      return false;
+    case "call":
+      return i.effects.pure === true;
+    default:
+      return true;
+  }
+}
+
+/** Removes `pred` from a block's predecessors, with the operands of its phis. */
+export function removePred(b: Block, pred: Block): void {
+  const k = b.preds.indexOf(pred);
+  if (k < 0) return;
+  b.preds.splice(k, 1);
+  for (const p of b.phis) p.args.splice(k, 1);
+}

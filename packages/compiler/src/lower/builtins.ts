@@ -1,0 +1,474 @@
+/**
+ * The names that `ebplane/bpf` gives without being written in the language: types, constructors of structs and maps,
+ * programs, conversions, helpers. One function each, in one table.
+ */
+import {
+  AttachType,
+  BPF_F_XDP_HAS_FRAGS,
+  MapType,
+  ProgType,
+} from "@ebplane/core/object";
+import {
+  type ArrayType,
+  BOOL,
+  type IntType,
+  layoutStruct,
+  type MemType,
+  SCALARS,
+  sizeOf,
+  type StructType,
+  U32,
+  U64,
+  U8,
+} from "../check/index.ts";
+import { constant, type Insn } from "../ir/index.ts";
+import type { Expr } from "../parse/index.ts";
+import { type Context, refuse } from "./context.ts";
+import { addressOf, copyBytes, equalBytes, type Place } from "./memory.ts";
+import { cast, describe, pointer, toScalar } from "./convert.ts";
+import { argType, helperForm, PURE } from "./helpers.ts";
+import { MAP_FORMS, type MapDecl } from "./maps.ts";
+import type { ProgramDecl, RefVal, Val } from "./values.ts";
+
+export type CallNode = Expr & { kind: "call" };
+/** `place` lowers an expression as something to be written. */
+export interface BuiltinTools {
+  readonly place: (e: Expr) => Place;
+  readonly construct: (type: MemType, init: Expr | undefined, at: number) => Val;
+}
+type Builtin = (cx: Context, call: CallNode, tools: BuiltinTools) => Val;
+
+/** A name of `ebplane/bpf`: a value, or undefined when there is no such name. */
+export function builtin(name: string): Val | undefined {
+  const scalar = SCALARS.get(name);
+  if (scalar) return { k: "type", type: scalar };
+  if (name === "tc") return { k: "namespace", name };
+  return BUILTINS.has(name) || MAP_FORMS.has(name) || helperForm(name) ? { k: "builtin", name } : undefined;
+}
+
+export function callBuiltin(cx: Context, name: string, call: CallNode, tools: BuiltinTools): Val {
+  const known = BUILTINS.get(name);
+  if (known) return known(cx, call, tools);
+  if (MAP_FORMS.has(name)) return makeMap(cx, name, call);
+  return callHelper(cx, name, call);
+}
+
+function arg(cx: Context, call: CallNode, k: number, what: string): Val {
+  const a = call.args[k];
+  return a ? cx.expr(a) : refuse(cx, call.at, `${what} is missing`);
+}
+
+function typeArg(cx: Context, call: CallNode, k: number): MemType {
+  const v = arg(cx, call, k, "the type");
+  if (v.k === "type") return v.type;
+  return refuse(cx, call.args[k]!.at, `expected a type (u32, bytes(4), a struct …), got ${describe(v)}`);
+}
+
+/** A number known at compile time. */
+export function constantOf(cx: Context, v: Val, what: string, at: number): bigint {
+  if (v.k === "lit") return v.value;
+  if (v.k === "int" && v.v.op === "const") return v.v.value;
+  return refuse(cx, at, `${what} must be known at compile time`);
+}
+
+function numberArg(cx: Context, call: CallNode, k: number, what: string): number {
+  return Number(constantOf(cx, arg(cx, call, k, what), what, call.args[k]!.at));
+}
+
+/** Options: an object literal of compile-time values. */
+function options(cx: Context, e: Expr | undefined, allowed: readonly string[]): Map<string, Val> {
+  const out = new Map<string, Val>();
+  if (!e) return out;
+  if (e.kind !== "object") return refuse(cx, e.at, `expected options in braces: { ${allowed.join(", ")} }`);
+  for (const p of e.props) {
+    if (p.name === undefined || !allowed.includes(p.name)) {
+      refuse(cx, p.at, `there is no option ${p.name ?? "…"}: expected ${allowed.join(", ")}`);
+    }
+    out.set(p.name!, cx.expr(p.value));
+  }
+  return out;
+}
+
+function flag(v: Val | undefined): boolean {
+  return v?.k === "int" && v.v.op === "const" && v.v.value === 1n;
+}
+
+// ---- types ----
+
+function makeStruct(form: StructType["form"]): Builtin {
+  return (cx, call) => {
+    const e = call.args[0];
+    if (e?.kind !== "object") return refuse(cx, e?.at ?? call.at, `write the fields in braces: ${form}({ a: u32, … })`);
+    const members: { name: string; type: MemType }[] = [];
+    for (const p of e.props) {
+      if (p.name === undefined) refuse(cx, p.at, "spread is not in the language here: name the fields");
+      const v = cx.expr(p.value);
+      if (v.k !== "type") refuse(cx, p.value.at, `field ${p.name}: expected a type, got ${describe(v)}`);
+      if (members.some((m) => m.name === p.name)) refuse(cx, p.at, `field ${p.name} is there twice`);
+      members.push({ name: p.name!, type: (v as Val & { k: "type" }).type });
+    }
+    if (!members.length) refuse(cx, e.at, "a struct needs at least one field");
+    let length: StructType["length"];
+    let packed = false;
+    const second = call.args[1];
+    if (second) {
+      const o = options(cx, second, form === "header" ? ["length"] : ["packed"]);
+      packed = flag(o.get("packed"));
+      const l = o.get("length");
+      if (l && l.k !== "fn") refuse(cx, second.at, "length: expected a function of the header");
+      if (l?.k === "fn") length = { fn: l.fn, scope: l.scope };
+    }
+    return { k: "type", type: layoutStruct("", form, members, packed, length) };
+  };
+}
+
+/** The same struct under its name. */
+export function nameType(type: MemType, name: string): MemType {
+  if (type.kind === "struct" && !type.name) (type as { name: string }).name = name;
+  return type;
+}
+
+const arrayOf: Builtin = (cx, call) => {
+  const element = typeArg(cx, call, 0);
+  return { k: "type", type: makeArray(cx, element, numberArg(cx, call, 1, "the length"), call.at) };
+};
+
+function makeArray(cx: Context, element: MemType, length: number, at: number): ArrayType {
+  if (length < 1 || length > 65536) refuse(cx, at, `an array has 1 to 65536 elements, got ${length}`);
+  return { kind: "array", element, length };
+}
+
+// ---- byte order ----
+
+function swap(type: IntType, toNet: boolean): Builtin {
+  return (cx, call) => {
+    const v = arg(cx, call, 0, "the value");
+    const net: IntType = { ...type, be: true };
+    const host: IntType = { ...type, be: false };
+    return toNet ? toBe(cx, v, net, call.at) : { k: "int", type: host, v: swapBits(cx, type, toScalar(cx, v, net, call.at)) };
+  };
+}
+
+export function toBe(cx: Context, v: Val, net: IntType, at: number): Val {
+  const host: IntType = { ...net, be: false };
+  return { k: "int", type: net, v: swapBits(cx, net, toScalar(cx, v, host, at)) };
+}
+
+function swapBits(cx: Context, type: IntType, v: Insn): Insn {
+  return cx.b.bswap(type.bits as 16 | 32 | 64, v);
+}
+
+const raw: Builtin = (cx, call) => {
+  const v = arg(cx, call, 0, "the value");
+  if (v.k !== "int" || v.type.kind !== "int" || !v.type.be) {
+    return refuse(cx, call.at, `raw: expected be16, be32 or be64, got ${describe(v)}`);
+  }
+  return { k: "int", type: { ...v.type, be: false }, v: v.v };
+};
+
+function asBe(bits: 16 | 32 | 64): Builtin {
+  return (cx, call) => {
+    const type: IntType = { kind: "int", bits, signed: false, be: false, loose: false };
+    return { k: "int", type: { ...type, be: true }, v: toScalar(cx, arg(cx, call, 0, "the bits"), type, call.at) };
+  };
+}
+
+const ip4: Builtin = (cx, call) => {
+  const v = arg(cx, call, 0, "the address");
+  const parts = v.k === "string" ? v.value.split(".") : [];
+  const ok = parts.length === 4 && parts.every((p) => /^(0|[1-9]\d{0,2})$/.test(p) && Number(p) < 256);
+  if (!ok) refuse(cx, call.at, `ip4: expected an IPv4 address like "10.0.0.1"`);
+  const bits = parts.reduceRight((sum, p) => (sum << 8n) | BigInt(p), 0n);
+  return { k: "int", type: SCALARS.get("be32") as IntType, v: constant(bits) };
+};
+
+// ---- memory ----
+
+function sameKind(cx: Context, call: CallNode): [RefVal, RefVal] {
+  const [a, b] = [arg(cx, call, 0, "the first value"), arg(cx, call, 1, "the second value")];
+  for (const [k, v] of [a, b].entries()) {
+    if (v.k !== "ref" || v.nullable) refuse(cx, call.args[k]!.at, `expected a struct or an array, got ${describe(v)}`);
+  }
+  const [x, y] = [a as RefVal, b as RefVal];
+  if (sizeOf(x.type) !== sizeOf(y.type)) {
+    refuse(cx, call.at, `the sizes differ: ${sizeOf(x.type)} and ${sizeOf(y.type)} bytes`);
+  }
+  return [x, y];
+}
+
+const equal: Builtin = (cx, call) => {
+  const [a, b] = sameKind(cx, call);
+  return { k: "int", type: BOOL, v: equalBytes(cx, a, b, sizeOf(a.type)) };
+};
+
+const copy: Builtin = (cx, call) => {
+  const [to, from] = sameKind(cx, call);
+  copyBytes(cx, to, from, sizeOf(to.type));
+  return { k: "void" };
+};
+
+function atomic(code: number): Builtin {
+  return (cx, call, tools) => {
+    const e = call.args[0];
+    if (!e) return refuse(cx, call.at, "the place is missing");
+    const p = tools.place(e);
+    const t = p.type;
+    if (t.kind !== "int" || t.be || (t.bits !== 32 && t.bits !== 64) || p.bit) {
+      return refuse(cx, e.at, "expected a u32, i32, u64 or i64 in memory");
+    }
+    const v = toScalar(cx, arg(cx, call, 1, "the value"), t, call.at);
+    cx.b.atomic((t.bits / 8) as 4 | 8, code, p.address, v, p.off, p.region);
+    return { k: "void" };
+  };
+}
+
+// ---- configuration, programs, maps ----
+
+const config: Builtin = (cx, call) => {
+  const name = arg(cx, call, 0, "the name");
+  if (name.k !== "string") return refuse(cx, call.at, `config: expected the name in quotes: config("NAME", 1)`);
+  const fallback = arg(cx, call, 1, "the default");
+  const given = cx.constants[name.value];
+  if (given === undefined) return known(cx, fallback, call.at, name.value);
+  cx.usedConstants.set(name.value, given);
+  const isBool = fallback.k === "int" && fallback.type.kind === "bool";
+  if (isBool !== (typeof given === "boolean")) {
+    refuse(cx, call.at, `constant ${name.value}: expected a ${isBool ? "boolean" : "number"}, got ${String(given)}`);
+  }
+  if (typeof given === "boolean") return { k: "int", type: BOOL, v: constant(given ? 1n : 0n) };
+  if (typeof given === "number" && !Number.isInteger(given)) {
+    refuse(cx, call.at, `constant ${name.value}: expected an integer, got ${given}`);
+  }
+  const value = BigInt(given);
+  if (fallback.k === "lit") return { k: "lit", value, big: fallback.big };
+  const type = (fallback as Val & { k: "int" }).type as IntType;
+  const host: Val = { k: "lit", value, big: type.bits === 64 };
+  if (type.be) return toBe(cx, host, type, call.at);
+  return { k: "int", type, v: toScalar(cx, host, type, call.at) };
+};
+
+function known(cx: Context, v: Val, at: number, name: string): Val {
+  if (v.k === "lit" || (v.k === "int" && v.v.op === "const")) return v;
+  return refuse(cx, at, `constant ${name}: the default must be a number or a boolean known at compile time`);
+}
+
+const license: Builtin = (cx, call) => {
+  const v = arg(cx, call, 0, "the licence");
+  if (v.k !== "string") return refuse(cx, call.at, `expected the licence in quotes: license("GPL")`);
+  cx.license = v.value;
+  return { k: "void" };
+};
+
+function program(kind: "xdp" | "tc/ingress" | "tc/egress"): Builtin {
+  return (cx, call): Val => {
+    const run = arg(cx, call, 0, "the function");
+    if (run.k !== "fn") return refuse(cx, call.at, `expected a function of ctx, got ${describe(run)}`);
+    const o = options(cx, call.args[1], kind === "xdp" ? ["section", "frags"] : ["section"]);
+    const section = o.get("section");
+    const frags = flag(o.get("frags"));
+    const xdp = kind === "xdp";
+    const decl: ProgramDecl = {
+      at: call.at,
+      run,
+      type: xdp ? ProgType.BPF_PROG_TYPE_XDP : ProgType.BPF_PROG_TYPE_SCHED_CLS,
+      attachType: xdp ? AttachType.BPF_XDP : 0,
+      section: section?.k === "string" ? section.value : frags ? "xdp.frags" : kind,
+      flags: frags ? BPF_F_XDP_HAS_FRAGS : 0,
+    };
+    return { k: "program", program: decl };
+  };
+}
+
+export function callNamespace(cx: Context, namespace: string, name: string, call: CallNode, tools: BuiltinTools): Val {
+  const made = namespace === "tc" && (name === "ingress" || name === "egress") ? program(`tc/${name}`) : undefined;
+  return made ? made(cx, call, tools) : refuse(cx, call.at, `there is no ${namespace}.${name}`);
+}
+
+function makeMap(cx: Context, name: string, call: CallNode): Val {
+  const form = MAP_FORMS.get(name)!;
+  const types = form.takes === "key value" ? 2 : form.takes === "value" ? 1 : 0;
+  const key = types === 2 ? typeArg(cx, call, 0) : undefined;
+  const value = types ? typeArg(cx, call, types - 1) : undefined;
+  const o = options(cx, call.args[types], ["maxEntries", "flags", "pinned"]);
+  const max = o.get("maxEntries");
+  if (!max) return refuse(cx, call.at, `${name} needs { maxEntries: … }`);
+  const maxEntries = Number(constantOf(cx, max, "maxEntries", call.at));
+  if (maxEntries < 1 || maxEntries > 0xffffffff) refuse(cx, call.at, `maxEntries: expected 1 or more, got ${maxEntries}`);
+  const flags = o.get("flags");
+  const map: MapDecl = {
+    name: "",
+    at: call.at,
+    type: form.type,
+    key: key ?? (types === 1 ? U32 : undefined),
+    value,
+    keySize: key ? sizeOf(key) : form.keySize,
+    valueSize: value ? sizeOf(value) : form.valueSize,
+    maxEntries,
+    flags: form.flags | (flags ? Number(constantOf(cx, flags, "flags", call.at)) : 0),
+    pinned: flag(o.get("pinned")),
+  };
+  return { k: "map", map };
+}
+
+// ---- methods of maps ----
+
+export function callMap(cx: Context, map: MapDecl, name: string, call: CallNode, tools: BuiltinTools): Val {
+  if (!map.name) refuse(cx, call.at, "give the map a name: export const name = …");
+  const { b } = cx;
+  const at = call.at;
+  const memory = (type: MemType, k: number, what: string): Insn => {
+    const e = call.args[k];
+    if (!e) return refuse(cx, at, `${what} is missing`);
+    const v = e.kind === "object" && type.kind === "struct" ? tools.construct(type, e, e.at) : cx.expr(e);
+    return addressOf(cx, v, type, what, e.at);
+  };
+  const flags = (k: number, wide: boolean): Insn =>
+    call.args[k] ? toScalar(cx, cx.expr(call.args[k]!), wide ? U64 : U32, call.args[k]!.at) : constant(0n);
+  const status = (v: Insn): Val => ({ k: "int", type: { ...U32, signed: true }, v: b.zext(32, v) });
+  if (map.key && map.value) {
+    const region = { kind: "map", name: map.name } as const;
+    if (name === "lookup") {
+      const key = memory(map.key, 0, "the key");
+      const v = b.call(1, [b.map(map.name), key], { pure: true });
+      return { k: "ref", type: map.value, address: v, off: 0, region, nullable: true };
+    }
+    if (name === "update") {
+      const key = memory(map.key, 0, "the key");
+      const value = memory(map.value, 1, "the value");
+      const f = flags(2, false);
+      return status(b.call(2, [b.map(map.name), key, value, f], { map: map.name }));
+    }
+    const isArray = map.type === MapType.BPF_MAP_TYPE_ARRAY || map.type === MapType.BPF_MAP_TYPE_PERCPU_ARRAY;
+    if (name === "delete" && !isArray) {
+      return status(b.call(3, [b.map(map.name), memory(map.key, 0, "the key")], { map: map.name }));
+    }
+    return refuse(cx, at, `this map has no ${name}: it has lookup, update${isArray ? "" : ", delete"}`);
+  }
+  if (map.type === MapType.BPF_MAP_TYPE_PROG_ARRAY) {
+    if (name !== "tailCall") return refuse(cx, at, `a program array has no ${name}: it has tailCall(ctx, index)`);
+    const index = toScalar(cx, arg(cx, call, 1, "the index"), U32, at);
+    b.call(12, [cx.ctx!, b.map(map.name), index], {});
+    return { k: "void" };
+  }
+  if (map.type === MapType.BPF_MAP_TYPE_RINGBUF) {
+    if (name !== "output") return refuse(cx, at, `a ring buffer has no ${name}: it has output(value)`);
+    const v = arg(cx, call, 0, "the value");
+    if (v.k !== "ref" || v.nullable) return refuse(cx, at, `output: expected a struct, got ${describe(v)}`);
+    const size = constant(BigInt(sizeOf(v.type)));
+    return status(b.call(130, [b.map(map.name), pointer(cx, v), size, flags(1, true)], {}));
+  }
+  if (name !== "redirect") return refuse(cx, at, `this map has no ${name}: it has redirect(key, flags)`);
+  const key = toScalar(cx, arg(cx, call, 0, "the key"), U32, at);
+  const r = b.call(51, [b.map(map.name), key, flags(1, true)], {});
+  return { k: "int", type: U32, v: b.zext(32, r) };
+}
+
+// ---- helpers ----
+
+function callHelper(cx: Context, name: string, call: CallNode): Val {
+  const { helper, result } = helperForm(name)!;
+  const { b } = cx;
+  if (!cx.program) return refuse(cx, call.at, `${name} can only be called in a program`);
+  if (helper.progTypes && !helper.progTypes.has(cx.program.type)) {
+    refuse(cx, call.at, `${name} cannot be called in a program of this type`);
+  }
+  if (helper.gplOnly && !/GPL/.test(cx.license ?? "")) {
+    refuse(cx, call.at, `${name} is for GPL-compatible programs: write license("GPL") at the top level`);
+  }
+  const args: Insn[] = [];
+  const writes: number[] = [];
+  let given = 0;
+  for (const [k, spec] of helper.args.entries()) {
+    if (spec.kind === "size" || spec.kind === "size0") continue;
+    const e = call.args[given++];
+    // Flags at the end may be left out.
+    if (!e && spec.kind === "any" && k > 0 && k === helper.args.length - 1) {
+      args.push(constant(0n));
+      break;
+    }
+    if (!e) return refuse(cx, call.at, `${name} has ${given} or more arguments: argument ${given} is missing`);
+    const v = cx.expr(e);
+    if (spec.kind === "ctx") {
+      if (v.k !== "ctx") refuse(cx, e.at, `expected ctx, got ${describe(v)}`);
+      args.push(cx.ctx!);
+    } else if (spec.kind === "mem") {
+      const sized = helper.args[k + 1]?.kind.startsWith("size") ?? false;
+      if (v.k === "undef" && spec.orNull) args.push(constant(0n), ...(sized ? [constant(0n)] : []));
+      else if (v.k === "ref" && !v.nullable) {
+        if (spec.access !== "read") writes.push(args.length);
+        args.push(pointer(cx, v), ...(sized ? [constant(BigInt(sizeOf(v.type)))] : []));
+      } else refuse(cx, e.at, `expected a struct or an array, got ${describe(v)}`);
+    } else if (spec.kind === "any" || spec.kind === "scalar") {
+      const wide = argType(helper, k);
+      const signed = v.k === "lit" ? v.value < 0n : v.k === "int" && v.type.kind === "int" && v.type.signed;
+      const t: IntType = wide === U64 ? U64 : { ...U32, signed, loose: false };
+      const r = toScalar(cx, v, t, e.at);
+      args.push(signed && t.bits === 32 ? b.sext(32, 64, r) : r);
+    } else refuse(cx, call.at, `${name} is not in the language yet`);
+  }
+  if (given < call.args.length) refuse(cx, call.args[given]!.at, `${name} has ${given} arguments, got ${call.args.length}`);
+  const r = b.call(helper.id, args, { packet: helper.changesPacket, writes, pure: PURE.has(helper.name) });
+  if (helper.changesPacket) reloadPacket(cx);
+  return { k: "int", type: result, v: result.bits === 64 ? r : b.zext(32, r) };
+}
+
+/** data and data_end from the context, anew. */
+export function reloadPacket(cx: Context): void {
+  if (!cx.packet || !cx.ctx) return;
+  const at = cx.program!.type === ProgType.BPF_PROG_TYPE_XDP ? 0 : 76;
+  cx.b.write(cx.packet.data, cx.b.load(4, cx.ctx, at, { kind: "ctx" }));
+  cx.b.write(cx.packet.end, cx.b.load(4, cx.ctx, at + 4, { kind: "ctx" }));
+}
+
+const BUILTINS = new Map<string, Builtin>([
+  ["struct", makeStruct("struct")],
+  ["union", makeStruct("union")],
+  ["header", makeStruct("header")],
+  ["arrayOf", arrayOf],
+  ["bytes", (cx, call) => ({ k: "type", type: makeArray(cx, U8, numberArg(cx, call, 0, "the length"), call.at) })],
+  [
+    "bits",
+    (cx, call) => {
+      const width = numberArg(cx, call, 0, "the width");
+      if (width < 1 || width > 32) refuse(cx, call.at, `a bit field has 1 to 32 bits, got ${width}`);
+      return { k: "type", type: { kind: "bits", width } };
+    },
+  ],
+  ["htons", swap(SCALARS.get("be16") as IntType, true)],
+  ["htonl", swap(SCALARS.get("be32") as IntType, true)],
+  ["htonll", swap(SCALARS.get("be64") as IntType, true)],
+  ["ntohs", swap(SCALARS.get("be16") as IntType, false)],
+  ["ntohl", swap(SCALARS.get("be32") as IntType, false)],
+  ["ntohll", swap(SCALARS.get("be64") as IntType, false)],
+  ["raw", raw],
+  ["asBe16", asBe(16)],
+  ["asBe32", asBe(32)],
+  ["asBe64", asBe(64)],
+  ["ip4", ip4],
+  ["equal", equal],
+  ["copy", copy],
+  ["sizeOf", (cx, call) => ({ k: "lit", value: BigInt(sizeOf(typeArg(cx, call, 0))), big: false })],
+  [
+    "range",
+    (cx, call) => {
+      const first = arg(cx, call, 0, "the end");
+      const second = call.args[1] ? cx.expr(call.args[1]) : undefined;
+      return { k: "range", start: second ? first : { k: "lit", value: 0n, big: false }, end: second ?? first };
+    },
+  ],
+  ["config", config],
+  ["license", license],
+  ["xdp", program("xdp")],
+  ["atomicAdd", atomic(0x00)],
+  ["atomicOr", atomic(0x40)],
+  ["atomicAnd", atomic(0x50)],
+]);
+
+/** `u8(x)`, `be16(x)`, `Key({…})`: a type called. */
+export function callType(cx: Context, type: MemType, call: CallNode, tools: BuiltinTools): Val {
+  if (type.kind === "struct") return tools.construct(type, call.args[0], call.at);
+  if (type.kind !== "int") return refuse(cx, call.at, `${type.kind} cannot be called`);
+  const v = arg(cx, call, 0, "the value");
+  return type.be ? toBe(cx, v, type, call.at) : cast(cx, v, type, call.at);
+}
+

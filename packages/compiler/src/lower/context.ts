@@ -1,0 +1,101 @@
+/**
+ * What all of the lowering shares: the builder of the program at hand, the complaints, the facts about which values
+ * are known to be there, and the way back into expressions for the files that those call.
+ */
+import type { Block, Builder, Insn } from "../ir/index.ts";
+import type { Expr, TypeNode } from "../parse/index.ts";
+import type { Bound, Module, Scope } from "./scope.ts";
+import type { FnVal, ProgramDecl, Val, ValType } from "./values.ts";
+
+/** Thrown to leave code that was already complained about. */
+export class Refused extends Error {}
+
+/** A value at a path is known to be there, or known to be undefined. */
+export type Fact = readonly [path: string, is: "defined" | "undefined"];
+export interface Facts {
+  readonly yes: readonly Fact[];
+  readonly no: readonly Fact[];
+}
+export const NO_FACTS: Facts = { yes: [], no: [] };
+
+/** A place where loops and switches are left. */
+export interface Exit {
+  readonly label: string | undefined;
+  readonly onBreak: Block;
+  readonly onContinue: Block | undefined;
+}
+
+/** One inlined call in progress. */
+export interface Frame {
+  readonly fn: FnVal["fn"];
+  readonly returns: { block: Block; value: Val; at: number }[];
+  readonly declared: ValType | undefined;
+  readonly exits: Exit[];
+}
+
+export interface Removed {
+  readonly at: number;
+  readonly what: string;
+}
+
+export interface Context {
+  b: Builder;
+  scope: Scope;
+  frames: Frame[];
+  facts: Map<string, "defined" | "undefined">[];
+  program: ProgramDecl | undefined;
+  /** Variables that hold data and data_end; undefined where the program type has no direct packet access. */
+  packet: { readonly data: number; readonly end: number } | undefined;
+  ctx: Insn | undefined;
+  /** A label that waits for the loop it names. */
+  label: string | undefined;
+  nextId: number;
+  readonly constants: Readonly<Record<string, number | bigint | boolean>>;
+  readonly usedConstants: Map<string, number | bigint | boolean>;
+  readonly removed: Removed[];
+  readonly calledFunctions: Set<FnVal["fn"]>;
+  license: string | undefined;
+  readonly report: (at: number, message: string) => void;
+  readonly expr: (e: Expr) => Val;
+  readonly invoke: (fn: FnVal, args: readonly Val[], at: number) => Val;
+  /** What a name of a module's top level is bound to. */
+  readonly moduleName: (module: Module, name: string) => Bound | undefined;
+  /** A `type` of a module's top level, own or imported. */
+  readonly typeAlias: (module: Module, name: string) => { type: TypeNode; scope: Scope } | undefined;
+}
+
+/** Complains and leaves. */
+export function refuse(cx: Context, at: number, message: string): never {
+  cx.report(at, message);
+  throw new Refused();
+}
+
+export function learn(cx: Context, facts: readonly Fact[]): void {
+  for (const [path, is] of facts) cx.facts.at(-1)!.set(path, is);
+}
+
+/** Runs with facts that hold only meanwhile. */
+export function under<T>(cx: Context, facts: readonly Fact[], run: () => T): T {
+  cx.facts.push(new Map(facts));
+  try {
+    return run();
+  } finally {
+    cx.facts.pop();
+  }
+}
+
+export function factAt(cx: Context, path: string): "defined" | "undefined" | undefined {
+  for (let i = cx.facts.length - 1; i >= 0; i--) {
+    const f = cx.facts[i]!.get(path);
+    if (f) return f;
+  }
+  return undefined;
+}
+
+/** Forgets what is known about a variable (and what is below it): it was assigned. */
+export function forget(cx: Context, id: number): void {
+  const own = `${id}`;
+  for (const level of cx.facts) {
+    for (const path of level.keys()) if (path === own || path.startsWith(`${own}.`)) level.delete(path);
+  }
+}

@@ -1,0 +1,163 @@
+/** Syntax tree to intermediate form: each exported program of the entry file, with all it calls. */
+import { ProgType } from "@ebplane/core/object";
+import { I32, NUMBER } from "../check/index.ts";
+import { Builder, type Fn, mapOperands, reversePostorder } from "../ir/index.ts";
+import type { FunctionNode, Source } from "../parse/index.ts";
+import { reloadPacket } from "./builtins.ts";
+import { type Context, type Removed, Refused } from "./context.ts";
+import { toScalar } from "./convert.ts";
+import { lowerExpr } from "./expr.ts";
+import type { MapDecl } from "./maps.ts";
+import { evaluate, loadModules, type Modules, moduleName, type ReadFile, typeAlias } from "./modules.ts";
+import { invoke } from "./stmt.ts";
+import type { ProgramDecl } from "./values.ts";
+
+export type { MapDecl } from "./maps.ts";
+export type { ReadFile } from "./modules.ts";
+export type { ProgramDecl } from "./values.ts";
+
+export interface LoweredProgram {
+  readonly name: string;
+  readonly decl: ProgramDecl;
+  readonly fn: Fn;
+}
+
+export interface Lowered {
+  readonly programs: readonly LoweredProgram[];
+  /** Every map that is declared, used or not. */
+  readonly maps: ReadonlyMap<string, MapDecl>;
+  readonly license: string;
+  readonly sources: readonly Source[];
+  readonly removed: readonly Removed[];
+  readonly usedConstants: ReadonlyMap<string, number | bigint | boolean>;
+  /** Functions of the user's files that no program calls. */
+  readonly unusedFunctions: readonly { readonly fn: FunctionNode; readonly at: number }[];
+}
+
+/** `report` gets every complaint; with any, the result is of no use. */
+export function lower(
+  entry: string,
+  read: ReadFile,
+  constants: Readonly<Record<string, number | bigint | boolean>>,
+  report: (at: number, message: string, sources: readonly Source[]) => void,
+): Lowered | undefined {
+  let modules: Modules | undefined;
+  const pending: [number, string][] = [];
+  const complain = (at: number, message: string): void => {
+    if (modules) report(at, message, modules.sources);
+    else pending.push([at, message]);
+  };
+  modules = loadModules(entry, read, complain);
+  if (!modules) return undefined;
+  for (const [at, message] of pending) report(at, message, modules.sources);
+  const cx = makeContext(constants, complain);
+  for (const m of modules.all) {
+    for (const s of m.node.body) if (s.kind !== "let" && s.kind !== "function" && s.kind !== "type") evaluate(cx, m, s);
+  }
+  const declared: { name: string; decl: ProgramDecl }[] = [];
+  const maps = new Map<string, MapDecl>();
+  for (const m of modules.all) {
+    for (const s of m.node.body) {
+      if (s.kind !== "let") continue;
+      for (const d of s.decls) {
+        if (d.binding.kind !== "name") {
+          complain(d.at, "name each value at the top level");
+          continue;
+        }
+        const { name } = d.binding;
+        const bound = moduleName(cx, m, name);
+        if (bound?.kind !== "const") continue;
+        if (bound.value.k === "map") {
+          const other = maps.get(bound.value.map.name);
+          if (other && other !== bound.value.map) complain(d.at, `there is another map named ${name}`);
+          maps.set(bound.value.map.name, bound.value.map);
+        }
+        if (bound.value.k === "program" && m === modules.entry) declared.push({ name, decl: bound.value.program });
+      }
+    }
+  }
+  if (!declared.length && !pending.length) {
+    complain(modules.entry.node.source.index * 2 ** 26, "the file has no program: export const name = xdp((ctx) => …)");
+  }
+  for (const name of Object.keys(constants)) {
+    if (!cx.usedConstants.has(name)) {
+      complain(modules.entry.node.source.index * 2 ** 26, `constant ${name}: no file has config("${name}", …)`);
+    }
+  }
+  const programs = declared.map(({ name, decl }) => ({ name, decl, fn: lowerProgram(cx, name, decl) }));
+  const unusedFunctions = modules.all.flatMap((m) =>
+    m.node.body.flatMap((s) => (s.kind === "function" && !cx.calledFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [])),
+  );
+  return {
+    programs,
+    maps,
+    license: cx.license ?? "",
+    sources: modules.sources,
+    removed: cx.removed.filter((r) => r.at >= 2 ** 26),
+    usedConstants: cx.usedConstants,
+    unusedFunctions,
+  };
+}
+
+function makeContext(constants: Context["constants"], report: Context["report"]): Context {
+  const cx: Context = {
+    b: new Builder(""),
+    scope: { parent: undefined, names: new Map(), types: new Map(), module: undefined },
+    frames: [],
+    facts: [new Map()],
+    program: undefined,
+    packet: undefined,
+    ctx: undefined,
+    label: undefined,
+    nextId: 1,
+    constants,
+    usedConstants: new Map(),
+    removed: [],
+    calledFunctions: new Set(),
+    license: undefined,
+    report,
+    expr: (e) => lowerExpr(cx, e),
+    invoke: (fn, args, at) => invoke(cx, fn, args, at),
+    moduleName: (m, name) => moduleName(cx, m, name),
+    typeAlias,
+  };
+  return cx;
+}
+
+function lowerProgram(cx: Context, name: string, decl: ProgramDecl): Fn {
+  const b = new Builder(name);
+  b.at = decl.at;
+  cx.b = b;
+  cx.program = decl;
+  cx.frames = [];
+  cx.facts = [new Map()];
+  cx.ctx = b.ctx();
+  cx.packet = { data: b.newVar(), end: b.newVar() };
+  if (decl.type !== ProgType.BPF_PROG_TYPE_XDP && decl.type !== ProgType.BPF_PROG_TYPE_SCHED_CLS) cx.packet = undefined;
+  reloadPacket(cx);
+  try {
+    const v = invoke(cx, decl.run, [{ k: "ctx" }], decl.run.fn.at);
+    const signed = v.k === "int" && v.type.kind === "int" && v.type.signed;
+    const at = decl.run.fn.at;
+    if (v.k === "void") cx.report(at, `${name} must return a verdict on every path`);
+    else b.ret(toScalar(cx, v, signed ? I32 : NUMBER, at));
+  } catch (e) {
+    if (!(e instanceof Refused)) throw e;
+  }
+  finishFn(b);
+  return b.fn;
+}
+
+/** Puts what phis became in their users' places and forgets blocks that nothing reaches. */
+function finishFn(b: Builder): void {
+  const blocks = reversePostorder(b.fn);
+  const live = new Set(blocks);
+  mapOperands(blocks, (v) => b.resolve(v));
+  for (const block of blocks) {
+    for (let k = block.preds.length - 1; k >= 0; k--) {
+      if (live.has(block.preds[k]!)) continue;
+      block.preds.splice(k, 1);
+      for (const phi of block.phis) phi.args.splice(k, 1);
+    }
+  }
+}

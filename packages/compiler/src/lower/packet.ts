@@ -1,0 +1,117 @@
+/**
+ * Packets: the cursor, headers at a place, and the bounds check that makes them readable.
+ *
+ * A check has the shape that the kernel's verifier understands: `place + size > data_end` on a packet pointer whose
+ * variable part, if any, was added once.
+ */
+import { type MemType, sizeOf, type StructType, U32 } from "../check/index.ts";
+import { type Block, constant, type Insn, upperBound } from "../ir/index.ts";
+import { type Context, refuse } from "./context.ts";
+import { describe, toScalar } from "./convert.ts";
+import type { Scope } from "./scope.ts";
+import type { FnVal, RefVal, Val } from "./values.ts";
+
+function bounds(cx: Context, at: number): { data: Insn; end: Insn } {
+  if (!cx.packet) return refuse(cx, at, "programs of this type cannot read the packet directly");
+  return { data: cx.b.read(cx.packet.data), end: cx.b.read(cx.packet.end) };
+}
+
+export function newCursor(cx: Context, at: number): Val {
+  const position = cx.b.newVar();
+  cx.b.write(position, bounds(cx, at).data);
+  return { k: "cursor", position };
+}
+
+/** The header at `start`, or undefined; `advance` is told the place behind it on the path where it is there. */
+export function headerAt(cx: Context, start: Insn, type: MemType, at: number, advance?: (next: Insn) => void): Val {
+  const { b } = cx;
+  const size = sizeOf(type);
+  const there = b.newBlock();
+  const short = b.newBlock();
+  const done = b.newBlock();
+  const behind = b.bin("add", 64, start, constant(BigInt(size)));
+  b.branch("gt", 64, behind, bounds(cx, at).end, short, there);
+  b.seal(there);
+  b.block = there;
+  const ref: RefVal = { k: "ref", type, address: start, off: 0, region: { kind: "packet" }, nullable: false };
+  const length = type.kind === "struct" ? type.length : undefined;
+  if (length && advance) {
+    const bytes = headerLength(cx, type as StructType, length, ref, at);
+    if (bytes.op !== "const") {
+      const long = b.newBlock();
+      b.branch("lt", 32, bytes, constant(BigInt(size)), short, long);
+      b.seal(long);
+      b.block = long;
+    }
+    advance(b.bin("add", 64, start, bytes));
+  } else advance?.(behind);
+  const thereEnd: Block = b.block;
+  const isThere = b.live();
+  b.jump(done);
+  b.seal(short);
+  b.block = short;
+  const isShort = b.live();
+  b.jump(done);
+  b.seal(done);
+  b.block = done;
+  if (!isShort && thereEnd) return ref;
+  const values = done.preds.map((p) => (p === short ? constant(0n) : start));
+  if (!isThere && !isShort) return { ...ref, nullable: true };
+  return { ...ref, address: b.join(done, values), nullable: true };
+}
+
+function headerLength(cx: Context, type: StructType, length: NonNullable<StructType["length"]>, ref: RefVal, at: number): Insn {
+  const fn: FnVal = { k: "fn", fn: length.fn, scope: length.scope as Scope };
+  const v = cx.invoke(fn, [ref], at);
+  const bytes = toScalar(cx, v, U32, at);
+  if (upperBound(bytes) > 0xffffn) refuse(cx, at, `the length of ${type.name} must stay below 65536: mask it`);
+  return bytes;
+}
+
+/** A packet offset as a register that the verifier can bound. */
+function offsetOf(cx: Context, v: Val, at: number): Insn {
+  if (v.k === "int" && v.type.kind === "int" && v.type.bits < 32 && !v.type.be && !v.type.signed) return v.v;
+  if (v.k === "lit" && (v.value < 0n || v.value > 0xffffn)) refuse(cx, at, `${v.value}: expected 0 to 65535 bytes`);
+  const bytes = toScalar(cx, v, U32, at);
+  if (upperBound(bytes) > 0xffffn) refuse(cx, at, "the offset must be bounded by 65535: write u16(x), or mask it");
+  return bytes;
+}
+
+export function contextHeader(cx: Context, type: Val, offset: Val | undefined, at: number): Val {
+  const data = bounds(cx, at).data;
+  const start = offset ? cx.b.bin("add", 64, data, offsetOf(cx, offset, at)) : data;
+  return headerAt(cx, start, headerType(cx, type, at), at);
+}
+
+function headerType(cx: Context, v: Val | undefined, at: number): MemType {
+  if (v?.k === "type" && v.type.kind !== "bits") return v.type;
+  return refuse(cx, at, `expected a header or another type, got ${v ? describe(v) : "nothing"}`);
+}
+
+export function packetLength(cx: Context, at: number): Val {
+  const { data, end } = bounds(cx, at);
+  return { k: "int", type: U32, v: cx.b.zext(32, cx.b.bin("sub", 64, end, data)) };
+}
+
+export function cursorMember(cx: Context, position: number, name: string, at: number): Val {
+  const { data, end } = bounds(cx, at);
+  const here = cx.b.read(position);
+  if (name === "offset") return { k: "int", type: U32, v: cx.b.zext(32, cx.b.bin("sub", 64, here, data)) };
+  if (name === "left") return { k: "int", type: U32, v: cx.b.zext(32, cx.b.bin("sub", 64, end, here)) };
+  return refuse(cx, at, `a cursor has no ${name}: it has take, peek, skip, offset, left`);
+}
+
+export function cursorCall(cx: Context, position: number, name: string, args: readonly Val[], at: number): Val {
+  const here = cx.b.read(position);
+  if (name === "take" || name === "peek") {
+    const type = headerType(cx, args[0], at);
+    return headerAt(cx, here, type, at, name === "take" ? (next) => cx.b.write(position, next) : undefined);
+  }
+  if (name === "skip") {
+    if (!args[0]) refuse(cx, at, "skip needs the number of bytes");
+    cx.b.write(position, cx.b.bin("add", 64, here, offsetOf(cx, args[0]!, at)));
+    return { k: "void" };
+  }
+  return refuse(cx, at, `a cursor has no ${name}: it has take, peek, skip, offset, left`);
+}
+

@@ -1,0 +1,3 @@
+/** Text to syntax tree. */
+export * from "./ast.ts";
+export { declared, makeSource, parseModule, type Report } from "./parse.ts";

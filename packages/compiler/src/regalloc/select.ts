@@ -1,0 +1,329 @@
+/**
+ * Instruction selection: from the intermediate form to the machine form, and out of SSA. Constants become immediates
+ * where they fit; addresses fold their constant part into the offset; phis become copies on the edges.
+ */
+import {
+  BPF_ADD,
+  BPF_ALU,
+  BPF_ALU64,
+  BPF_AND,
+  BPF_ARSH,
+  BPF_ATOMIC,
+  BPF_B,
+  BPF_DIV,
+  BPF_DW,
+  BPF_END,
+  BPF_H,
+  BPF_JEQ,
+  BPF_JGE,
+  BPF_JGT,
+  BPF_JLE,
+  BPF_JLT,
+  BPF_JMP,
+  BPF_JMP32,
+  BPF_JNE,
+  BPF_JSET,
+  BPF_JSGE,
+  BPF_JSGT,
+  BPF_JSLE,
+  BPF_JSLT,
+  BPF_LDX,
+  BPF_LSH,
+  BPF_MEM,
+  BPF_MOD,
+  BPF_MOV,
+  BPF_MUL,
+  BPF_NEG,
+  BPF_OR,
+  BPF_PSEUDO_MAP_FD,
+  BPF_RSH,
+  BPF_ST,
+  BPF_STX,
+  BPF_SUB,
+  BPF_TO_BE,
+  BPF_W,
+  BPF_X,
+  BPF_XOR,
+  lddwImms,
+  OP_CALL,
+  OP_EXIT,
+  OP_LDDW,
+} from "@ebplane/core/isa";
+import { type BinOp, type Block, type Cmp, type Fn, type Insn, reversePostorder, successors } from "../ir/index.ts";
+import { FIRST_VIRTUAL, LEA, type MBlock, type MInsn, MOV32_IMM, MOV64_IMM, MOV64_REG, minsn } from "./machine.ts";
+
+const ALU: Record<BinOp, number> = {
+  add: BPF_ADD,
+  sub: BPF_SUB,
+  mul: BPF_MUL,
+  div: BPF_DIV,
+  mod: BPF_MOD,
+  sdiv: BPF_DIV,
+  smod: BPF_MOD,
+  and: BPF_AND,
+  or: BPF_OR,
+  xor: BPF_XOR,
+  shl: BPF_LSH,
+  shr: BPF_RSH,
+  sar: BPF_ARSH,
+};
+const COMMUTES = new Set<BinOp>(["add", "mul", "and", "or", "xor"]);
+const JUMP: Record<Cmp, number> = {
+  eq: BPF_JEQ,
+  ne: BPF_JNE,
+  gt: BPF_JGT,
+  ge: BPF_JGE,
+  lt: BPF_JLT,
+  le: BPF_JLE,
+  sgt: BPF_JSGT,
+  sge: BPF_JSGE,
+  slt: BPF_JSLT,
+  sle: BPF_JSLE,
+  set: BPF_JSET,
+};
+const SIZE = { 1: BPF_B, 2: BPF_H, 4: BPF_W, 8: BPF_DW } as const;
+
+export interface Machine {
+  readonly blocks: MBlock[];
+  /** One more than the highest register. */
+  registers: number;
+}
+
+/** Loop depth by block: how many natural loops hold it. */
+function loopDepths(rpo: readonly Block[]): Map<Block, number> {
+  const index = new Map(rpo.map((b, i) => [b, i]));
+  const depth = new Map<Block, number>(rpo.map((b) => [b, 0]));
+  for (const b of rpo) {
+    for (const head of successors(b)) {
+      if (index.get(head)! > index.get(b)!) continue;
+      const body = new Set<Block>([head]);
+      const work = [b];
+      while (work.length) {
+        const x = work.pop()!;
+        if (body.has(x)) continue;
+        body.add(x);
+        work.push(...x.preds);
+      }
+      for (const x of body) depth.set(x, depth.get(x)! + 1);
+    }
+  }
+  return depth;
+}
+
+export function select(fn: Fn): Machine {
+  const rpo = reversePostorder(fn);
+  const depths = loopDepths(rpo);
+  const blocks = new Map<Block, MBlock>(
+    rpo.map((b) => [b, { id: b.id, insns: [], next: undefined, depth: depths.get(b)! }]),
+  );
+  const s = new Selector(rpo, blocks);
+  for (const b of rpo) s.block(b);
+  return { blocks: rpo.map((b) => blocks.get(b)!), registers: s.nextReg };
+}
+
+class Selector {
+  nextReg = FIRST_VIRTUAL;
+  private readonly blocks: ReadonlyMap<Block, MBlock>;
+  private readonly regs = new Map<Insn, number>();
+  private readonly lastUse = new Map<Insn, Block | undefined>();
+  private out: MInsn[] = [];
+
+  constructor(rpo: readonly Block[], blocks: ReadonlyMap<Block, MBlock>) {
+    this.blocks = blocks;
+    // Values used in one block only, to choose which side of a commutative operation to overwrite.
+    const note = (v: Insn, b: Block) => this.lastUse.set(v, this.lastUse.has(v) && this.lastUse.get(v) !== b ? undefined : b);
+    for (const b of rpo) {
+      for (const i of b.insns) for (const a of i.args) note(a, b);
+      for (const p of b.phis) for (const [k, a] of p.args.entries()) note(a, b.preds[k]!);
+    }
+  }
+
+  fresh(): number {
+    return this.nextReg++;
+  }
+
+  reg(v: Insn): number {
+    let r = this.regs.get(v);
+    if (r === undefined) this.regs.set(v, (r = this.fresh()));
+    return r;
+  }
+
+  emit(opcode: number, at: number, fields: Partial<Omit<MInsn, "opcode" | "at">> = {}): void {
+    this.out.push(minsn(opcode, at, fields));
+  }
+
+  /** A register that holds the operand. */
+  use(v: Insn, at: number): number {
+    if (v.op === "const") {
+      const r = this.fresh();
+      this.constantInto(r, v.value, at);
+      return r;
+    }
+    if (v.op === "frame") {
+      const r = this.fresh();
+      this.emit(LEA, at, { dst: r, slot: v.slot });
+      return r;
+    }
+    return this.reg(v);
+  }
+
+  constantInto(r: number, value: bigint, at: number): void {
+    const signed = BigInt.asIntN(64, value);
+    if (signed >= -0x8000_0000n && signed <= 0x7fff_ffffn) this.emit(MOV64_IMM, at, { dst: r, imm: Number(signed) });
+    else if (value <= 0xffff_ffffn) this.emit(MOV32_IMM, at, { dst: r, imm: Number(BigInt.asIntN(32, value)) });
+    else this.emit(OP_LDDW, at, { dst: r, ...lddwImms(value) });
+  }
+
+  /** Brings the value into a given register. */
+  into(r: number, v: Insn, at: number): void {
+    if (v.op === "const") this.constantInto(r, v.value, at);
+    else if (v.op === "frame") this.emit(LEA, at, { dst: r, slot: v.slot });
+    else this.emit(MOV64_REG, at, { dst: r, src: this.reg(v) });
+  }
+
+  block(b: Block): void {
+    const m = this.blocks.get(b)!;
+    this.out = m.insns;
+    for (const i of b.insns) this.insn(i, b);
+    const t = b.term!;
+    if (t.kind === "jump") {
+      this.phiCopies(b, t.to);
+      m.next = this.blocks.get(t.to)!;
+    } else if (t.kind === "ret") {
+      this.into(0, t.value, t.at);
+      this.emit(OP_EXIT, t.at);
+    } else {
+      const { a, b: y, w, cmp } = t;
+      const cls = w === 64 ? BPF_JMP : BPF_JMP32;
+      const imm = immediate(y, w);
+      const x = this.use(a, t.at);
+      const target = this.blocks.get(t.yes)!;
+      if (imm !== undefined) this.emit(cls | JUMP[cmp], t.at, { dst: x, imm, target });
+      else this.emit(cls | JUMP[cmp] | BPF_X, t.at, { dst: x, src: this.use(y, t.at), target });
+      m.next = this.blocks.get(t.no)!;
+    }
+  }
+
+  insn(i: Insn, b: Block): void {
+    const { at } = i;
+    switch (i.op) {
+      case "ctx":
+        return this.emit(MOV64_REG, at, { dst: this.reg(i), src: 1 });
+      case "phi":
+      case "const":
+      case "frame":
+      case "map":
+        return;
+      case "neg":
+        this.into(this.reg(i), i.args[0]!, at);
+        return this.emit((i.w === 64 ? BPF_ALU64 : BPF_ALU) | BPF_NEG, at, { dst: this.reg(i) });
+      case "bswap":
+        this.into(this.reg(i), i.args[0]!, at);
+        return this.emit(BPF_ALU | BPF_END | BPF_TO_BE, at, { dst: this.reg(i), imm: i.bits });
+      case "zext32":
+        return this.emit(BPF_ALU | BPF_MOV | BPF_X, at, { dst: this.reg(i), src: this.use(i.args[0]!, at) });
+      case "sext": {
+        const r = this.reg(i);
+        const cls = i.w === 64 ? BPF_ALU64 : BPF_ALU;
+        const imm = i.w - i.bits;
+        this.into(r, i.args[0]!, at);
+        this.emit(cls | BPF_LSH, at, { dst: r, imm });
+        return this.emit(cls | BPF_ARSH, at, { dst: r, imm });
+      }
+      case "load": {
+        const base = this.base(i.args[0]!, at);
+        return this.emit(BPF_LDX | BPF_MEM | SIZE[i.size], at, { dst: this.reg(i), src: base.reg, off: i.off, slot: base.slot });
+      }
+      case "store": {
+        const base = this.base(i.args[0]!, at);
+        const v = i.args[1]!;
+        const imm = v.op === "const" ? storeImmediate(v.value, i.size) : undefined;
+        const where = { dst: base.reg, off: i.off, slot: base.slot };
+        if (imm !== undefined) return this.emit(BPF_ST | BPF_MEM | SIZE[i.size], at, { ...where, imm });
+        return this.emit(BPF_STX | BPF_MEM | SIZE[i.size], at, { ...where, src: this.use(v, at) });
+      }
+      case "atomic": {
+        const base = this.base(i.args[0]!, at);
+        const src = this.use(i.args[1]!, at);
+        return this.emit(BPF_STX | BPF_ATOMIC | SIZE[i.size], at, { dst: base.reg, src, off: i.off, slot: base.slot, imm: i.code });
+      }
+      case "call": {
+        for (const [k, a] of i.args.entries()) {
+          if (a.op === "map") continue;
+          this.into(k + 1, a, at);
+        }
+        // Maps last and straight into their register: they need no other.
+        for (const [k, a] of i.args.entries()) {
+          if (a.op === "map") this.emit(OP_LDDW, at, { dst: k + 1, src: BPF_PSEUDO_MAP_FD, map: a.name });
+        }
+        this.emit(OP_CALL, at, { imm: i.helper, args: i.args.length });
+        return this.emit(MOV64_REG, at, { dst: this.reg(i), src: 0 });
+      }
+      case "cmp":
+        throw new RangeError("comparisons are expanded before selection");
+      default:
+        return this.binary(i, b);
+    }
+  }
+
+  binary(i: Insn & { op: BinOp }, b: Block): void {
+    const { at } = i;
+    let [x, y] = i.args as [Insn, Insn];
+    if (COMMUTES.has(i.op) && y.op !== "const" && this.lastUse.get(x) !== b && this.lastUse.get(y) === b) [x, y] = [y, x];
+    const r = this.reg(i);
+    const cls = i.w === 64 ? BPF_ALU64 : BPF_ALU;
+    const off = i.op === "sdiv" || i.op === "smod" ? 1 : 0;
+    const imm = immediate(y, i.w);
+    // The right side is read before the left one is copied: they may share a register otherwise.
+    const src = imm === undefined ? this.use(y, at) : 0;
+    this.into(r, x, at);
+    if (imm !== undefined) this.emit(cls | ALU[i.op], at, { dst: r, imm, off });
+    else this.emit(cls | ALU[i.op] | BPF_X, at, { dst: r, src, off });
+  }
+
+  base(address: Insn, at: number): { reg: number; slot: MInsn["slot"] } {
+    if (address.op === "frame") return { reg: 10, slot: address.slot };
+    return { reg: this.use(address, at), slot: undefined };
+  }
+
+  /** The copies that the phis of `to` want on the edge from `from`, as if all were made at once. */
+  phiCopies(from: Block, to: Block): void {
+    const k = to.preds.indexOf(from);
+    let pending: { dst: number; src: number }[] = [];
+    const late: { dst: number; value: Insn }[] = [];
+    for (const p of to.phis) {
+      const v = p.args[k]!;
+      if (v.op === "const" || v.op === "frame") late.push({ dst: this.reg(p), value: v });
+      else if (this.reg(v) !== this.reg(p)) pending.push({ dst: this.reg(p), src: this.reg(v) });
+    }
+    const at = from.insns.at(-1)?.at ?? to.phis[0]?.at ?? 0;
+    while (pending.length) {
+      const ready = pending.find((c) => !pending.some((o) => o.src === c.dst));
+      if (ready) {
+        this.emit(MOV64_REG, at, { dst: ready.dst, src: ready.src });
+        pending = pending.filter((c) => c !== ready);
+      } else {
+        // A cycle: one of its values steps aside.
+        const c = pending[0]!;
+        const aside = this.fresh();
+        this.emit(MOV64_REG, at, { dst: aside, src: c.src });
+        c.src = aside;
+      }
+    }
+    for (const c of late) this.into(c.dst, c.value, at);
+  }
+}
+
+/** The operand as an immediate of the width, when it fits. */
+function immediate(v: Insn, w: 32 | 64): number | undefined {
+  if (v.op !== "const") return undefined;
+  if (w === 32) return Number(BigInt.asIntN(32, v.value));
+  const signed = BigInt.asIntN(64, v.value);
+  return signed >= -0x8000_0000n && signed <= 0x7fff_ffffn ? Number(signed) : undefined;
+}
+
+function storeImmediate(value: bigint, size: 1 | 2 | 4 | 8): number | undefined {
+  if (size < 8) return Number(BigInt.asIntN(32, value));
+  const signed = BigInt.asIntN(64, value);
+  return signed >= -0x8000_0000n && signed <= 0x7fff_ffffn ? Number(signed) : undefined;
+}
