@@ -1,0 +1,157 @@
+/**
+ * Reading what programs send with `bpf_perf_event_output`: one ring for each CPU. Prefer a ring buffer: this is for
+ * programs that were written for kernels before 5.8, and for packet samples.
+ * Source: include/uapi/linux/perf_event.h `struct perf_event_mmap_page`, `enum perf_event_type`.
+ */
+import { MapType } from "@ebplane/core/object";
+import { type LinuxMap, onlineCpus } from "../bpf/index.ts";
+import { mapFd, type Region, releaseRegion, scratch } from "../mem/index.ts";
+import { check, close, MAP_SHARED, NR, PAGE_SIZE, PROT_READ, PROT_WRITE, pollReadable, syscall } from "../sys/index.ts";
+import { CopyBuffer } from "./copy.ts";
+
+const PERF_TYPE_SOFTWARE = 1;
+const PERF_COUNT_SW_BPF_OUTPUT = 10;
+const PERF_SAMPLE_RAW = 1 << 10;
+const PERF_FLAG_FD_CLOEXEC = 8;
+const PERF_EVENT_IOC_ENABLE = 0x2400;
+const PERF_RECORD_LOST = 2;
+const PERF_RECORD_SAMPLE = 9;
+const ATTR_SIZE = 128;
+/** Where `data_head` and `data_tail` stand in the first page, in 8-byte words. */
+const DATA_HEAD = 1024 / 8;
+const DATA_TAIL = DATA_HEAD + 1;
+
+interface CpuRing {
+  readonly cpu: number;
+  readonly fd: number;
+  readonly region: Region;
+  readonly positions: BigUint64Array;
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+}
+
+export class PerfReader {
+  readonly #map: LinuxMap;
+  readonly #rings: CpuRing[] = [];
+  readonly #copy = new CopyBuffer();
+  #lost = 0;
+  #open = true;
+
+  /**
+   * Opens a ring for each online CPU and puts it into the map, which stays the caller's and must outlive the reader.
+   * `pages` of data a CPU, a power of two.
+   */
+  constructor(map: LinuxMap, pages = 64) {
+    if (map.spec.type !== MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY) {
+      throw new TypeError(`map ${map.spec.name}: expected a perf_event_array`);
+    }
+    if (!Number.isInteger(Math.log2(pages))) throw new RangeError(`pages: expected a power of two, got ${pages}`);
+    this.#map = map;
+    try {
+      for (const cpu of onlineCpus()) this.#rings.push(openRing(map, cpu, pages));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Events that the kernel had no room for, as far as it has said so. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /** Hands every event that is there to `callback`. The bytes are valid until it returns. @returns how many. */
+  consume(callback: (event: Uint8Array, cpu: number) => void): number {
+    let count = 0;
+    for (const ring of this.#rings) count += this.#consumeRing(ring, callback);
+    return count;
+  }
+
+  #consumeRing({ positions, words, bytes, cpu }: CpuRing, callback: (event: Uint8Array, cpu: number) => void): number {
+    if (!this.#open) throw new TypeError(`perf reader ${this.#map.spec.name}: is closed`);
+    const mask = bytes.length - 1;
+    const head = Number(Atomics.load(positions, DATA_HEAD));
+    let tail = Number(positions[DATA_TAIL]);
+    let count = 0;
+    try {
+      while (tail < head) {
+        const at = tail & mask;
+        const type = words[at >>> 2];
+        const size = words[((at + 4) & mask) >>> 2]! >>> 16;
+        tail += size;
+        if (type === PERF_RECORD_SAMPLE) {
+          const length = words[((at + 8) & mask) >>> 2]!;
+          count++;
+          callback(this.#event(words, bytes, (at + 12) & mask, length), cpu);
+        } else if (type === PERF_RECORD_LOST) this.#lost += words[((at + 16) & mask) >>> 2]!;
+      }
+    } finally {
+      if (this.#open) Atomics.store(positions, DATA_TAIL, BigInt(tail));
+    }
+    return count;
+  }
+
+  /** A record may go on at the ring's start. */
+  #event(words: Int32Array, bytes: Uint8Array, at: number, length: number): Uint8Array {
+    const first = bytes.length - at;
+    if (length <= first) return this.#copy.words(words, at >>> 2, length);
+    const out = this.#copy.room(length);
+    out.set(bytes.subarray(at));
+    out.set(bytes.subarray(0, length - first), first);
+    return out;
+  }
+
+  /** Calls `callback` for each event as they come, until the returned function is called. */
+  watch(callback: (event: Uint8Array, cpu: number) => void): () => void {
+    const polls = this.#rings.map((ring) => pollReadable(ring.fd, () => this.#consumeRing(ring, callback)));
+    this.consume(callback);
+    return () => {
+      for (const poll of polls) poll.close();
+    };
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    for (const { fd, region } of this.#rings) {
+      releaseRegion(region);
+      close(fd);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function openRing(map: LinuxMap, cpu: number, pages: number): CpuRing {
+  const fd = scratch((memory) => {
+    const attr = memory.take(ATTR_SIZE);
+    attr.view.setUint32(0, PERF_TYPE_SOFTWARE, true);
+    attr.view.setUint32(4, ATTR_SIZE, true);
+    attr.view.setBigUint64(8, BigInt(PERF_COUNT_SW_BPF_OUTPUT), true);
+    attr.view.setBigUint64(16, 1n, true); // sample_period
+    attr.view.setBigUint64(24, BigInt(PERF_SAMPLE_RAW), true);
+    attr.view.setUint32(48, 1, true); // wakeup_events
+    const result = syscall(NR.perf_event_open, attr.address, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+    return check("perf_event_open", result, `cpu ${cpu}`);
+  });
+  try {
+    const region = mapFd(fd, (pages + 1) * PAGE_SIZE, 0, PROT_READ | PROT_WRITE, MAP_SHARED);
+    const size = pages * PAGE_SIZE;
+    const key = new Uint8Array(Uint32Array.of(cpu).buffer);
+    map.update(key, new Uint8Array(Uint32Array.of(fd).buffer));
+    check("ioctl(PERF_EVENT_IOC_ENABLE)", syscall(NR.ioctl, fd, PERF_EVENT_IOC_ENABLE, 0));
+    return {
+      cpu,
+      fd,
+      region,
+      positions: new BigUint64Array(region.buffer, 0, PAGE_SIZE / 8),
+      words: new Int32Array(region.buffer, PAGE_SIZE, size / 4),
+      bytes: new Uint8Array(region.buffer, PAGE_SIZE, size),
+    };
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
