@@ -3,6 +3,7 @@ export * from "./ctx.ts";
 export * from "./helpers.ts";
 export * from "./hook.ts";
 export * from "./map-types.ts";
+export * from "./port.ts";
 export * from "./prog-types.ts";
 export * from "./spec.ts";
 export * from "./target.ts";
