@@ -101,6 +101,7 @@ function lddw(cx: Context, insn: Insn): void {
       return;
     case BPF_PSEUDO_MAP_FD:
     case BPF_PSEUDO_MAP_IDX: {
+      if (insn.imm2 !== 0) cx.reject("encoding", "the second half of a map's lddw must be zero");
       const map = mapOf(cx, insn);
       cx.setReg(insn.dst, pointer(Kind.MAP_PTR, { obj: map }));
       return;

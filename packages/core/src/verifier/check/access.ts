@@ -40,6 +40,7 @@ export function regionSize(cx: Context, base: Reg): number | undefined {
 /** Proves the access or refuses. */
 export function checkRegion(cx: Context, region: Region): void {
   const { base, register } = region;
+  if (cx.strictAlign) checkAlignment(cx, region);
   if (isPacket(base)) {
     checkPacket(cx, region);
     return;
@@ -53,6 +54,22 @@ export function checkRegion(cx: Context, region: Region): void {
     cx.reject("unbounded", `r${register} (flow_keys) has a variable offset`, { register });
   }
   checkExtent(cx, region, size, "");
+}
+
+/** Under BPF_F_STRICT_ALIGNMENT: packet data is taken to lie 2 bytes off, as behind an Ethernet header. */
+function checkAlignment(cx: Context, { base, register, off, size }: Region): void {
+  if (size !== 1 && size !== 2 && size !== 4 && size !== 8) return;
+  const shift = base.kind === Kind.PACKET ? 2 : 0;
+  const { value, mask } = base.val.tnum;
+  const low = BigInt(size - 1);
+  if (((mask | (value + BigInt(base.off + off + shift))) & low) === 0n) return;
+  cx.reject(
+    "alignment",
+    `the ${size}-byte access at r${register} (${kindName(base)}) is not ${size}-byte aligned, which strict alignment asks`,
+    {
+      register,
+    },
+  );
 }
 
 function checkMapFlags(cx: Context, map: MapRef, region: Region): void {

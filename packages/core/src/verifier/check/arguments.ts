@@ -180,7 +180,7 @@ function isMemory(r: Reg): boolean {
 
 function requireMemory(cx: Context, register: number, r: Reg, place: string, arg: HelperArg): void {
   // NULL with no bytes is decided when the size is known.
-  if (isNull(r)) return;
+  if (isNull(r) && arg.orNull) return;
   if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
   if (!isMemory(r)) mismatch(cx, register, r, place, "a pointer to memory");
   if (arg.access !== "read" && r.flags & RDONLY) {
@@ -248,7 +248,7 @@ function memory(
   place: string,
   facts: CallFacts,
 ): void {
-  if (isNull(r)) {
+  if (isNull(r) && arg.orNull) {
     if (zeroOk && size === 0) return;
     cx.reject("null", `${place} (r${register}) is NULL, expected ${size} bytes of memory`, { register });
   }

@@ -125,15 +125,11 @@ function forkValue(a: Scalar): { zero: Scalar; ones: Scalar } | undefined {
   return undefined;
 }
 
+/** Negation and byte swaps; of a pointer they leave a number that says nothing. */
 function unary(cx: Context, insn: Insn, op: number, is32: boolean, dst: Reg): void {
   if (isPointer(dst)) {
-    cx.reject(
-      "pointer-arithmetic",
-      `r${insn.dst} is a ${kindName(dst)} pointer: only adding and subtracting is allowed`,
-      {
-        register: insn.dst,
-      },
-    );
+    cx.setReg(insn.dst, scalarReg(UNKNOWN));
+    return;
   }
   const negated = op === BPF_NEG && cx.profile.version >= 617;
   cx.setReg(insn.dst, scalarReg(negated ? negate(dst.val, is32) : UNKNOWN, dst.node));

@@ -125,8 +125,15 @@ export function access(cx: Context, register: number, base: Reg, off: number, si
       return narrowed(loadStack(cx, register, base, off, size), size, signed);
     case Kind.CTX:
       return loadCtx(cx, register, base, off, size, signed);
-    case Kind.PACKET_END:
     case Kind.MAP_PTR:
+      return cx.unsupported(
+        "btf-access",
+        `r${register} points to struct bpf_map: loads by kernel BTF are not checked yet`,
+        {
+          register,
+        },
+      );
+    case Kind.PACKET_END:
     case Kind.FUNC:
     case Kind.DYNPTR:
       return cx.reject("pointer-use", `r${register} (${kindName(base)}) cannot be dereferenced`, { register });
@@ -342,6 +349,7 @@ export function atomic(cx: Context, insn: Insn): void {
   const { imm, src, dst, off } = insn;
   if (imm === BPF_LOAD_ACQ) {
     const base = readReg(cx, src);
+    if (dst === BPF_REG_FP) frameReadOnly(cx);
     refuseAtomicOn(cx, src, base);
     strictlyAligned(cx, base, off, size, src);
     cx.setReg(dst, access(cx, src, base, off, size, false));
@@ -356,10 +364,12 @@ export function atomic(cx: Context, insn: Insn): void {
     return;
   }
   if (imm === BPF_CMPXCHG) readReg(cx, 0);
+  const fetches = (imm & BPF_FETCH) !== 0;
+  if (fetches && imm !== BPF_CMPXCHG && src === BPF_REG_FP) frameReadOnly(cx);
   const old = access(cx, dst, base, off, size, false);
   // The memory may hold the old or a new value: a stack slot keeps neither.
   write(cx, dst, base, off, size, value, src, true);
-  if (imm & BPF_FETCH) cx.setReg(imm === BPF_CMPXCHG ? 0 : src, old);
+  if (fetches) cx.setReg(imm === BPF_CMPXCHG ? 0 : src, old);
 }
 
 function refuseAtomicOn(cx: Context, register: number, base: Reg): void {
