@@ -3,7 +3,7 @@ import { UnsupportedError } from "../errors/index.ts";
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, OP_CALL, OP_LDDW } from "../isa/index.ts";
 import type { VmMap } from "../maps/index.ts";
 import { helperById, type ProgramSpec, relocate } from "../object/index.ts";
-import { prepare } from "./code.ts";
+import { checkCode } from "./code.ts";
 import type { Kfunc, Resolved } from "./engine.ts";
 import type { HelperImpl, LoopHelper, Self } from "./env.ts";
 import { helperImpl, KFUNCS, loopHelper } from "./helpers/index.ts";
@@ -48,22 +48,24 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, VmMap>): Re
       `program ${spec.name}, slot ${reloc.pc}: there are no kernel variables, so no ${reloc.name}`,
     );
   });
-  const { insns } = prepare(bytes);
+  const { insns } = checkCode(bytes);
   const helpers = new Map<number, HelperImpl>();
   const self: Self = { runner: undefined };
   const loops = new Map<number, LoopHelper>();
   for (const insn of insns) {
-    const what = `program ${spec.name}, slot ${insn.pc}`;
     if (insn.opcode === OP_LDDW && insn.src && insn.src !== BPF_PSEUDO_FUNC && !relocated.has(insn.pc)) {
       throw new UnsupportedError(
         `lddw kind ${insn.src}`,
-        `${what}: lddw of kind ${insn.src} needs a reloc that says which map or variable is meant`,
+        `program ${spec.name}, slot ${insn.pc}: lddw of kind ${insn.src} needs a reloc that says which map or variable is meant`,
       );
     }
     if (insn.opcode !== OP_CALL || insn.src === BPF_PSEUDO_CALL) continue;
     if (insn.src === BPF_PSEUDO_KFUNC_CALL) {
       if (!kfuncs.has(insn.pc))
-        throw new UnsupportedError("kfunc", `${what}: a kfunc call needs a reloc with its name`);
+        throw new UnsupportedError(
+          "kfunc",
+          `program ${spec.name}, slot ${insn.pc}: a kfunc call needs a reloc with its name`,
+        );
       continue;
     }
     if (insn.imm === TAIL_CALL) continue;
@@ -74,7 +76,10 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, VmMap>): Re
     else {
       const name = helperById(insn.imm)?.name;
       const helper = name ? `helper bpf_${name}` : `helper ${insn.imm}`;
-      throw new UnsupportedError(helper, `${what}: ${helper} is not available in userspace`);
+      throw new UnsupportedError(
+        helper,
+        `program ${spec.name}, slot ${insn.pc}: ${helper} is not available in userspace`,
+      );
     }
   }
   return { spec, bytes, insns, maps: lddwMaps, helpers, loops, self, kfuncs };

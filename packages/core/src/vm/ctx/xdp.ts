@@ -59,6 +59,8 @@ export class XdpRing {
     const start = this.#frames + index * this.#frameSize;
     const data = start + XDP_HEADROOM;
     const metadata = meta.metadata;
+    // As after an allocation of the kernel's test run: what head adjusts uncover is zero.
+    u8.fill(0, start, data);
     u8.set(packet, data);
     if (metadata) u8.set(metadata, data - metadata.length);
     const ctx = this.ctxAt(index);

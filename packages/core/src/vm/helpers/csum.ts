@@ -1,9 +1,9 @@
 /**
  * The Internet checksum: sums over memory, and incremental updates of a header's field.
  * Sums are kept as the kernel keeps them (32 bits with end-around carry), so that intermediate results agree too.
- * Source: net/core/filter.c `bpf_csum_diff`, include/net/checksum.h, lib/checksum.c 6.18.
+ * Source: net/core/filter.c `bpf_csum_diff` (6.18 takes sizes that are no multiple of 4, older kernels refuse
+ * them), include/net/checksum.h, lib/checksum.c.
  */
-import { Errno } from "../../errors/index.ts";
 import type { Memory } from "../../mem/index.ts";
 import { type HelperImpl, helper } from "../env.ts";
 
@@ -11,7 +11,6 @@ export const CSUM_HELPERS: readonly (readonly [number, HelperImpl])[] = [
   /* csum_diff(from, from_size, to, to_size, seed) */ [
     28,
     helper("iiiii", "i", (env, from, fromSize, to, toSize, seed) => {
-      if ((fromSize | toSize) & 3) return -Errno.EINVAL;
       let sum = seed >>> 0;
       if (fromSize && toSize)
         sum = csumSub(csumBytes(env.memory, to, toSize, sum), csumBytes(env.memory, from, fromSize, 0));

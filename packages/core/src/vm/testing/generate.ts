@@ -1,0 +1,577 @@
+/**
+ * Random XDP programs that a verifier accepts, for comparing engines with each other and with the kernel.
+ *
+ * A program is a tree of operations, each of which keeps an invariant: r0-r5 hold scalars, r6 the ctx, r7 the packet
+ * (`PACKET_ROOM` bytes of it checked), r9 the value of the map `vals`; the lowest `STACK_ROOM` bytes below r10 are
+ * initialised. So any operation may be left out and the rest is still a program: that is how failures are shrunk.
+ * At the end r0-r5 are stored into `vals`, where the comparison finds them. For tests and scripts alone.
+ */
+import {
+  encode,
+  type InsnInit,
+  lddwImms,
+  OP_CALL,
+  OP_EXIT,
+  OP_GOTOL,
+  OP_JA,
+  OP_LDDW,
+  slotsOf,
+} from "../../isa/index.ts";
+import {
+  type CollectionSpec,
+  type MapSpec,
+  MapType,
+  type ProgramSpec,
+  ProgType,
+  type Reloc,
+} from "../../object/index.ts";
+import { Random } from "./random.ts";
+
+/** Bytes of the packet that every program has checked. Packets must be at least this long. */
+export const PACKET_ROOM = 64;
+const STACK_ROOM = 128;
+const VALS_ROOM = 128;
+/** Where r0-r5 end up in `vals`. */
+export const RESULTS_AT = VALS_ROOM;
+const KEY_AT = -STACK_ROOM - 8;
+const VALUE_AT = -STACK_ROOM - 32;
+
+export const MAPS: readonly MapSpec[] = [
+  { name: "vals", type: MapType.BPF_MAP_TYPE_ARRAY, keySize: 4, valueSize: 192, maxEntries: 1, flags: 0 },
+  { name: "hash", type: MapType.BPF_MAP_TYPE_HASH, keySize: 4, valueSize: 24, maxEntries: 8, flags: 0 },
+];
+
+/** One operation: emits insns, and says what it is when a failure is printed. */
+export interface Operation {
+  readonly kind: string;
+  readonly emit: (b: Builder) => void;
+  /** The subprogram that it calls. */
+  readonly calls?: number;
+  /** Operations inside of it, in groups; shrinking drops them one by one through `rebuild`. */
+  readonly groups?: readonly (readonly Operation[])[];
+  readonly rebuild?: (groups: readonly (readonly Operation[])[]) => Operation;
+}
+
+export interface Generated {
+  readonly main: readonly Operation[];
+  readonly subprograms: readonly (readonly Operation[])[];
+}
+
+/** Collects insns with jumps to marks. */
+export class Builder {
+  readonly insns: InsnInit[] = [];
+  readonly relocs: Reloc[] = [];
+  readonly #jumps: { index: number; mark: number; field: "off" | "imm" }[] = [];
+  readonly #marks: number[] = [];
+  #slots = 0;
+  /** Marks of the subprograms. */
+  readonly functions: number[] = [];
+
+  put(insn: InsnInit): void {
+    this.insns.push(insn);
+    this.#slots += slotsOf(insn);
+  }
+  lddwMap(dst: number, name: string, src: 1 | 2): void {
+    const pc = this.#slots;
+    this.relocs.push(src === 1 ? { pc, kind: "map", name } : { pc, kind: "mapValue", name, offset: 0 });
+    this.put({ opcode: OP_LDDW, dst, src });
+  }
+  newMark(): number {
+    return this.#marks.push(-1) - 1;
+  }
+  here(mark: number): void {
+    this.#marks[mark] = this.#slots;
+  }
+  jump(insn: InsnInit, mark: number, field: "off" | "imm" = "off"): void {
+    this.#jumps.push({ index: this.insns.length, mark, field });
+    this.put(insn);
+  }
+  code(): Uint8Array {
+    const at: number[] = [];
+    let slot = 0;
+    for (const insn of this.insns) {
+      at.push(slot);
+      slot += slotsOf(insn);
+    }
+    const out = this.insns.slice();
+    for (const { index, mark, field } of this.#jumps) {
+      out[index] = { ...out[index]!, [field]: this.#marks[mark]! - at[index]! - 1 };
+    }
+    return encode(out);
+  }
+}
+
+/** What operations a place may hold. */
+interface Place {
+  readonly inMain: boolean;
+  readonly inLoop: boolean;
+  readonly depth: number;
+  /** Subprograms that may be called from here: those with a higher number. */
+  readonly callable: readonly number[];
+}
+
+export function generate(seed: number): Generated {
+  const r = new Random(seed);
+  const count = r.chance(0.4) ? 1 + r.below(3) : 0;
+  const ids = Array.from({ length: count }, (_, i) => i);
+  const subprograms = ids.map((i) =>
+    operations(r, 3 + r.below(15), { inMain: false, inLoop: false, depth: 0, callable: ids.slice(i + 1) }),
+  );
+  const main = operations(r, 5 + r.below(50), { inMain: true, inLoop: false, depth: 0, callable: ids });
+  return { main, subprograms };
+}
+
+/** The program of operations. */
+export function build({ main, subprograms }: Generated): ProgramSpec {
+  const b = new Builder();
+  for (let i = 0; i < subprograms.length; i++) b.functions.push(b.newMark());
+  const called = calledFrom(main, subprograms);
+  b.put({ opcode: 0xbf, dst: 6, src: 1 });
+  b.lddwMap(9, "vals", 2);
+  loadPacket(b);
+  initStack(b);
+  for (let r = 0; r < 6; r++) b.put({ opcode: 0xb7, dst: r, imm: 0x11 * (r + 1) });
+  for (const op of main) op.emit(b);
+  for (let r = 0; r < 6; r++) b.put({ opcode: 0x7b, dst: 9, src: r, off: RESULTS_AT + 8 * r });
+  b.put({ opcode: OP_EXIT });
+  subprograms.forEach((ops, i) => {
+    // A function that nobody calls is unreachable code to the kernel.
+    if (!called.has(i)) return;
+    b.here(b.functions[i]!);
+    initStack(b);
+    b.put({ opcode: 0xbf, dst: 0, src: 1 });
+    for (const op of ops) op.emit(b);
+    b.put({ opcode: OP_EXIT });
+  });
+  return {
+    name: "generated",
+    section: "xdp",
+    type: ProgType.BPF_PROG_TYPE_XDP,
+    attachType: 0,
+    flags: 0,
+    code: b.code(),
+    relocs: b.relocs,
+    funcInfo: [],
+    lineInfo: [],
+  };
+}
+
+/** Subprograms that a list of operations reaches. */
+function calledFrom(
+  ops: readonly Operation[],
+  subprograms: Generated["subprograms"],
+  found = new Set<number>(),
+): Set<number> {
+  for (const op of ops) {
+    if (op.calls !== undefined && !found.has(op.calls)) {
+      found.add(op.calls);
+      calledFrom(subprograms[op.calls]!, subprograms, found);
+    }
+    for (const group of op.groups ?? []) calledFrom(group, subprograms, found);
+  }
+  return found;
+}
+
+/** A collection of one program and the maps above. */
+export function collection(program: ProgramSpec): CollectionSpec {
+  return {
+    programs: new Map([[program.name, program]]),
+    maps: new Map(MAPS.map((m) => [m.name, m])),
+    license: "GPL",
+    byteOrder: "little",
+  } as CollectionSpec;
+}
+
+/** r7 = packet with PACKET_ROOM bytes checked, or the program ends. Uses r4 and r5. */
+function loadPacket(b: Builder): void {
+  const ok = b.newMark();
+  b.put({ opcode: 0x61, dst: 7, src: 6, off: 0 });
+  b.put({ opcode: 0x61, dst: 5, src: 6, off: 4 });
+  b.put({ opcode: 0xbf, dst: 4, src: 7 });
+  b.put({ opcode: 0x07, dst: 4, imm: PACKET_ROOM });
+  b.jump({ opcode: 0xbd, dst: 4, src: 5 }, ok);
+  b.put({ opcode: 0xb7, dst: 0, imm: 77 });
+  b.put({ opcode: OP_EXIT });
+  b.here(ok);
+  b.put({ opcode: 0xb7, dst: 4, imm: 4 });
+  b.put({ opcode: 0xb7, dst: 5, imm: 5 });
+}
+
+function initStack(b: Builder): void {
+  for (let at = 8; at <= STACK_ROOM; at += 8) b.put({ opcode: 0x7a, dst: 10, off: -at, imm: (at * 0x01030507) | 0 });
+}
+
+/** After a call r1-r5 hold nothing: scalars again, from the stack. */
+function restore(b: Builder, from: number): void {
+  for (let r = from; r < 6; r++) b.put({ opcode: 0x79, dst: r, src: 10, off: -8 * (r + 1) });
+}
+
+function operations(r: Random, n: number, place: Place): Operation[] {
+  return Array.from({ length: n }, () => operation(r, place));
+}
+
+type Maker = (r: Random, place: Place) => Operation | undefined;
+
+const MAKERS: readonly [weight: number, make: Maker][] = [
+  [30, alu],
+  [4, unary],
+  [3, constant],
+  [10, stackAccess],
+  [8, packetAccess],
+  [8, mapAccess],
+  [8, atomicAccess],
+  [10, branch],
+  [3, loop],
+  [3, callSubprogram],
+  [6, hashOperation],
+  [2, checksum],
+  [2, packetBytes],
+  [2, adjust],
+  [2, mayGoto],
+];
+const TOTAL = MAKERS.reduce((sum, [w]) => sum + w, 0);
+
+function operation(r: Random, place: Place): Operation {
+  for (;;) {
+    let at = r.below(TOTAL);
+    for (const [weight, make] of MAKERS) {
+      at -= weight;
+      if (at < 0) {
+        const op = make(r, place);
+        if (op) return op;
+        break;
+      }
+    }
+  }
+}
+
+const plain = (kind: string, ...insns: readonly InsnInit[]): Operation => ({
+  kind,
+  emit: (b) => {
+    for (const insn of insns) b.put(insn);
+  },
+});
+
+const INTERESTING = [0, 1, 2, 7, 8, 31, 32, 63, 64, 127, 128, 255, 256, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff];
+
+function imm32(r: Random): number {
+  if (r.chance(0.5)) return (r.chance(0.3) ? -1 : 1) * r.pick(INTERESTING);
+  return r.chance(0.2) ? -0x80000000 : r.u32() | 0;
+}
+
+const ALU_CODES = [0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x90, 0xa0, 0xb0, 0xc0];
+
+function alu(r: Random): Operation {
+  const code = r.pick(ALU_CODES);
+  const wide = r.chance(0.5);
+  const cls = wide ? 7 : 4;
+  const dst = r.below(6);
+  const off = (code === 0x30 || code === 0x90) && r.chance(0.5) ? 1 : 0;
+  if (r.chance(0.6)) {
+    const sx = code === 0xb0 && r.chance(0.4) ? r.pick(wide ? [8, 16, 32] : [8, 16]) : 0;
+    return plain("alu", { opcode: cls | code | 8, dst, src: r.below(6), off: off || sx });
+  }
+  let imm = imm32(r);
+  if (code === 0x60 || code === 0x70 || code === 0xc0) imm = r.below(wide ? 64 : 32);
+  if ((code === 0x30 || code === 0x90) && imm === 0) imm = -3;
+  return plain("alu", { opcode: cls | code, dst, off, imm });
+}
+
+function unary(r: Random): Operation {
+  const dst = r.below(6);
+  if (r.chance(0.3)) return plain("neg", { opcode: r.pick([0x87, 0x84]), dst });
+  return plain("end", { opcode: r.pick([0xd4, 0xdc, 0xd7]), dst, imm: r.pick([16, 32, 64]) });
+}
+
+function constant(r: Random): Operation {
+  const value = (BigInt(r.u32()) << 32n) | BigInt(r.u32());
+  return plain("lddw", { opcode: OP_LDDW, dst: r.below(6), ...lddwImms(r.chance(0.3) ? value >> 33n : value) });
+}
+
+const SIZES: readonly [bytes: number, bits: number][] = [
+  [1, 0x10],
+  [2, 0x08],
+  [4, 0x00],
+  [8, 0x18],
+];
+
+/** A load or store of any size within `room` bytes from `base`; aligned ones only where the kernel insists. */
+function access(r: Random, kind: string, base: number, low: number, room: number, aligned: boolean): Operation {
+  const [bytes, bits] = r.pick(SIZES);
+  const at = r.below(room - bytes + 1);
+  const off = low + (aligned ? at - (at % bytes) : at);
+  switch (r.below(4)) {
+    case 0:
+      return plain(kind, { opcode: 0x62 | bits, dst: base, off, imm: imm32(r) });
+    case 1:
+      return plain(kind, { opcode: 0x63 | bits, dst: base, off, src: r.below(6) });
+    default: {
+      const signed = bytes < 8 && r.chance(0.3);
+      return plain(kind, { opcode: (signed ? 0x81 : 0x61) | bits, dst: r.below(6), src: base, off });
+    }
+  }
+}
+
+function stackAccess(r: Random): Operation {
+  return access(r, "stack", 10, -STACK_ROOM, STACK_ROOM, true);
+}
+
+function packetAccess(r: Random, place: Place): Operation | undefined {
+  return place.inMain ? access(r, "packet", 7, 0, PACKET_ROOM, false) : undefined;
+}
+
+function mapAccess(r: Random, place: Place): Operation | undefined {
+  return place.inMain ? access(r, "value", 9, 0, VALS_ROOM, false) : undefined;
+}
+
+function atomicAccess(r: Random, place: Place): Operation {
+  const onMap = place.inMain && r.chance(0.6);
+  const wide = r.chance(0.5);
+  const bytes = wide ? 8 : 4;
+  const dst = onMap ? 9 : 10;
+  const off = (onMap ? 0 : -STACK_ROOM) + bytes * r.below(STACK_ROOM / bytes);
+  const imm = r.pick([0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, 0xe1, 0xf1, 0x100, 0x110]);
+  const opcode = wide ? 0xdb : 0xc3;
+  if (imm === 0x100) return plain("load_acquire", { opcode, dst: r.below(6), src: dst, off, imm });
+  return plain("atomic", { opcode, dst, src: r.below(6), off, imm });
+}
+
+const JUMPS = [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0];
+
+function branch(r: Random, place: Place): Operation | undefined {
+  if (place.depth > 3) return undefined;
+  const cls = r.chance(0.5) ? 5 : 6;
+  const code = r.pick(JUMPS);
+  const jump: InsnInit = r.chance(0.5)
+    ? { opcode: cls | code | 8, dst: r.below(6), src: r.below(6) }
+    : { opcode: cls | code, dst: r.below(6), imm: imm32(r) };
+  const inner = { ...place, depth: place.depth + 1 };
+  const yes = operations(r, 1 + r.below(6), inner);
+  const no = r.chance(0.5) ? operations(r, 1 + r.below(6), inner) : [];
+  return branchOf(jump, r.chance(0.2), [yes, no]);
+}
+
+function branchOf(jump: InsnInit, long: boolean, groups: readonly (readonly Operation[])[]): Operation {
+  return {
+    kind: "branch",
+    groups,
+    rebuild: (g) => branchOf(jump, long, g),
+    emit: (b) => {
+      const [fallThrough, taken] = groups as [readonly Operation[], readonly Operation[]];
+      const other = b.newMark();
+      const end = b.newMark();
+      b.jump(jump, other);
+      for (const op of fallThrough) op.emit(b);
+      if (taken.length) b.jump({ opcode: long ? OP_GOTOL : OP_JA }, end, long ? "imm" : "off");
+      b.here(other);
+      for (const op of taken) op.emit(b);
+      b.here(end);
+    },
+  };
+}
+
+function loop(r: Random, place: Place): Operation | undefined {
+  if (place.inLoop || place.depth > 2) return undefined;
+  const body = operations(r, 1 + r.below(5), { ...place, inLoop: true, depth: place.depth + 1 });
+  return loopOf(1 + r.below(6), [body]);
+}
+
+function loopOf(rounds: number, groups: readonly (readonly Operation[])[]): Operation {
+  return {
+    kind: "loop",
+    groups,
+    rebuild: (g) => loopOf(rounds, g),
+    emit: (b) => {
+      const again = b.newMark();
+      b.put({ opcode: 0xb7, dst: 8, imm: rounds });
+      b.here(again);
+      for (const op of groups[0]!) op.emit(b);
+      b.put({ opcode: 0x07, dst: 8, imm: -1 });
+      b.jump({ opcode: 0x55, dst: 8, imm: 0 }, again);
+    },
+  };
+}
+
+function callSubprogram(r: Random, place: Place): Operation | undefined {
+  if (!place.callable.length) return undefined;
+  const id = r.pick(place.callable);
+  return {
+    kind: "call",
+    calls: id,
+    emit: (b) => {
+      b.jump({ opcode: OP_CALL, src: 1 }, b.functions[id]!, "imm");
+      restore(b, 1);
+    },
+  };
+}
+
+/** r1 = map, r2 = key made of a scalar's low bits. */
+function keyOf(b: Builder, from: number): void {
+  b.put({ opcode: 0x63, dst: 10, src: from, off: KEY_AT });
+  b.put({ opcode: 0x54, dst: from, imm: 15 });
+  b.put({ opcode: 0x63, dst: 10, src: from, off: KEY_AT });
+  b.lddwMap(1, "hash", 1);
+  b.put({ opcode: 0xbf, dst: 2, src: 10 });
+  b.put({ opcode: 0x07, dst: 2, imm: KEY_AT });
+}
+
+function hashOperation(r: Random, place: Place): Operation | undefined {
+  const from = r.below(6);
+  const value = r.below(6);
+  const flags = r.pick([0, 0, 0, 1, 2]);
+  const field = 8 * r.below(3);
+  if (!place.inMain && r.chance(0.5)) return undefined;
+  switch (r.below(4)) {
+    case 0:
+      return {
+        kind: "lookup",
+        emit: (b) => {
+          const miss = b.newMark();
+          keyOf(b, from);
+          b.put({ opcode: OP_CALL, imm: 1 });
+          restore(b, 1);
+          b.jump({ opcode: 0x15, dst: 0, imm: 0 }, miss);
+          b.put({ opcode: 0xdb, dst: 0, src: value || 1, off: field, imm: 0 });
+          b.put({ opcode: 0x79, dst: 0, src: 0, off: field });
+          b.here(miss);
+        },
+      };
+    case 1:
+    case 2:
+      return {
+        kind: "update",
+        emit: (b) => {
+          b.put({ opcode: 0x7b, dst: 10, src: value, off: VALUE_AT });
+          b.put({ opcode: 0x7b, dst: 10, src: (value + 1) % 6, off: VALUE_AT + 8 });
+          b.put({ opcode: 0x7b, dst: 10, src: (value + 2) % 6, off: VALUE_AT + 16 });
+          keyOf(b, from);
+          b.put({ opcode: 0xbf, dst: 3, src: 10 });
+          b.put({ opcode: 0x07, dst: 3, imm: VALUE_AT });
+          b.put({ opcode: 0xb7, dst: 4, imm: flags });
+          b.put({ opcode: OP_CALL, imm: 2 });
+          restore(b, 1);
+        },
+      };
+    default:
+      return {
+        kind: "delete",
+        emit: (b) => {
+          keyOf(b, from);
+          b.put({ opcode: OP_CALL, imm: 3 });
+          restore(b, 1);
+        },
+      };
+  }
+}
+
+/** csum_diff over parts of the stack. */
+function checksum(r: Random): Operation {
+  const fromSize = r.pick([0, 4, 8, 16, 32, 6]);
+  const toSize = r.pick([0, 4, 8, 16, 32, 64]);
+  const seed = r.below(6);
+  return plain(
+    "csum_diff",
+    { opcode: 0xbc, dst: 5, src: seed },
+    { opcode: 0xbf, dst: 1, src: 10 },
+    { opcode: 0x07, dst: 1, imm: -STACK_ROOM },
+    { opcode: 0xb7, dst: 2, imm: fromSize },
+    { opcode: 0xbf, dst: 3, src: 10 },
+    { opcode: 0x07, dst: 3, imm: -STACK_ROOM + 32 },
+    { opcode: 0xb7, dst: 4, imm: toSize },
+    { opcode: OP_CALL, imm: 28 },
+    ...[1, 2, 3, 4, 5].map((reg) => ({ opcode: 0x79, dst: reg, src: 10, off: -8 * (reg + 1) })),
+  );
+}
+
+/** xdp_load_bytes and xdp_store_bytes between the packet and the stack, also beyond the packet's end. */
+function packetBytes(r: Random, place: Place): Operation | undefined {
+  if (!place.inMain) return undefined;
+  const size = 1 + r.below(32);
+  const offset = r.chance(0.9) ? r.below(80) : r.u32() | 0;
+  return plain(
+    "xdp bytes",
+    { opcode: 0xbf, dst: 1, src: 6 },
+    { opcode: 0xb7, dst: 2, imm: offset },
+    { opcode: 0xbf, dst: 3, src: 10 },
+    { opcode: 0x07, dst: 3, imm: -STACK_ROOM },
+    { opcode: 0xb7, dst: 4, imm: size },
+    { opcode: OP_CALL, imm: r.pick([189, 190]) },
+    ...[1, 2, 3, 4, 5].map((reg) => ({ opcode: 0x79, dst: reg, src: 10, off: -8 * (reg + 1) })),
+  );
+}
+
+/** Moves an edge of the packet, then checks the packet anew. */
+function adjust(r: Random, place: Place): Operation | undefined {
+  if (!place.inMain) return undefined;
+  const helper = r.pick([44, 54, 65, 188]);
+  const by = r.chance(0.8) ? 4 * (r.below(20) - 12) : r.below(9000) - 5000;
+  return {
+    kind: "adjust",
+    emit: (b) => {
+      b.put({ opcode: 0xbf, dst: 1, src: 6 });
+      b.put({ opcode: 0xb7, dst: 2, imm: by });
+      b.put({ opcode: OP_CALL, imm: helper });
+      restore(b, 1);
+      if (helper !== 188) loadPacket(b);
+    },
+  };
+}
+
+/** A may_goto never runs out in such small programs: it falls through. */
+function mayGoto(r: Random): Operation {
+  const skipped = alu(r);
+  return {
+    kind: "may_goto",
+    emit: (b) => {
+      const end = b.newMark();
+      b.jump({ opcode: 0xe5 }, end);
+      skipped.emit(b);
+      b.here(end);
+    },
+  };
+}
+
+/**
+ * The smallest program that still fails: drops operations, subprograms' too, as long as `fails` says so.
+ */
+export function shrink(program: Generated, fails: (p: Generated) => boolean): Generated {
+  let best = program;
+  for (let improved = true; improved; ) {
+    improved = false;
+    for (const smaller of reductions(best)) {
+      if (fails(smaller)) {
+        best = smaller;
+        improved = true;
+        break;
+      }
+    }
+  }
+  return best;
+}
+
+function* reductions({ main, subprograms }: Generated): Generator<Generated> {
+  for (const ops of reduceList(main)) yield { main: ops, subprograms };
+  for (let i = 0; i < subprograms.length; i++) {
+    for (const ops of reduceList(subprograms[i]!)) {
+      yield { main, subprograms: subprograms.map((s, j) => (i === j ? ops : s)) };
+    }
+  }
+}
+
+function* reduceList(ops: readonly Operation[]): Generator<readonly Operation[]> {
+  for (let size = ops.length >> 1; size >= 1; size >>= 1) {
+    for (let at = 0; at + size <= ops.length; at += size) yield [...ops.slice(0, at), ...ops.slice(at + size)];
+  }
+  for (let i = 0; i < ops.length; i++) {
+    const { groups, rebuild } = ops[i]!;
+    if (!groups || !rebuild) continue;
+    for (let g = 0; g < groups.length; g++) {
+      // The group in place of the whole.
+      yield [...ops.slice(0, i), ...groups[g]!, ...ops.slice(i + 1)];
+      for (const inner of reduceList(groups[g]!)) {
+        const smaller = rebuild(groups.map((old, j) => (j === g ? inner : old)));
+        yield [...ops.slice(0, i), smaller, ...ops.slice(i + 1)];
+      }
+    }
+  }
+}
