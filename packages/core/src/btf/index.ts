@@ -1,5 +1,13 @@
 /** BTF: the types of programs and kernels. Model, codec, building, questions about sizes and names. */
 export { BtfBuilder, type EnumOptions, type IntOptions, type MemberInit } from "./builder.ts";
+export {
+  CORE_RELO,
+  type CoreReloInput,
+  type CoreResolution,
+  describeCoreRelo,
+  essentialName,
+  resolveCoreRelo,
+} from "./core.ts";
 export { type EncodedBtf, encodeBtf } from "./encode.ts";
 export {
   type BtfExt,

@@ -98,10 +98,10 @@ export function parseBtf(bytes: Uint8Array, base?: Btf): Btf {
     if (at === undefined) throw new BtfError(`expected an id from ${firstId} to ${length - 1}`, { typeId: id });
     return at;
   };
-  let names: Map<string, number[]> | undefined;
+  let nameMap: Map<string, number[]> | undefined;
+  const names = () => (nameMap ??= nameIndex(starts, firstId, (at) => string(u32(at))));
   const findAll = (name: string): readonly number[] => {
-    names ??= nameIndex(starts, firstId, (at) => string(u32(at)));
-    const own = names.get(name) ?? [];
+    const own = names().get(name) ?? [];
     return base ? [...base.findAll(name), ...own] : own;
   };
   const find = (name: string, kind?: BtfKind) => findAll(name).find((id) => !kind || type(id).kind === kind);
@@ -116,6 +116,7 @@ export function parseBtf(bytes: Uint8Array, base?: Btf): Btf {
     typeOffset,
     find,
     findAll,
+    names,
     string,
   };
 }

@@ -176,6 +176,8 @@ export interface Btf {
   typeOffset(id: number): number;
   /** Ids of the types of this name, its own after the base's. */
   findAll(name: string): readonly number[];
+  /** Its own names (not the base's), each with its ids. */
+  names(): ReadonlyMap<string, readonly number[]>;
   /** The first type of this name and, where given, kind. */
   find(name: string, kind?: BtfKind): number | undefined;
   /** @throws BtfError for an offset outside the strings. */

@@ -101,6 +101,8 @@ export interface ProgramSpec {
   readonly lineInfo: readonly LineInfo[];
   /** Ascending by pc. Absent or empty: nothing to relocate against the target's BTF. */
   readonly coreRelos?: readonly CoreReloc[];
+  /** Slots that must not run because the target lacks a type they need, and what is missing: see elf `relocateCore`. */
+  readonly poisoned?: ReadonlyMap<number, string>;
   /** False for a section `?…`: loaded only when asked for by name. */
   readonly autoload?: boolean;
 }
