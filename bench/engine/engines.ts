@@ -1,6 +1,6 @@
 /** The engines of the bench: each prepares a program once and then times runs of it on one hot packet. */
 import type { CollectionSpec } from "@ebplane/core/object";
-import { type EngineName, Machine, type Runner, XDP, XdpRing } from "@ebplane/core/vm";
+import { type EngineName, type JitRunner, Machine, type Runner, XDP, XdpRing } from "@ebplane/core/vm";
 import { kernelAvailable, linuxTarget } from "@ebplane/linux";
 import type { BenchProgram } from "./programs.ts";
 
@@ -54,24 +54,22 @@ export function batch(program: BenchProgram, spec: CollectionSpec, engine: Engin
   };
 }
 
-/** One call from JavaScript a packet; with `copy`, 64 bytes of packet are copied in before each. */
-export function perCall(program: BenchProgram, spec: CollectionSpec, engine: EngineName, copy: boolean): Timed {
-  const { machine, runner, ring } = load(program, spec, engine);
+/**
+ * One call from JavaScript a packet; with `copy`, 64 bytes of packet are copied in before each. The loop is made anew
+ * for each program: V8 inlines the way into wasm only at a call that has seen one function, as an application's has.
+ */
+export function perCall(program: BenchProgram, spec: CollectionSpec, copy: boolean): Timed {
+  const { machine, runner, ring } = load(program, spec, "jit");
   const { ctx } = ring;
   const data = machine.memory.view.getUint32(ctx + XDP.DATA, true);
   const head = program.packet.slice(0, 64);
+  const body = `let verdict = 0; for (let i = 0; i < count; i++) { ${copy ? "u8.set(head, data);" : ""} verdict = run(ctx); } return verdict;`;
+  const loop = new Function("run", "ctx", "count", "u8", "head", "data", body);
   let verdict = 0;
-  const run = runner.run;
   return {
     time: (count) =>
       elapsed(() => {
-        const { u8 } = machine.memory;
-        if (copy) {
-          for (let i = 0; i < count; i++) {
-            u8.set(head, data);
-            verdict = run(ctx);
-          }
-        } else for (let i = 0; i < count; i++) verdict = run(ctx);
+        verdict = loop((runner as JitRunner).entry, ctx, count, machine.memory.u8, head, data);
       }),
     verdict: () => verdict,
   };

@@ -60,7 +60,7 @@ export function latency(): Latency[] {
   };
   return SIZES.map(({ insns, targetMs }) => {
     const coldMs = load(insns, 0);
-    const later = Array.from({ length: 60 }, (_, i) => load(insns, i + 1)).slice(20);
+    const later = Array.from({ length: 140 }, (_, i) => load(insns, i + 1)).slice(100);
     later.sort((a, b) => a - b);
     return { insns, coldMs, warmMs: later[later.length >> 1]!, targetMs };
   });

@@ -49,8 +49,8 @@ try {
       ["gcc inlined", native.gcc(program, "in")],
       ["jit batch", batch(program, spec, "jit", false)],
       ["jit inlined", batch(program, spec, "jit", true)],
-      ["jit call", perCall(program, spec, "jit", false)],
-      ["jit call+copy", perCall(program, spec, "jit", true)],
+      ["jit call", perCall(program, spec, false)],
+      ["jit call+copy", perCall(program, spec, true)],
       ["interp", batch(program, spec, "interp", false)],
     ]);
     if (native.ubpf) {

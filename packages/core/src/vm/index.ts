@@ -18,5 +18,6 @@ export {
 } from "./guard.ts";
 export { VirtualHost, type VirtualHostOptions } from "./host.ts";
 export { RunError } from "./interp-engine.ts";
+export type { JitRunner } from "./jit/index.ts";
 export * from "./layout.ts";
 export { Machine, type MachineOptions, type ProgramLoad, type VmProgram } from "./machine.ts";

@@ -63,6 +63,7 @@ import { emitMemory } from "./memory.ts";
 import { findRotates, type Rotates } from "./rotates.ts";
 import { findSlots, type Slots } from "./slots.ts";
 import { emitStructure } from "./structure.ts";
+import { unrollLoops } from "./unroll.ts";
 import {
   ANY,
   analyse,
@@ -201,6 +202,12 @@ function analyseFunction(
     makeReducible(cfg);
     order = computeOrder(cfg);
     if (!order.isReducible) throw new InternalError(`function at slot ${start}: irreducible after dispatching`);
+  }
+  // Fuel is counted at loop headers: copies would make it coarser.
+  const copies = options.fuel === undefined ? unrollLoops(cfg, order) : new Map<number, number>();
+  if (copies.size) {
+    for (const [copy, original] of copies) states[copy] = states[original];
+    order = computeOrder(cfg);
   }
   const uses = (insn: Insn, s: State) => callUses(insn, s, env);
   const slots: Slots = options.verified ? findSlots(cfg.blocks, states, bound, uses) : new Map();

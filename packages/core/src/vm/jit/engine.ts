@@ -22,6 +22,11 @@ import type { MapFacts } from "./inline-maps.ts";
 import { type Prebuilt, readPrebuilt } from "./link.ts";
 
 export interface JitRunner extends Runner {
+  /**
+   * `run` without the translation of traps to errors, and with r0's low half as a signed number: wasm's own function,
+   * for a loop that calls from JavaScript once a packet.
+   */
+  readonly entry: (ctx: number) => number;
   /** The module's bytes, for whoever wants to look at them. */
   readonly wasm: Uint8Array;
 }
@@ -111,23 +116,15 @@ export function jitEngine(machine: Machine, program: Resolved, options: EngineOp
   };
   return {
     wasm: bytes,
-    run:
-      options.fuel === undefined
-        ? (ctx) => {
-            try {
-              return run(ctx) >>> 0;
-            } catch (error) {
-              return fail(error);
-            }
-          }
-        : (ctx) => {
-            begin();
-            try {
-              return run(ctx) >>> 0;
-            } catch (error) {
-              return fail(error);
-            }
-          },
+    entry: run,
+    run(ctx) {
+      begin();
+      try {
+        return run(ctx) >>> 0;
+      } catch (error) {
+        return fail(error);
+      }
+    },
     batch(ctx, stride, count, verdicts) {
       begin();
       try {

@@ -12,6 +12,7 @@ import { BPF_F_NO_PREALLOC, MapType } from "../../object/index.ts";
 import {
   access,
   address,
+  branch,
   call,
   close,
   type Emitter,
@@ -32,7 +33,7 @@ import {
   tee,
 } from "./emit.ts";
 import { constOf, FRAME } from "./values.ts";
-import { I32, I64, Op } from "./wasm.ts";
+import { I32, I64, Op, VOID } from "./wasm.ts";
 
 const LOOKUP = 1;
 const UPDATE = 2;
@@ -80,6 +81,7 @@ const TYPED_LOOKUP = new Map<number, string>([
   [MapType.BPF_MAP_TYPE_ARRAY, "array_lookup"],
   [MapType.BPF_MAP_TYPE_PERCPU_HASH, "percpu_hash_lookup"],
   [MapType.BPF_MAP_TYPE_PERCPU_ARRAY, "percpu_array_lookup"],
+  [MapType.BPF_MAP_TYPE_LPM_TRIE, "lpm_lookup"],
 ]);
 
 const TYPED_UPDATE = new Map<number, string>([
@@ -133,6 +135,10 @@ function emitLookup(e: Emitter, map: MapFacts | undefined, shared: boolean): voi
   const kind = map && !shared ? hashKind(map) : undefined;
   if (kind !== undefined) {
     emitHashLookup(e, map!, kind);
+    return;
+  }
+  if (map && !shared && map.type === MapType.BPF_MAP_TYPE_LPM_TRIE && map.keySize === 8) {
+    emitLpmLookup(e, map);
     return;
   }
   spillPointer(e, 2, map?.keySize);
@@ -226,6 +232,87 @@ function emitHashLookup(e: Emitter, map: MapFacts, size: 4 | 8): void {
   close(e);
   close(e);
   setReg32(e, 0);
+}
+
+/**
+ * A full-length IPv4 lookup by the stride table, a byte of the address a level; other prefix lengths, lists of prefixes
+ * and a map whose table is gone go to the runtime.
+ */
+function emitLpmLookup(e: Emitter, map: MapFacts): void {
+  const addr = scratch32(e, 0);
+  const node = scratch32(e, 1);
+  const best = scratch32(e, 2);
+  const entry = scratch32(e, 3);
+  pushBehind(e, 2, 0, 4);
+  i32(e, 32);
+  op(e, Op.i32_eq);
+  open(e, Op.if_, VOID);
+  const done = e.depth - 1;
+  pushBehind(e, 2, 4, 4);
+  set(e, addr);
+  open(e, Op.block, VOID);
+  const slow = e.depth - 1;
+  open(e, Op.block, VOID);
+  const found = e.depth - 1;
+  const leave = (opcode: number, label: number) => branch(e, opcode, e.depth - 1 - label);
+  i32(e, 0);
+  access(e, Op.i32_load, map.address + L.LPM_STRIDE);
+  tee(e, node);
+  op(e, Op.i32_eqz);
+  leave(Op.br_if, slow);
+  i32(e, 0);
+  access(e, Op.i32_load, map.address + L.LPM_DEFAULT);
+  set(e, best);
+  for (let level = 0; level < 4; level++) {
+    get(e, node);
+    get(e, addr);
+    if (level) {
+      i32(e, 8 * level);
+      op(e, Op.i32_shr_u);
+    }
+    if (level < 3) {
+      i32(e, 255);
+      op(e, Op.i32_and);
+    }
+    i32(e, 3);
+    op(e, Op.i32_shl);
+    op(e, Op.i32_add);
+    tee(e, entry);
+    access(e, Op.i32_load, 4);
+    tee(e, node);
+    get(e, best);
+    get(e, node);
+    op(e, Op.select);
+    set(e, best);
+    get(e, entry);
+    access(e, Op.i32_load, 0);
+    tee(e, node);
+    op(e, Op.i32_eqz);
+    leave(Op.br_if, found);
+    get(e, node);
+    i32(e, 1);
+    op(e, Op.i32_and);
+    leave(Op.br_if, slow);
+  }
+  close(e);
+  get(e, best);
+  i32(e, map.header(L.MAP_VALUE_OFFSET));
+  op(e, Op.i32_add);
+  i32(e, 0);
+  get(e, best);
+  op(e, Op.select);
+  setReg32(e, 0);
+  leave(Op.br, done);
+  close(e);
+  i32(e, map.address);
+  get(e, addr);
+  call(e, { kind: "prebuilt", name: "lpm_lookup_v4" });
+  setReg32(e, 0);
+  op(e, Op.else_);
+  spillPointer(e, 2, map.keySize);
+  callRuntime(e, "lpm_lookup", 2);
+  setReg32(e, 0);
+  close(e);
 }
 
 /** Values up to this size are copied in place, in 8-byte steps. */

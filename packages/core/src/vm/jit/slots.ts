@@ -46,7 +46,7 @@ interface Touch {
 
 export function findSlots(
   blocks: readonly Block[],
-  states: EntryStates,
+  states: Readonly<EntryStates>,
   resultMax: (call: Insn, s: State) => number,
   uses: CallUses,
 ): Slots {

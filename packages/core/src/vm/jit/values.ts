@@ -349,7 +349,7 @@ function compare(op: number, a: number, b: number, unsigned: (v: number) => bigi
 }
 
 /** States at the start of each block; undefined for a block that constants show to be dead. */
-export type EntryStates = readonly (State | undefined)[];
+export type EntryStates = (State | undefined)[];
 
 /**
  * Runs the analysis to its fixpoint and removes the edges that are never taken from the graph.
