@@ -7,7 +7,7 @@ import type { CollectionSpec, LineInfo, MapSpec, ProgramSpec } from "@ebplane/co
 import { STACK_SIZE } from "@ebplane/core/isa";
 import { emit } from "./emit/index.ts";
 import { printFn } from "./ir/index.ts";
-import { type Lowered, type LoweredProgram, lower, type MapDecl } from "./lower/index.ts";
+import { type Constants, type Lowered, type LoweredProgram, lower, type MapDecl, type ModuleSettings } from "./lower/index.ts";
 import { optimize } from "./opt/index.ts";
 import { PLACE_FILE, type Source } from "./parse/index.ts";
 import { select } from "./regalloc/index.ts";
@@ -18,7 +18,9 @@ export interface CompileInput {
   /** Texts by path, or a function that gives one (undefined where there is no file). */
   readonly files: ReadonlyMap<string, string> | ((path: string) => string | undefined);
   /** Values for `config(name, …)`. */
-  readonly constants?: Readonly<Record<string, number | bigint | boolean>>;
+  readonly constants?: Constants;
+  /** What holds for single files, by their paths. */
+  readonly modules?: ReadonlyMap<string, ModuleSettings>;
 }
 
 /** What the build left out and why. Lines start at 1. */
@@ -58,7 +60,7 @@ export function compile(input: CompileInput): Compiled {
     if (!seen.has(key)) diagnostics.push(d);
     seen.add(key);
   };
-  const lowered = lower(input.entry, read, input.constants ?? {}, report);
+  const lowered = lower(input.entry, read, input.constants ?? {}, input.modules ?? new Map(), report);
   if (!lowered) throw new CompileError([{ file: input.entry, line: 1, col: 1, message: "there is no such file" }]);
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const programs = new Map<string, ProgramSpec>();

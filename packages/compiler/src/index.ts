@@ -1,2 +1,3 @@
 /** Packet programs in TypeScript to eBPF. The language: docs/language.md. */
 export { type Compiled, type CompileInput, compile, type Receipt } from "./compile.ts";
+export type { Constants, ModuleSettings } from "./lower/index.ts";

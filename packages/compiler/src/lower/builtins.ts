@@ -28,6 +28,7 @@ import { addressOf, copyBytes, equalBytes, type Place } from "./memory.ts";
 import { cast, describe, pointer, toScalar } from "./convert.ts";
 import { argType, helperForm, PURE } from "./helpers.ts";
 import { MAP_FORMS, type MapDecl } from "./maps.ts";
+import { moduleOf } from "./scope.ts";
 import type { ProgramDecl, RefVal, Val } from "./values.ts";
 
 export type CallNode = Expr & { kind: "call" };
@@ -228,9 +229,11 @@ const config: Builtin = (cx, call) => {
   const name = arg(cx, call, 0, "the name");
   if (name.k !== "string") return refuse(cx, call.at, `config: expected the name in quotes: config("NAME", 1)`);
   const fallback = arg(cx, call, 1, "the default");
-  const given = cx.constants[name.value];
+  const file = moduleOf(cx.scope).node.source.name;
+  const own = cx.settings.get(file)?.constants?.[name.value];
+  const given = own ?? cx.constants[name.value];
   if (given === undefined) return known(cx, fallback, call.at, name.value);
-  cx.usedConstants.set(name.value, given);
+  cx.usedConstants.set(own === undefined ? name.value : ownConstant(file, name.value), given);
   const isBool = fallback.k === "int" && fallback.type.kind === "bool";
   if (isBool !== (typeof given === "boolean")) {
     refuse(cx, call.at, `constant ${name.value}: expected a ${isBool ? "boolean" : "number"}, got ${String(given)}`);
@@ -246,6 +249,11 @@ const config: Builtin = (cx, call) => {
   if (type.be) return toBe(cx, host, type, call.at);
   return { k: "int", type, v: toScalar(cx, host, type, call.at) };
 };
+
+/** How the receipt names a constant that was given for one file. */
+export function ownConstant(file: string, name: string): string {
+  return `${file}:${name}`;
+}
 
 function known(cx: Context, v: Val, at: number, name: string): Val {
   if (v.k === "lit" || (v.k === "int" && v.v.op === "const")) return v;

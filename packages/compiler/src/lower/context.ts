@@ -38,6 +38,17 @@ export interface Removed {
   readonly what: string;
 }
 
+/** Values for `config(name, …)`. */
+export type Constants = Readonly<Record<string, number | bigint | boolean>>;
+
+/** What holds for one file alone, so that one text can be built in several times (two firewalls in one program). */
+export interface ModuleSettings {
+  /** Stands before the names of the maps that the file declares. */
+  readonly prefix?: string;
+  /** Values for its own `config(name, …)`, before those for all files. */
+  readonly constants?: Constants;
+}
+
 export interface Context {
   b: Builder;
   scope: Scope;
@@ -50,7 +61,9 @@ export interface Context {
   /** A label that waits for the loop it names. */
   label: string | undefined;
   nextId: number;
-  readonly constants: Readonly<Record<string, number | bigint | boolean>>;
+  readonly constants: Constants;
+  /** By path of the file. */
+  readonly settings: ReadonlyMap<string, ModuleSettings>;
   readonly usedConstants: Map<string, number | bigint | boolean>;
   readonly removed: Removed[];
   readonly calledFunctions: Set<FnVal["fn"]>;

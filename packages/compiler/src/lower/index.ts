@@ -3,8 +3,8 @@ import { ProgType } from "@ebplane/core/object";
 import { I32, NUMBER } from "../check/index.ts";
 import { Builder, type Fn, mapOperands, reversePostorder } from "../ir/index.ts";
 import type { FunctionNode, Source } from "../parse/index.ts";
-import { reloadPacket } from "./builtins.ts";
-import { type Context, type Removed, Refused } from "./context.ts";
+import { ownConstant, reloadPacket } from "./builtins.ts";
+import { type Constants, type Context, type ModuleSettings, type Removed, Refused } from "./context.ts";
 import { toScalar } from "./convert.ts";
 import { lowerExpr } from "./expr.ts";
 import type { MapDecl } from "./maps.ts";
@@ -12,6 +12,7 @@ import { evaluate, loadModules, type Modules, moduleName, type ReadFile, typeAli
 import { invoke } from "./stmt.ts";
 import type { ProgramDecl } from "./values.ts";
 
+export type { Constants, ModuleSettings } from "./context.ts";
 export type { MapDecl } from "./maps.ts";
 export type { ReadFile } from "./modules.ts";
 export type { ProgramDecl } from "./values.ts";
@@ -38,7 +39,8 @@ export interface Lowered {
 export function lower(
   entry: string,
   read: ReadFile,
-  constants: Readonly<Record<string, number | bigint | boolean>>,
+  constants: Constants,
+  settings: ReadonlyMap<string, ModuleSettings>,
   report: (at: number, message: string, sources: readonly Source[]) => void,
 ): Lowered | undefined {
   let modules: Modules | undefined;
@@ -50,7 +52,7 @@ export function lower(
   modules = loadModules(entry, read, complain);
   if (!modules) return undefined;
   for (const [at, message] of pending) report(at, message, modules.sources);
-  const cx = makeContext(constants, complain);
+  const cx = makeContext(constants, settings, complain);
   for (const m of modules.all) {
     for (const s of m.node.body) if (s.kind !== "let" && s.kind !== "function" && s.kind !== "type") evaluate(cx, m, s);
   }
@@ -84,6 +86,14 @@ export function lower(
       complain(modules.entry.node.source.index * 2 ** 26, `constant ${name}: no file has config("${name}", …)`);
     }
   }
+  for (const m of modules.all) {
+    const file = m.node.source.name;
+    for (const name of Object.keys(settings.get(file)?.constants ?? {})) {
+      if (!cx.usedConstants.has(ownConstant(file, name))) {
+        complain(m.node.source.index * 2 ** 26, `constant ${name}: the file has no config("${name}", …)`);
+      }
+    }
+  }
   const programs = declared.map(({ name, decl }) => ({ name, decl, fn: lowerProgram(cx, name, decl) }));
   const unusedFunctions = modules.all.flatMap((m) =>
     m.node.body.flatMap((s) => (s.kind === "function" && !cx.calledFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [])),
@@ -99,7 +109,7 @@ export function lower(
   };
 }
 
-function makeContext(constants: Context["constants"], report: Context["report"]): Context {
+function makeContext(constants: Constants, settings: Context["settings"], report: Context["report"]): Context {
   const cx: Context = {
     b: new Builder(""),
     scope: { parent: undefined, names: new Map(), types: new Map(), module: undefined },
@@ -111,6 +121,7 @@ function makeContext(constants: Context["constants"], report: Context["report"])
     label: undefined,
     nextId: 1,
     constants,
+    settings,
     usedConstants: new Map(),
     removed: [],
     calledFunctions: new Set(),

@@ -177,12 +177,12 @@ export function moduleName(cx: Context, module: Module, name: string): Bound | u
     module.pending.delete(name);
   }
   const bound = module.scope.names.get(name);
-  if (bound?.kind === "const") nameValue(bound.value, name);
+  if (bound?.kind === "const") nameValue(bound.value, name, cx.settings.get(module.node.source.name)?.prefix ?? "");
   return bound;
 }
 
-function nameValue(v: Val, name: string): void {
-  if (v.k === "map" && !v.map.name) v.map.name = name;
+function nameValue(v: Val, name: string, prefix: string): void {
+  if (v.k === "map" && !v.map.name) v.map.name = prefix + name;
   if (v.k === "type") nameType(v.type, name);
 }
 
