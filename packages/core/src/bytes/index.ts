@@ -1,5 +1,7 @@
 /** Bytes: views, hex, comparison. Everything here is little helpers that several floors share. */
 
+export * from "./random.ts";
+
 /** A DataView over the same bytes (no copy). */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bytesEqual, concatBytes, fromHex, viewOf } from "../bytes/index.ts";
+import { bytesEqual, concatBytes, fromHex, seededRandom, viewOf } from "../bytes/index.ts";
 import { CaptureError } from "../errors/index.ts";
 import {
   type CaptureWriterOptions,
@@ -320,19 +320,8 @@ describe("the writer", () => {
   });
 });
 
-/** xorshift32: a few million cheap draws from one seed. */
-function randomBelow(seed: number): (n: number) => number {
-  let state = seed | 1;
-  return (n) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % n;
-  };
-}
-
 test(`20,000 damaged captures give a result or a CaptureError (seed ${SEED})`, () => {
-  const below = randomBelow(SEED);
+  const { below } = seededRandom(SEED);
   const sample = [packet(1, 2, 3), packet(...new Array<number>(60).fill(7)), packet(), packet(9)];
   const originals = [
     writeCapture(sample),

@@ -1,11 +1,13 @@
 /** Wire formats: capture files, addresses, one file per protocol, the one-line printer. */
 export * from "./address.ts";
 export * from "./arp.ts";
+export * from "./build.ts";
 export * from "./capture.ts";
 export * from "./capture-model.ts";
 export * from "./checksum.ts";
 export * from "./dns.ts";
 export * from "./ethernet.ts";
+export * from "./generate.ts";
 export * from "./geneve.ts";
 export * from "./gre.ts";
 export * from "./gue.ts";
