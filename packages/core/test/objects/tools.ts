@@ -77,11 +77,11 @@ export function withFile<T>(name: string, bytes: Uint8Array | string, body: (pat
   }
 }
 
-/** `bpftool prog loadall`, unpinned at once. */
+/** `bpftool [options] prog loadall`, unpinned at once. */
 export function bpftoolLoad(object: Uint8Array, ...options: string[]): Run {
   const pin = `/sys/fs/bpf/ebplane-test-${process.pid}-${Math.random().toString(36).slice(2)}`;
   try {
-    return withFile("object.o", object, (path) => run("bpftool", "prog", "loadall", path, pin, ...options));
+    return withFile("object.o", object, (path) => run("bpftool", ...options, "prog", "loadall", path, pin));
   } finally {
     rmSync(pin, { recursive: true, force: true });
   }
