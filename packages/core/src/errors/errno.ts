@@ -71,6 +71,7 @@ export const Errno = {
   ECANCELED: 125,
   EOVERFLOW: 75,
   EBADMSG: 74,
+  ENODATA: 61,
   EPROTO: 71,
   /** The kernel's own, never meant for userspace, but bpf(2) returns it. */
   ENOTSUPP: 524,

@@ -94,6 +94,13 @@ const SOCKMAP_UPDATERS: ReadonlySet<number> = new Set([
   ProgType.BPF_PROG_TYPE_SK_LOOKUP,
 ]);
 
+/** True when a helper (its name without `bpf_`) works on maps of a type, for every program type that has it. */
+export function helperTakesMap(name: string, mapType: number): boolean {
+  const byMap = BY_MAP.get(mapType);
+  const byHelper = BY_HELPER.get(name);
+  return (!byMap || byMap.includes(name)) && (!byHelper || byHelper.includes(mapType));
+}
+
 /** Refuses a map that the helper does not work on. `name` is without `bpf_`. */
 export function checkMapHelper(cx: Context, map: MapRef, name: string): void {
   const { type } = map.spec;
