@@ -24,8 +24,6 @@ export interface Host {
   random32(): number;
   /** One line of trace_printk, without its newline if it had one. */
   trace(text: string): void;
-  /** Bytes sent to a perf event array. `cpu` is the index chosen. The answer is 0 or -errno. */
-  perfOutput?(map: number, cpu: number, data: Uint8Array): number;
   /** struct bpf_fib_lookup at `params` in and out; the answer is BPF_FIB_LKUP_RET_* or -errno. */
   fibLookup?(memory: Memory, params: number, size: number, flags: number, ctx: number): number;
   /** A socket (address of a struct bpf_sock, 0 for none) for a struct bpf_sock_tuple of `size` bytes. */
@@ -116,3 +114,7 @@ type Halves = [number, number, number, number, number, number, number, number];
 export function helper(args: string, ret: HelperImpl["ret"], fn: (env: Env, ...args: Halves) => number): HelperImpl {
   return { args, ret, fn: fn as HelperImpl["fn"] };
 }
+
+/** Names under which helpers grant what only other helpers may take. */
+export const RINGBUF_RECORD = "ring buffer record";
+export const SOCKET = "socket";

@@ -21,8 +21,10 @@ import {
   STACK_SIZE,
 } from "../isa/index.ts";
 import type { VmMap } from "../maps/index.ts";
-import { type HelperArg, helperById, ProgType } from "../object/index.ts";
+import { type HelperArg, helperById, mapTypeName, ProgType } from "../object/index.ts";
+import { helperTakesMap } from "../verifier/index.ts";
 import { OP, sizeBytes } from "./code.ts";
+import { RINGBUF_RECORD, SOCKET } from "./env.ts";
 import { type Activation, EXIT, execute, FAULT, type InterpEnv } from "./interp.ts";
 import type { InterpRunner } from "./interp-engine.ts";
 import { SKB, XDP } from "./layout.ts";
@@ -220,7 +222,8 @@ export class GuardedRun implements Guard {
     try {
       status = execute(a, this.#env, insns);
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
+      // A trap of the map runtime, or a view left by a helper: forged dynptrs and the like lead there.
+      if (!(error instanceof RangeError) && !(error instanceof WebAssembly.RuntimeError)) throw error;
       this.#end(this.#fault("helper", `the helper left the memory: ${error.message}`));
       return FAULT;
     } finally {
@@ -355,6 +358,12 @@ export class GuardedRun implements Guard {
       if (arg.kind === "map") {
         map = value <= 0xffffffffn ? this.machine.mapAt(Number(value)) : undefined;
         if (!map) return this.#badArgument(description.name, i, "a map's address", value);
+        if (!helperTakesMap(description.name, map.spec.type)) {
+          return this.#fault(
+            "argument",
+            `bpf_${description.name} does not take a map of type ${mapTypeName(map.spec.type)}`,
+          );
+        }
         continue;
       }
       const fault = this.#checkArgument(description.name, i, arg, value, map, args[i + 1]);
@@ -416,7 +425,8 @@ export class GuardedRun implements Guard {
       case "btf":
       case "percpuBtf":
       case "ringbufMem": {
-        const known = value <= 0xffffffffn && (this.#grants.has(Number(value)) || value === BigInt(this.#ctx));
+        const granted = value <= 0xffffffffn ? this.#grants.get(Number(value))?.name : undefined;
+        const known = granted === (arg.kind === "ringbufMem" ? RINGBUF_RECORD : SOCKET);
         return known ? undefined : this.#badArgument(name, i, `what a helper handed out (${arg.kind})`, value);
       }
       default:

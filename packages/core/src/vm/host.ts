@@ -17,7 +17,6 @@ const TAI_OFFSET_NS = 37_000_000_000n;
 export class VirtualHost implements Host {
   nowNs: bigint;
   readonly lines: string[] = [];
-  readonly perf: { readonly map: number; readonly cpu: number; readonly data: Uint8Array }[] = [];
   #random: number;
   readonly #bootUnixNs: bigint;
   readonly #tickNs: bigint;
@@ -55,18 +54,13 @@ export class VirtualHost implements Host {
   trace(text: string): void {
     this.lines.push(text);
   }
-  perfOutput(map: number, cpu: number, data: Uint8Array): number {
-    this.perf.push({ map, cpu, data });
-    return 0;
-  }
   save(): unknown {
-    return { now: this.nowNs, random: this.#random, lines: this.lines.length, perf: this.perf.length };
+    return { now: this.nowNs, random: this.#random, lines: this.lines.length };
   }
   load(state: unknown): void {
-    const s = state as { now: bigint; random: number; lines: number; perf: number };
+    const s = state as { now: bigint; random: number; lines: number };
     this.nowNs = s.now;
     this.#random = s.random;
     this.lines.length = s.lines;
-    this.perf.length = s.perf;
   }
 }

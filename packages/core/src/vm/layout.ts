@@ -14,7 +14,10 @@ export const CPU = {
   R0_HI: 4,
   /** Tail calls made in this run. */
   TAIL_CALLS: 8,
-  /** What the last redirect helper asked for: `REDIRECT`, target, map, flags (low half). Cleared by the reader. */
+  /**
+   * What the last redirect helper asked for: `REDIRECT`, target (ifindex, or key in a map),
+   * the map's address, flags (low half). Cleared by the reader.
+   */
   REDIRECT_KIND: 16,
   REDIRECT_TARGET: 20,
   REDIRECT_MAP: 24,
@@ -24,9 +27,12 @@ export const CPU = {
   WALK_KEYS: 64,
   /** The struct bpf_redir_neigh of the last redirect_neigh, where REDIRECT_MAP says so. */
   REDIRECT_NEIGH: 128,
-  /** The key that an array's timer callback gets. */
+  /** The key that an array's timer callback gets, and the one that redirect_map looks up. */
   TIMER_KEY: 152,
-  SIZE: 160,
+  REDIRECT_KEY: 156,
+  /** The dynptr that user_ringbuf_drain gives to its callback. */
+  DRAIN_DYNPTR: 160,
+  SIZE: 192,
 } as const;
 
 /** Values of `CPU.REDIRECT_KIND`. */

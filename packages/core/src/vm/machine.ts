@@ -65,6 +65,7 @@ export class Machine implements Env {
     this.runtime = createRuntime(this.memory, {
       cpus: this.cpus,
       random: () => this.host.random32(),
+      host: { program: (id) => this.programs.has(id) },
       releaseFields: (map, value) => this.#releaseTimers(map, value),
     });
     this.cpuBlock = this.memory.alloc(CPU.SIZE, 64);
@@ -162,8 +163,13 @@ export class Machine implements Env {
   }
 
   /** The program in slot `index` of the prog array whose header is at `map`. */
-  tailCallTarget(_map: number, _index: number): VmProgram | undefined {
-    return undefined;
+  tailCallTarget(map: number, index: number): VmProgram | undefined {
+    const { view } = this.memory;
+    const at = map >>> 0;
+    if (index >>> 0 >= view.getUint32(at + layout.MAP_MAX_ENTRIES, true)) return undefined;
+    const slots = view.getUint32(at + layout.MAP_VALUES, true);
+    const stride = view.getUint32(at + layout.MAP_STRIDE, true);
+    return this.programs.get(view.getUint32(slots + (index >>> 0) * stride, true));
   }
 
   /**

@@ -14,7 +14,8 @@ const KIND = 4;
 const SIZE = 8;
 const OFFSET = 12;
 const READ_ONLY = 0x80000000;
-const MAX_SIZE = (1 << 24) - 1;
+/** Bytes that a dynptr can stand for. Source: DYNPTR_MAX_SIZE. */
+export const MAX_DYNPTR = (1 << 24) - 1;
 
 export const DYNPTR = { LOCAL: 1, RINGBUF: 2, SKB: 3, XDP: 4 } as const;
 
@@ -22,7 +23,7 @@ export const DYNPTR_HELPERS: readonly (readonly [number, HelperImpl])[] = [
   /* dynptr_from_mem(data, size, flags, ptr) */ [
     197,
     helper("iiwi", "i", (env, data, size, flags, flagsHi, ptr) => {
-      const error = size >>> 0 > MAX_SIZE ? -Errno.E2BIG : flags | flagsHi ? -Errno.EINVAL : 0;
+      const error = size >>> 0 > MAX_DYNPTR ? -Errno.E2BIG : flags | flagsHi ? -Errno.EINVAL : 0;
       if (error) clearDynptr(env, ptr);
       else setDynptr(env, ptr, DYNPTR.LOCAL, data, size, false);
       return error;
@@ -110,7 +111,7 @@ export function dynptrAt(env: Env, ptr: number): Dynptr | undefined {
   return {
     data,
     kind: view.getUint32(at + KIND, true),
-    size: size & MAX_SIZE,
+    size: size & MAX_DYNPTR,
     readOnly: (size & READ_ONLY) !== 0,
     offset: view.getUint32(at + OFFSET, true),
   };

@@ -12,6 +12,7 @@ import { LOCK_HELPERS } from "./lock.ts";
 import { LOOP_HELPERS } from "./loop.ts";
 import { MAP_HELPERS } from "./map.ts";
 import { checkMtu, NET_HELPERS, perfEventOutput } from "./net.ts";
+import { RING_HELPERS, RING_LOOPS } from "./ring.ts";
 import { get, SKB_HELPERS, skbLoadBytes } from "./skb.ts";
 import { TEXT_HELPERS } from "./text.ts";
 import { TIMER_HELPERS } from "./timer.ts";
@@ -30,6 +31,7 @@ const ALL: Rows = [
   ...LOCK_HELPERS,
   ...DYNPTR_HELPERS,
   ...TIMER_HELPERS,
+  ...RING_HELPERS,
   [25, perfEventOutput((env, ctx, n) => packetBytes(env, n, (to) => skbLoadBytes(env, ctx, 0, to, n)))],
   [163, checkMtu((env, ctx) => get(env, ctx, SKB.LEN))],
 ];
@@ -44,7 +46,7 @@ const OF_XDP: Rows = [
 const BY_TYPE: ReadonlyMap<number, ReadonlyMap<number, HelperImpl | HelperFactory>> = new Map([
   [ProgType.BPF_PROG_TYPE_XDP, new Map(OF_XDP)],
 ]);
-const LOOPS: ReadonlyMap<number, LoopHelper> = new Map(LOOP_HELPERS);
+const LOOPS: ReadonlyMap<number, LoopHelper> = new Map([...LOOP_HELPERS, ...RING_LOOPS]);
 
 /**
  * The implementation of a helper for programs of a type, or undefined when userspace has none. `self` is the program

@@ -4,7 +4,8 @@
  * Source: net/core/filter.c 6.18.
  */
 import { Errno } from "../../errors/index.ts";
-import { type Env, type HelperImpl, helper } from "../env.ts";
+import { PerfEventArrayMap } from "../../maps/index.ts";
+import { type Env, type HelperImpl, helper, SOCKET } from "../env.ts";
 import { CPU, REDIRECT, SKB } from "../layout.ts";
 import { flags64 } from "./map.ts";
 import { setRedirect } from "./xdp.ts";
@@ -75,10 +76,7 @@ export const NET_HELPERS: readonly (readonly [number, HelperImpl])[] = [
       return 0;
     }),
   ],
-  /* sk_fullsock(sock): ours are full */ [
-    95,
-    helper("i", "u", (env, sock) => env.grant(sock >>> 0, 80, "socket", true)),
-  ],
+  /* sk_fullsock(sock): ours are full */ [95, helper("i", "u", (env, sock) => env.grant(sock >>> 0, 80, SOCKET, true))],
   /* get_listener_sock(sock) */ [
     98,
     helper("i", "u", (env, sock) => {
@@ -146,13 +144,13 @@ export function perfEventOutput(packet: (env: Env, ctx: number, length: number) 
     const cpu = index === -1 ? env.cpu : index >>> 0;
     const tail = flags ? packet(env, ctx >>> 0, flags) : new Uint8Array(0);
     if (!tail) return -Errno.EFAULT;
-    const spec = env.mapAt(map)?.spec;
-    if (!spec || cpu >= spec.maxEntries) return -Errno.E2BIG;
+    const events = env.mapAt(map);
+    if (!(events instanceof PerfEventArrayMap)) return -Errno.EINVAL;
     const start = data >>> 0;
     const bytes = new Uint8Array((size >>> 0) + tail.length);
     bytes.set(env.memory.u8.subarray(start, start + (size >>> 0)));
     bytes.set(tail, size >>> 0);
-    return env.host.perfOutput?.(map >>> 0, cpu, bytes) ?? -Errno.ENOENT;
+    return events.output(cpu, bytes);
   });
 }
 
@@ -176,5 +174,5 @@ function lookup(env: Env, protocol: "tcp" | "udp", full: boolean, a: readonly nu
   if (netnsLo >= 0 && netnsHi !== 0) return 0;
   const query = { ctx: ctx >>> 0, protocol, full, tuple: tuple >>> 0, size, netns, flags: 0n } as const;
   const sock = env.host.socketLookup?.(env.memory, query) ?? 0;
-  return env.grant(sock, 80, "socket", true);
+  return env.grant(sock, 80, SOCKET, true);
 }

@@ -3,6 +3,8 @@
  * Source: net/core/filter.c 6.18 `bpf_xdp_adjust_head` and neighbours; include/net/xdp.h.
  */
 import { Errno } from "../../errors/index.ts";
+import { layout } from "../../maps/index.ts";
+import { MapType } from "../../object/index.ts";
 import { type Env, type HelperImpl, helper } from "../env.ts";
 import { CPU, REDIRECT, XDP, XDP_FRAME_STRUCT } from "../layout.ts";
 
@@ -35,7 +37,33 @@ export const XDP_OWN: readonly (readonly [number, HelperImpl])[] = [
       return XDP_REDIRECT;
     }),
   ],
+  /* redirect_map(map, key, flags) */ [51, helper("iww", "i", redirectMap)],
 ];
+
+const F_BROADCAST = 8;
+const F_EXCLUDE_INGRESS = 16;
+const ACTION_MASK = 3;
+
+/** Source: include/linux/filter.h `__bpf_xdp_redirect_map`. The low flags are the answer for an empty slot. */
+function redirectMap(env: Env, map: number, key: number, _keyHi: number, flags: number, flagsHi: number): number {
+  const { view } = env.memory;
+  const type = view.getUint32((map >>> 0) + layout.MAP_TYPE, true);
+  const isDevmap = type === MapType.BPF_MAP_TYPE_DEVMAP || type === MapType.BPF_MAP_TYPE_DEVMAP_HASH;
+  const known = ACTION_MASK | (isDevmap ? F_BROADCAST | F_EXCLUDE_INGRESS : 0);
+  if (flags & ~known || flagsHi) return XDP_ABORTED;
+  const at = env.cpuBlock + CPU.REDIRECT_KEY;
+  view.setInt32(at, key, true);
+  if (flags & F_BROADCAST) {
+    setRedirect(env, REDIRECT.MAP_BROADCAST, key, map, flags);
+    return XDP_REDIRECT;
+  }
+  if (!env.runtime.exports.map_lookup(map, at)) {
+    setRedirect(env, REDIRECT.NONE, 0, 0, 0);
+    return flags & ACTION_MASK;
+  }
+  setRedirect(env, REDIRECT.MAP, key, map, flags);
+  return XDP_REDIRECT;
+}
 
 /** Leaves the target where the reader of a redirect verdict looks for it. */
 export function setRedirect(env: Env, kind: number, target: number, map: number, flags: number): void {

@@ -28,24 +28,28 @@ export function hostilePrograms(seed: number, count: number): HostileResult {
   let ended = 0;
   let machine!: Machine;
   let ring!: XdpRing;
-  let map = 0;
+  let maps: number[] = [];
   let before!: Uint8Array;
   for (let i = 0; i < count; i++) {
     // A machine serves many programs: one that damaged it would make the next ones fail.
     if (i % 1000 === 0) {
       machine = new Machine();
       ring = new XdpRing(machine.memory);
-      map = machine.createMap({
-        name: "m",
-        type: MapType.BPF_MAP_TYPE_HASH,
-        keySize: 4,
-        valueSize: 16,
-        maxEntries: 16,
-        flags: 0,
-      }).addr;
+      const of = (type: number, keySize: number, valueSize: number, maxEntries: number): number =>
+        machine.createMap({ name: "m", type, keySize, valueSize, maxEntries, flags: 0 }).addr;
+      maps = [
+        of(MapType.BPF_MAP_TYPE_HASH, 4, 16, 16),
+        of(MapType.BPF_MAP_TYPE_ARRAY, 4, 64, 4),
+        of(MapType.BPF_MAP_TYPE_RINGBUF, 0, 0, 4096),
+        of(MapType.BPF_MAP_TYPE_QUEUE, 0, 16, 4),
+        of(MapType.BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 4),
+        of(MapType.BPF_MAP_TYPE_DEVMAP, 4, 4, 4),
+        of(MapType.BPF_MAP_TYPE_LRU_HASH, 4, 8, 16),
+        of(MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 1),
+      ];
       before = machine.memory.u8.slice(0, 0x10000);
     }
-    const code = random.chance(0.5) ? random.bytes(8 * (1 + random.below(8))) : plausible(random, map);
+    const code = random.chance(0.5) ? random.bytes(8 * (1 + random.below(8))) : plausible(random, maps);
     try {
       const program = machine.load(rawProgram(code, ProgType.BPF_PROG_TYPE_XDP));
       const run = new GuardedRun(machine, program, [ring.write(0, random.bytes(64))], { budget: 2000 });
@@ -80,7 +84,7 @@ const OPCODES = [
 ];
 
 /** Code whose insns mostly pass the check of form. */
-function plausible(random: Random, map: number): Uint8Array {
+function plausible(random: Random, maps: readonly number[]): Uint8Array {
   const slots = 4 + random.below(40);
   const code = new Uint8Array(slots * 8);
   const view = new DataView(code.buffer);
@@ -110,7 +114,7 @@ function plausible(random: Random, map: number): Uint8Array {
     else if (cls === 5 || cls === 6) {
       put(pc, opcode, dst, opcode & 8 ? src : 0, jump, opcode & 8 ? 0 : small);
     } else if (cls === 4 || cls === 7) {
-      if (opcode === 0xb7 && random.chance(0.5)) put(pc, opcode, dst, 0, 0, map);
+      if (opcode === 0xb7 && random.chance(0.5)) put(pc, opcode, dst, 0, 0, random.pick(maps));
       else put(pc, opcode, dst, opcode & 8 ? src : 0, 0, opcode & 8 ? 0 : small);
     } else if (cls === 0) put(pc, opcode, 0, opcode === 0x50 ? src : 0, 0, small);
     else {
