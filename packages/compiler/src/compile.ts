@@ -3,11 +3,18 @@
  * state but the parsed library.
  */
 import { CompileError, type Diagnostic } from "@ebplane/core/errors";
-import type { CollectionSpec, LineInfo, MapSpec, ProgramSpec } from "@ebplane/core/object";
 import { STACK_SIZE } from "@ebplane/core/isa";
+import type { CollectionSpec, LineInfo, MapSpec, ProgramSpec } from "@ebplane/core/object";
 import { emit } from "./emit/index.ts";
 import { printFn } from "./ir/index.ts";
-import { type Constants, type Lowered, type LoweredProgram, lower, type MapDecl, type ModuleSettings } from "./lower/index.ts";
+import {
+  type Constants,
+  type Lowered,
+  type LoweredProgram,
+  lower,
+  type MapDecl,
+  type ModuleSettings,
+} from "./lower/index.ts";
 import { optimize } from "./opt/index.ts";
 import { PLACE_FILE, type Source } from "./parse/index.ts";
 import { select } from "./regalloc/index.ts";
@@ -25,8 +32,10 @@ export interface CompileInput {
 
 /** What the build left out and why. Lines start at 1. */
 export interface Receipt {
-  /** Constants that were given, with their values. */
+  /** Constants that were given and asked for, with their values. */
   readonly constants: ReadonlyMap<string, number | bigint | boolean>;
+  /** Constants that were given and that no file asks for. */
+  readonly unusedConstants: readonly string[];
   /** Branches that a constant decided. */
   readonly branches: readonly { readonly file: string; readonly line: number }[];
   /** Functions that no program calls. */
@@ -73,10 +82,12 @@ export function compile(input: CompileInput): Compiled {
   }
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const maps = new Map<string, MapSpec>();
-  const used = new Set([...programs.values()].flatMap((p) => p.relocs.flatMap((r) => (r.kind === "map" ? [r.name] : []))));
+  const used = new Set(
+    [...programs.values()].flatMap((p) => p.relocs.flatMap((r) => (r.kind === "map" ? [r.name] : []))),
+  );
   for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map));
   const spec: CollectionSpec = { programs, maps, license: lowered.license, byteOrder: "little" };
-  return { spec, receipt: receipt(lowered, used, sizes), diagnostics, ir };
+  return { spec, receipt: receipt(input, lowered, used, sizes), diagnostics, ir };
 }
 
 function build(
@@ -132,11 +143,17 @@ function mapSpec(map: MapDecl): MapSpec {
   };
 }
 
-function receipt(lowered: Lowered, used: ReadonlySet<string>, sizes: Receipt["programs"]): Receipt {
+function receipt(
+  input: CompileInput,
+  lowered: Lowered,
+  used: ReadonlySet<string>,
+  sizes: Receipt["programs"],
+): Receipt {
   const branches = lowered.removed.map(({ at }) => position(at, lowered.sources));
   const unique = new Map(branches.map((b) => [`${b.file}:${b.line}`, { file: b.file, line: b.line }]));
   return {
     constants: lowered.usedConstants,
+    unusedConstants: Object.keys(input.constants ?? {}).filter((name) => !lowered.usedConstants.has(name)),
     branches: [...unique.values()],
     functions: lowered.unusedFunctions.map(({ fn }) => fn.name),
     maps: [...lowered.maps.keys()].filter((m) => !used.has(m)),
@@ -162,6 +179,7 @@ function diagnostic(at: number, message: string, sources: readonly Source[]): Di
 }
 
 function sorted(diagnostics: readonly Diagnostic[]): Diagnostic[] {
-  return [...diagnostics].sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.col - b.col));
+  return [...diagnostics].sort((a, b) =>
+    a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.col - b.col,
+  );
 }
-

@@ -1,7 +1,7 @@
 /** Machine form to bytes: the frame, the order of blocks, jump distances, relocs and the line of each instruction. */
 import { BPF_ADD, BPF_ALU64, encode, type InsnInit, OP_LDDW, slotsOf } from "@ebplane/core/isa";
 import type { Reloc } from "@ebplane/core/object";
-import { allocate, LEA, type MBlock, type MInsn, type Machine, MOV64_REG } from "../regalloc/index.ts";
+import { allocate, LEA, type Machine, type MBlock, type MInsn, MOV64_REG } from "../regalloc/index.ts";
 import { type FrameLayout, layoutFrame } from "./frame.ts";
 import { layoutBlocks } from "./layout.ts";
 

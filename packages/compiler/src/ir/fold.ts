@@ -138,7 +138,7 @@ export function upperBound(v: Insn, depth = 4): bigint {
       if (!depth || !v.args.length || v.args.length !== v.block?.preds.length) return M64;
       let max = 0n;
       for (const a of v.args) {
-        const u = upperBound(a, a.op === "phi" ? 0 : depth - 1);
+        const u = upperBound(a, depth - 1);
         if (u > max) max = u;
       }
       return max;

@@ -11,11 +11,25 @@
 
 export type Width = 32 | 64;
 export type Cmp = "eq" | "ne" | "gt" | "ge" | "lt" | "le" | "sgt" | "sge" | "slt" | "sle" | "set";
-export type BinOp = "add" | "sub" | "mul" | "div" | "mod" | "sdiv" | "smod" | "and" | "or" | "xor" | "shl" | "shr" | "sar";
+export type BinOp =
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "mod"
+  | "sdiv"
+  | "smod"
+  | "and"
+  | "or"
+  | "xor"
+  | "shl"
+  | "shr"
+  | "sar";
 
 /** What memory an access touches: accesses of different regions never overlap. */
 export type Region =
-  | { readonly kind: "ctx" }
+  /** `pointer`: the field holds a packet pointer. */
+  | { readonly kind: "ctx"; readonly pointer?: true }
   | { readonly kind: "packet" }
   | { readonly kind: "stack"; readonly slot: Slot }
   | { readonly kind: "map"; readonly name: string }

@@ -2,12 +2,7 @@
  * The names that `ebplane/bpf` gives without being written in the language: types, constructors of structs and maps,
  * programs, conversions, helpers. One function each, in one table.
  */
-import {
-  AttachType,
-  BPF_F_XDP_HAS_FRAGS,
-  MapType,
-  ProgType,
-} from "@ebplane/core/object";
+import { AttachType, BPF_F_XDP_HAS_FRAGS, MapType, ProgType } from "@ebplane/core/object";
 import {
   type ArrayType,
   BOOL,
@@ -15,19 +10,19 @@ import {
   layoutStruct,
   type MemType,
   SCALARS,
-  sizeOf,
   type StructType,
+  sizeOf,
+  U8,
   U32,
   U64,
-  U8,
 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
 import type { Expr } from "../parse/index.ts";
 import { type Context, refuse } from "./context.ts";
-import { addressOf, copyBytes, equalBytes, type Place } from "./memory.ts";
 import { cast, describe, pointer, toScalar } from "./convert.ts";
 import { argType, helperForm, PURE } from "./helpers.ts";
 import { MAP_FORMS, type MapDecl } from "./maps.ts";
+import { addressOf, copyBytes, equalBytes, type Place } from "./memory.ts";
 import { moduleOf } from "./scope.ts";
 import type { ProgramDecl, RefVal, Val } from "./values.ts";
 
@@ -146,7 +141,9 @@ function swap(type: IntType, toNet: boolean): Builtin {
     const v = arg(cx, call, 0, "the value");
     const net: IntType = { ...type, be: true };
     const host: IntType = { ...type, be: false };
-    return toNet ? toBe(cx, v, net, call.at) : { k: "int", type: host, v: swapBits(cx, type, toScalar(cx, v, net, call.at)) };
+    return toNet
+      ? toBe(cx, v, net, call.at)
+      : { k: "int", type: host, v: swapBits(cx, type, toScalar(cx, v, net, call.at)) };
   };
 }
 
@@ -301,7 +298,8 @@ function makeMap(cx: Context, name: string, call: CallNode): Val {
   const max = o.get("maxEntries");
   if (!max) return refuse(cx, call.at, `${name} needs { maxEntries: … }`);
   const maxEntries = Number(constantOf(cx, max, "maxEntries", call.at));
-  if (maxEntries < 1 || maxEntries > 0xffffffff) refuse(cx, call.at, `maxEntries: expected 1 or more, got ${maxEntries}`);
+  if (maxEntries < 1 || maxEntries > 0xffffffff)
+    refuse(cx, call.at, `maxEntries: expected 1 or more, got ${maxEntries}`);
   const flags = o.get("flags");
   const map: MapDecl = {
     name: "",
@@ -414,7 +412,8 @@ function callHelper(cx: Context, name: string, call: CallNode): Val {
       args.push(signed && t.bits === 32 ? b.sext(32, 64, r) : r);
     } else refuse(cx, call.at, `${name} is not in the language yet`);
   }
-  if (given < call.args.length) refuse(cx, call.args[given]!.at, `${name} has ${given} arguments, got ${call.args.length}`);
+  if (given < call.args.length)
+    refuse(cx, call.args[given]!.at, `${name} has ${given} arguments, got ${call.args.length}`);
   const r = b.call(helper.id, args, { packet: helper.changesPacket, writes, pure: PURE.has(helper.name) });
   if (helper.changesPacket) reloadPacket(cx);
   return { k: "int", type: result, v: result.bits === 64 ? r : b.zext(32, r) };
@@ -424,8 +423,8 @@ function callHelper(cx: Context, name: string, call: CallNode): Val {
 export function reloadPacket(cx: Context): void {
   if (!cx.packet || !cx.ctx) return;
   const at = cx.program!.type === ProgType.BPF_PROG_TYPE_XDP ? 0 : 76;
-  cx.b.write(cx.packet.data, cx.b.load(4, cx.ctx, at, { kind: "ctx" }));
-  cx.b.write(cx.packet.end, cx.b.load(4, cx.ctx, at + 4, { kind: "ctx" }));
+  cx.b.write(cx.packet.data, cx.b.load(4, cx.ctx, at, { kind: "ctx", pointer: true }));
+  cx.b.write(cx.packet.end, cx.b.load(4, cx.ctx, at + 4, { kind: "ctx", pointer: true }));
 }
 
 const BUILTINS = new Map<string, Builtin>([
@@ -479,4 +478,3 @@ export function callType(cx: Context, type: MemType, call: CallNode, tools: Buil
   const v = arg(cx, call, 0, "the value");
   return type.be ? toBe(cx, v, type, call.at) : cast(cx, v, type, call.at);
 }
-

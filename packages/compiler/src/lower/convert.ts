@@ -138,7 +138,11 @@ export function cast(cx: Context, v: Val, to: IntType, at: number): Val {
   if (from.kind === "bool") return { k: "int", type: to, v: v.v };
   if (from.be) {
     const f = from.bits === 16 ? "ntohs" : from.bits === 32 ? "ntohl" : "ntohll";
-    refuse(cx, at, `${typeName(from)} is in network order: write ${f}(x), or raw(x) for its bits as they lie in memory`);
+    refuse(
+      cx,
+      at,
+      `${typeName(from)} is in network order: write ${f}(x), or raw(x) for its bits as they lie in memory`,
+    );
   }
   if (to.bits === 64) {
     return { k: "int", type: to, v: from.bits < 64 && from.signed ? cx.b.sext(32, 64, v.v) : v.v };
@@ -195,7 +199,10 @@ export function operand(cx: Context, v: Val, type: IntType, at: number): Insn {
   if (v.k === "lit") {
     if (type.be) return literal(cx, v.value, v.big, type, at);
     const wide: IntType = { ...type, loose: true };
-    const fits = type.bits === 64 ? v.value >= -(1n << 63n) && v.value < 1n << 64n : v.value >= -(1n << 31n) && v.value < 1n << 32n;
+    const fits =
+      type.bits === 64
+        ? v.value >= -(1n << 63n) && v.value < 1n << 64n
+        : v.value >= -(1n << 31n) && v.value < 1n << 32n;
     if (!fits) refuse(cx, at, `${v.value} does not fit ${typeName(type)}`);
     return v.big === (type.bits === 64) ? pack(wide, v.value) : literal(cx, v.value, v.big, type, at);
   }
@@ -322,7 +329,14 @@ export function rebuild(type: ValType, regs: Insn[]): Val {
     case "lit":
       throw new RangeError("a literal has no registers");
     case "ref":
-      return { k: "ref", type: type.type, address: regs.shift()!, off: 0, region: type.region, nullable: type.nullable };
+      return {
+        k: "ref",
+        type: type.type,
+        address: regs.shift()!,
+        off: 0,
+        region: type.region,
+        nullable: type.nullable,
+      };
     case "undef":
       return { k: "undef" };
     case "void":

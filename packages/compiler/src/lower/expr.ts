@@ -1,18 +1,18 @@
 /** Expressions to values: names, operators, members, calls, conditions and what they teach about `undefined`. */
-import { BOOL, type IntType, type MemType, NUMBER, sizeOf, type StructType, typeName, U64 } from "../check/index.ts";
+import { BOOL, type IntType, type MemType, NUMBER, type StructType, sizeOf, typeName, U64 } from "../check/index.ts";
 import { type BinOp, type Block, type Cmp, constant, type Insn, type Width } from "../ir/index.ts";
 import type { BinaryOp, Expr } from "../parse/index.ts";
-import { callBuiltin, callMap, callNamespace, callType, constantOf, type BuiltinTools, type CallNode } from "./builtins.ts";
-import { type Context, type Fact, type Facts, factAt, forget, NO_FACTS, refuse, under } from "./context.ts";
 import {
-  arithmeticType,
-  describe,
-  flatten,
-  joinTypes,
-  narrowed,
-  operand,
-  rebuild,
-} from "./convert.ts";
+  type BuiltinTools,
+  type CallNode,
+  callBuiltin,
+  callMap,
+  callNamespace,
+  callType,
+  constantOf,
+} from "./builtins.ts";
+import { type Context, type Fact, type Facts, factAt, forget, NO_FACTS, refuse, under } from "./context.ts";
+import { arithmeticType, describe, flatten, joinTypes, narrowed, operand, rebuild } from "./convert.ts";
 import { ctxField } from "./ctx.ts";
 import {
   allocate,
@@ -102,7 +102,10 @@ function readName(cx: Context, e: Expr & { kind: "name" }): Val {
   const b = bound(cx, e.name, e.at);
   if (b.kind === "const") return narrowed(b.value, factAt(cx, String(b.id)));
   const v = b as Bound & { kind: "var" };
-  const value = rebuild(v.type, v.vars.map((n) => cx.b.read(n)));
+  const value = rebuild(
+    v.type,
+    v.vars.map((n) => cx.b.read(n)),
+  );
   return narrowed(value, factAt(cx, String(v.id)));
 }
 
@@ -123,7 +126,11 @@ function requireThere(cx: Context, v: Val, e: Expr): Val {
   const may = v.k === "opt" || v.k === "undef" || (v.k === "ref" && v.nullable);
   if (!may) return v;
   const name = e.kind === "name" ? `\`${e.name}\`` : "this";
-  return refuse(cx, e.at, `${name} may be undefined here: test it first (if (!${e.kind === "name" ? e.name : "x"}) return …), or use ?.`);
+  return refuse(
+    cx,
+    e.at,
+    `${name} may be undefined here: test it first (if (!${e.kind === "name" ? e.name : "x"}) return …), or use ?.`,
+  );
 }
 
 function member(cx: Context, e: Expr & { kind: "member" }): Val {
@@ -145,7 +152,8 @@ function memberOf(cx: Context, object: Val, e: Expr & { kind: "member" }): Val {
     case "record": {
       if (object.tuple && e.name === "length") return { k: "lit", value: BigInt(object.fields.size), big: false };
       const f = object.fields.get(e.name);
-      if (!f) return refuse(cx, e.nameAt, `the object has no ${e.name}: it has ${[...object.fields.keys()].join(", ")}`);
+      if (!f)
+        return refuse(cx, e.nameAt, `the object has no ${e.name}: it has ${[...object.fields.keys()].join(", ")}`);
       const path = pathOf(cx, e);
       return narrowed(f, path === undefined ? undefined : factAt(cx, path));
     }
@@ -229,7 +237,8 @@ export function joinValues(
   let type = typeOfVal(live[0]!.value);
   for (const e of live.slice(1)) {
     const joined = joinTypes(type, typeOfVal(e.value));
-    if (!joined) refuse(cx, at, `the paths give different things: ${describe(live[0]!.value)} and ${describe(e.value)}`);
+    if (!joined)
+      refuse(cx, at, `the paths give different things: ${describe(live[0]!.value)} and ${describe(e.value)}`);
     type = joined!;
   }
   if (live.length === 1) {
@@ -250,7 +259,12 @@ export function joinValues(
     b.jump(done);
   }
   return () => {
-    const joined = regs[0]!.map((_, k) => b.join(done, regs.map((r) => r[k]!)));
+    const joined = regs[0]!.map((_, k) =>
+      b.join(
+        done,
+        regs.map((r) => r[k]!),
+      ),
+    );
     return rebuild(type, joined);
   };
 }
@@ -288,7 +302,10 @@ function binary(cx: Context, op: BinaryOp, at: number, a: Val, b: Val): Val {
   }
   const w: Width = type.bits === 64 ? 64 : 32;
   const x = operand(cx, a, type, at);
-  const y = shift && b.k !== "lit" ? (b as Val & { k: "int" }).v : operand(cx, b, shift ? { ...type, signed: false } : type, at);
+  const y =
+    shift && b.k !== "lit"
+      ? (b as Val & { k: "int" }).v
+      : operand(cx, b, shift ? { ...type, signed: false } : type, at);
   let insn = BIN[op];
   if (op === "/" || op === "%") {
     if (y.op === "const" && y.value === 0n) refuse(cx, at, "division by zero");
@@ -302,7 +319,8 @@ function binary(cx: Context, op: BinaryOp, at: number, a: Val, b: Val): Val {
 /** A shift has the left side's type; the count may have any. */
 function shiftType(cx: Context, a: Val, b: Val, at: number): IntType {
   const left = arithmeticType(cx, a, a, at);
-  const right = arithmeticType(cx, b, b, at);
+  // A literal's own type does not say whether it was written with n.
+  const right = b.k === "lit" ? (b.big ? U64 : NUMBER) : arithmeticType(cx, b, b, at);
   if (left.be || right.be) refuse(cx, at, "network-order values are not shifted: convert first (ntohs, ntohl)");
   if (a.k !== "lit" && (left.bits === 64) !== (right.bits === 64) && b.k === "lit") {
     refuse(cx, at, `a number and a bigint do not mix: write ${b.value}${left.bits === 64 ? "n" : ""}`);
@@ -371,7 +389,11 @@ function compare(cx: Context, cmp: Cmp, op: BinaryOp, at: number, a: Val, b: Val
   ] as const) {
     if (v.k !== "lit" || v.value >= 0n || type.signed || other.k !== "int") continue;
     const what = typeName(other.type);
-    refuse(cx, at, `${what} is never negative: declare it i32, or compare with ${flipped ? "the unsigned value" : `${what}(…)`}`);
+    refuse(
+      cx,
+      at,
+      `${what} is never negative: declare it i32, or compare with ${flipped ? "the unsigned value" : `${what}(…)`}`,
+    );
   }
   if (!type.signed && !type.be && b.k === "lit" && b.value === 0n && (cmp === "lt" || cmp === "ge")) {
     refuse(cx, at, `an unsigned value is never below 0: this is always ${cmp === "ge"}`);
@@ -407,7 +429,12 @@ function unary(cx: Context, e: Expr & { kind: "unary" }): Val {
   const x = operand(cx, v, type, e.at);
   const w: Width = type.bits === 64 ? 64 : 32;
   if (e.op === "~") {
-    const flipped = cx.b.bin("xor", w, x, constant(w === 64 ? 0xffff_ffff_ffff_ffffn : type.be && type.bits === 16 ? 0xffffn : 0xffff_ffffn));
+    const flipped = cx.b.bin(
+      "xor",
+      w,
+      x,
+      constant(w === 64 ? 0xffff_ffff_ffff_ffffn : type.be && type.bits === 16 ? 0xffffn : 0xffff_ffffn),
+    );
     return { k: "int", type, v: flipped };
   }
   if (type.be) refuse(cx, e.at, `${e.op} is not for ${typeName(type)}: convert to host order first`);
@@ -585,7 +612,13 @@ function store(cx: Context, target: Expr, value: (old: () => Val) => Val, at: nu
   return next;
 }
 
-function writeCtx(cx: Context, name: string, value: (old: () => Val) => Val, target: Expr & { kind: "member" }, at: number): Val {
+function writeCtx(
+  cx: Context,
+  name: string,
+  value: (old: () => Val) => Val,
+  target: Expr & { kind: "member" },
+  at: number,
+): Val {
   const next = value(() => ctxField(cx, name, target.nameAt));
   return ctxField(cx, name, target.nameAt, { value: next, at });
 }
@@ -613,7 +646,9 @@ function update(cx: Context, e: Expr & { kind: "update" }): Val {
 
 /** The result of a compound assignment goes back to the place it came from, truncated. */
 function loosen(v: Val): Val {
-  return v.k === "int" && v.type.kind === "int" && v.type.bits === 32 && !v.type.be ? { ...v, type: { ...v.type, loose: true } } : v;
+  return v.k === "int" && v.type.kind === "int" && v.type.bits === 32 && !v.type.be
+    ? { ...v, type: { ...v.type, loose: true } }
+    : v;
 }
 
 // ---- calls ----
@@ -633,7 +668,12 @@ function call(cx: Context, e: CallNode): Val {
       return cursorCall(cx, object.position, name, args, e.at);
     }
     const method = object.k === "record" ? object.fields.get(name) : undefined;
-    if (method?.k === "fn") return cx.invoke(method, e.args.map((a) => lowerExpr(cx, a)), e.at);
+    if (method?.k === "fn")
+      return cx.invoke(
+        method,
+        e.args.map((a) => lowerExpr(cx, a)),
+        e.at,
+      );
     requireThere(cx, object, callee.object);
     return refuse(cx, callee.nameAt, `${describe(object)} has no function ${name}`);
   }
@@ -696,9 +736,17 @@ function construct(cx: Context, type: MemType, init: Expr | undefined, at: numbe
 
 type Writes = { place: (r: RefVal) => Place; value: Val; at: number; from: number; to: number }[];
 
-function collect(cx: Context, t: StructType, init: Expr & { kind: "object" }, base: (r: RefVal) => RefVal, off: number, out: Writes): void {
+function collect(
+  cx: Context,
+  t: StructType,
+  init: Expr & { kind: "object" },
+  base: (r: RefVal) => RefVal,
+  off: number,
+  out: Writes,
+): void {
   for (const p of init.props) {
-    if (p.name === undefined) refuse(cx, p.at, `spread is not in the language here: write ${t.name}(other) and assign fields`);
+    if (p.name === undefined)
+      refuse(cx, p.at, `spread is not in the language here: write ${t.name}(other) and assign fields`);
     const name = p.name!;
     const f = t.fields.get(name);
     if (!f) refuse(cx, p.at, `${t.name} has no field ${name}: it has ${[...t.fields.keys()].join(", ")}`);
@@ -710,13 +758,19 @@ function collect(cx: Context, t: StructType, init: Expr & { kind: "object" }, ba
       };
       collect(cx, ft, p.value, inner, off + f!.offset, out);
     } else if (p.value.kind === "array" && ft.kind === "array") {
-      if (p.value.items.length > ft.length) refuse(cx, p.at, `${name} has ${ft.length} elements, got ${p.value.items.length}`);
+      if (p.value.items.length > ft.length)
+        refuse(cx, p.at, `${name} has ${ft.length} elements, got ${p.value.items.length}`);
       const size = sizeOf(ft.element);
       for (const [k, item] of p.value.items.entries()) {
         const from = off + f!.offset + k * size;
         const place = (r: RefVal): Place => {
           const outer = base(r);
-          return { type: ft.element, address: outer.address, off: outer.off + f!.offset + k * size, region: outer.region };
+          return {
+            type: ft.element,
+            address: outer.address,
+            off: outer.off + f!.offset + k * size,
+            region: outer.region,
+          };
         };
         out.push({ place, value: lowerExpr(cx, item), at: item.at, from, to: from + size });
       }

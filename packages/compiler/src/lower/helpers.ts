@@ -64,4 +64,10 @@ export function argType(helper: Helper, position: number): IntType {
 }
 
 /** No memory, no state: the call may go when nobody wants its result. */
-export const PURE = new Set(["ktime_get_ns", "ktime_get_boot_ns", "ktime_get_coarse_ns", "jiffies64", "get_smp_processor_id"]);
+export const PURE = new Set([
+  "ktime_get_ns",
+  "ktime_get_boot_ns",
+  "ktime_get_coarse_ns",
+  "jiffies64",
+  "get_smp_processor_id",
+]);

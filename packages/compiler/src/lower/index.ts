@@ -4,7 +4,7 @@ import { I32, NUMBER } from "../check/index.ts";
 import { Builder, type Fn, mapOperands, reversePostorder } from "../ir/index.ts";
 import type { FunctionNode, Source } from "../parse/index.ts";
 import { ownConstant, reloadPacket } from "./builtins.ts";
-import { type Constants, type Context, type ModuleSettings, type Removed, Refused } from "./context.ts";
+import { type Constants, type Context, type ModuleSettings, Refused, type Removed } from "./context.ts";
 import { toScalar } from "./convert.ts";
 import { lowerExpr } from "./expr.ts";
 import type { MapDecl } from "./maps.ts";
@@ -71,7 +71,7 @@ export function lower(
         if (bound?.kind !== "const") continue;
         if (bound.value.k === "map") {
           const other = maps.get(bound.value.map.name);
-          if (other && other !== bound.value.map) complain(d.at, `there is another map named ${name}`);
+          if (other && other !== bound.value.map) complain(d.at, `there is another map named ${bound.value.map.name}`);
           maps.set(bound.value.map.name, bound.value.map);
         }
         if (bound.value.k === "program" && m === modules.entry) declared.push({ name, decl: bound.value.program });
@@ -80,11 +80,6 @@ export function lower(
   }
   if (!declared.length && !pending.length) {
     complain(modules.entry.node.source.index * 2 ** 26, "the file has no program: export const name = xdp((ctx) => …)");
-  }
-  for (const name of Object.keys(constants)) {
-    if (!cx.usedConstants.has(name)) {
-      complain(modules.entry.node.source.index * 2 ** 26, `constant ${name}: no file has config("${name}", …)`);
-    }
   }
   for (const m of modules.all) {
     const file = m.node.source.name;
@@ -96,7 +91,9 @@ export function lower(
   }
   const programs = declared.map(({ name, decl }) => ({ name, decl, fn: lowerProgram(cx, name, decl) }));
   const unusedFunctions = modules.all.flatMap((m) =>
-    m.node.body.flatMap((s) => (s.kind === "function" && !cx.calledFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [])),
+    m.node.body.flatMap((s) =>
+      s.kind === "function" && !cx.calledFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [],
+    ),
   );
   return {
     programs,

@@ -1,8 +1,8 @@
 /** Reading and writing memory: fields, bit fields, elements, whole objects by the widest access. */
 import { BOOL, type MemType, NUMBER, type ScalarType, sizeOf, typeName, U32 } from "../check/index.ts";
 import { constant, type Insn, type Region } from "../ir/index.ts";
-import { cast, describe, pointer, toScalar } from "./convert.ts";
 import { type Context, refuse } from "./context.ts";
+import { cast, describe, pointer, toScalar } from "./convert.ts";
 import type { RefVal, Val } from "./values.ts";
 
 /** A place that can be read and written. `bit` is where a bit field starts in the struct at `address + off`. */
@@ -177,14 +177,20 @@ export function elementPlace(cx: Context, ref: RefVal, index: Val, at: number): 
   const t = ref.type;
   if (t.kind !== "array") return refuse(cx, at, `${typeName(t)} has no elements`);
   const size = sizeOf(t.element);
-  const known = index.k === "lit" ? index.value : index.k === "int" && index.v.op === "const" ? index.v.value : undefined;
+  const known =
+    index.k === "lit" ? index.value : index.k === "int" && index.v.op === "const" ? index.v.value : undefined;
   if (known !== undefined) {
     if (known < 0n || known >= BigInt(t.length)) {
       refuse(cx, at, `index ${known} is outside the array: it has ${t.length} elements (0 to ${t.length - 1})`);
     }
     return { type: t.element, address: ref.address, off: ref.off + Number(known) * size, region: ref.region };
   }
-  const i = toScalar(cx, index, index.k === "int" && index.type.kind === "int" && index.type.bits === 64 ? index.type : U32, at);
+  const i = toScalar(
+    cx,
+    index,
+    index.k === "int" && index.type.kind === "int" && index.type.bits === 64 ? index.type : U32,
+    at,
+  );
   const scaled = cx.b.bin("mul", 64, i, constant(BigInt(size)));
   const address = cx.b.bin("add", 64, ref.address, scaled);
   return { type: t.element, address, off: ref.off, region: ref.region };

@@ -1,6 +1,14 @@
 /** Files: which import which, and what the names at their top level are. */
 import { Builder } from "../ir/index.ts";
-import { declared, makeSource, type ModuleNode, parseModule, type Source, type Stmt, type TypeNode } from "../parse/index.ts";
+import {
+  declared,
+  type ModuleNode,
+  makeSource,
+  parseModule,
+  type Source,
+  type Stmt,
+  type TypeNode,
+} from "../parse/index.ts";
 import { PRELUDE } from "../prelude.generated.ts";
 import { builtin, nameType } from "./builtins.ts";
 import { type Context, Refused } from "./context.ts";
@@ -56,11 +64,16 @@ function preludeNode(): ModuleNode {
 }
 
 /** Loads the entry file and all that it imports. */
-export function loadModules(entry: string, read: ReadFile, report: (at: number, message: string) => void): Modules | undefined {
+export function loadModules(
+  entry: string,
+  read: ReadFile,
+  report: (at: number, message: string) => void,
+): Modules | undefined {
   const sources: Source[] = [preludeNode().source];
   const byPath = new Map<string, Module>();
   const library = makeModule(preludeNode(), new Map(), true);
-  for (const [name] of libraryImports()) (library.imports as Map<string, unknown>).set(name, { from: undefined, name, at: 0 });
+  for (const [name] of libraryImports())
+    (library.imports as Map<string, unknown>).set(name, { from: undefined, name, at: 0 });
   byPath.set(LIBRARY, library);
 
   const load = (path: string): Module | undefined => {
@@ -232,6 +245,7 @@ export function typeAlias(module: Module, name: string): { type: TypeNode; scope
     const local = imported.from.node.exports.get(imported.name);
     return local === undefined ? undefined : typeAlias(imported.from, local);
   }
-  for (const s of module.node.body) if (s.kind === "type" && s.name === name) return { type: s.type, scope: module.scope };
+  for (const s of module.node.body)
+    if (s.kind === "type" && s.name === name) return { type: s.type, scope: module.scope };
   return undefined;
 }

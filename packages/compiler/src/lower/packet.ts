@@ -4,7 +4,7 @@
  * A check has the shape that the kernel's verifier understands: `place + size > data_end` on a packet pointer whose
  * variable part, if any, was added once.
  */
-import { type MemType, sizeOf, type StructType, U32 } from "../check/index.ts";
+import { type MemType, type StructType, sizeOf, U32 } from "../check/index.ts";
 import { type Block, constant, type Insn, upperBound } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, toScalar } from "./convert.ts";
@@ -60,7 +60,13 @@ export function headerAt(cx: Context, start: Insn, type: MemType, at: number, ad
   return { ...ref, address: b.join(done, values), nullable: true };
 }
 
-function headerLength(cx: Context, type: StructType, length: NonNullable<StructType["length"]>, ref: RefVal, at: number): Insn {
+function headerLength(
+  cx: Context,
+  type: StructType,
+  length: NonNullable<StructType["length"]>,
+  ref: RefVal,
+  at: number,
+): Insn {
   const fn: FnVal = { k: "fn", fn: length.fn, scope: length.scope as Scope };
   const v = cx.invoke(fn, [ref], at);
   const bytes = toScalar(cx, v, U32, at);
@@ -114,4 +120,3 @@ export function cursorCall(cx: Context, position: number, name: string, args: re
   }
   return refuse(cx, at, `a cursor has no ${name}: it has take, peek, skip, offset, left`);
 }
-

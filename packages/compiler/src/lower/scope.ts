@@ -5,7 +5,13 @@ import type { Val, ValType } from "./values.ts";
 
 export type Bound =
   | { readonly kind: "const"; readonly id: number; readonly value: Val }
-  | { readonly kind: "var"; readonly id: number; readonly name: string; readonly type: ValType; readonly vars: readonly number[] }
+  | {
+      readonly kind: "var";
+      readonly id: number;
+      readonly name: string;
+      readonly type: ValType;
+      readonly vars: readonly number[];
+    }
   /** Its declaration was refused: say nothing more. */
   | { readonly kind: "broken" };
 
@@ -23,7 +29,10 @@ export interface Module {
   /** Names being evaluated, to find cycles. */
   readonly pending: Set<string>;
   /** What `import` names are: the module they come from, or undefined for what the compiler itself provides. */
-  readonly imports: ReadonlyMap<string, { readonly from: Module | undefined; readonly name: string; readonly at: number }>;
+  readonly imports: ReadonlyMap<
+    string,
+    { readonly from: Module | undefined; readonly name: string; readonly at: number }
+  >;
   /** Of `ebplane/bpf`: not reported in receipts. */
   readonly library: boolean;
 }

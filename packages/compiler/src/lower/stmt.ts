@@ -3,7 +3,7 @@ import { type IntType, type MemType, NUMBER, SCALARS, U32, U64 } from "../check/
 import { type Block, constant } from "../ir/index.ts";
 import type { Binding, FunctionNode, Stmt, TypeNode } from "../parse/index.ts";
 import { nameType } from "./builtins.ts";
-import { type Context, type Exit, type Facts, type Frame, forget, learn, refuse, Refused, under } from "./context.ts";
+import { type Context, type Exit, type Facts, type Frame, forget, learn, Refused, refuse, under } from "./context.ts";
 import { describe, describeType, flatten, rebuild, toScalar } from "./convert.ts";
 import { joinValues, lookup, lowerCondition, lowerExpr } from "./expr.ts";
 import { elementPlace, readPlace } from "./memory.ts";
@@ -99,7 +99,14 @@ function statement(cx: Context, s: Stmt): void {
 
 // ---- declarations ----
 
-function declare(cx: Context, b: Binding, constantName: boolean, type: ValType | undefined, value: Val | undefined, at: number): void {
+function declare(
+  cx: Context,
+  b: Binding,
+  constantName: boolean,
+  type: ValType | undefined,
+  value: Val | undefined,
+  at: number,
+): void {
   if (b.kind === "name") {
     if (cx.scope.names.has(b.name)) refuse(cx, b.at, `${b.name} is declared twice`);
     if (!value) {
@@ -130,7 +137,13 @@ function declare(cx: Context, b: Binding, constantName: boolean, type: ValType |
       cx.b.write(v, r);
       return v;
     });
-    cx.scope.names.set(b.name, { kind: "var", id: cx.nextId++, name: b.name, type: constantName ? from : anyRegion(from), vars });
+    cx.scope.names.set(b.name, {
+      kind: "var",
+      id: cx.nextId++,
+      name: b.name,
+      type: constantName ? from : anyRegion(from),
+      vars,
+    });
     return;
   }
   if (!value) return refuse(cx, b.at, "a pattern needs a value");
@@ -138,7 +151,8 @@ function declare(cx: Context, b: Binding, constantName: boolean, type: ValType |
     for (const f of b.fields) {
       if (value.k === "record") {
         const part = value.fields.get(f.name);
-        if (!part) refuse(cx, f.binding.at, `the object has no ${f.name}: it has ${[...value.fields.keys()].join(", ")}`);
+        if (!part)
+          refuse(cx, f.binding.at, `the object has no ${f.name}: it has ${[...value.fields.keys()].join(", ")}`);
         declare(cx, f.binding, constantName, undefined, part, at);
       } else if (value.k === "ref" && !value.nullable && value.type.kind === "struct") {
         const name = "value";
@@ -149,7 +163,14 @@ function declare(cx: Context, b: Binding, constantName: boolean, type: ValType |
         const at2 = f.binding.at;
         let part: Val;
         try {
-          part = lowerExpr(cx, { kind: "member", at: at2, object: { kind: "name", at: at2, name }, name: f.name, nameAt: at2, optional: false });
+          part = lowerExpr(cx, {
+            kind: "member",
+            at: at2,
+            object: { kind: "name", at: at2, name },
+            name: f.name,
+            nameAt: at2,
+            optional: false,
+          });
         } finally {
           cx.scope = outer;
         }
@@ -355,7 +376,12 @@ function lowerForOf(cx: Context, s: Stmt & { kind: "forOf" }, label: string | un
   b.block = done;
 }
 
-function rangeLoop(cx: Context, s: Stmt & { kind: "forOf" }, over: Val & { k: "range" }, label: string | undefined): void {
+function rangeLoop(
+  cx: Context,
+  s: Stmt & { kind: "forOf" },
+  over: Val & { k: "range" },
+  label: string | undefined,
+): void {
   const { b } = cx;
   if (s.binding.kind !== "name") return refuse(cx, s.binding.at, "name the counter: for (const i of range(n))");
   const name = s.binding.name;
@@ -453,7 +479,8 @@ export function invoke(cx: Context, f: FnVal, args: readonly Val[], at: number):
   if (cx.frames.some((frame) => frame.fn === fn)) {
     refuse(cx, at, `${fn.name} calls itself: there is no recursion, write a bounded loop`);
   }
-  if (args.length > fn.params.length) refuse(cx, at, `${fn.name} has ${fn.params.length} parameters, got ${args.length}`);
+  if (args.length > fn.params.length)
+    refuse(cx, at, `${fn.name} has ${fn.params.length} parameters, got ${args.length}`);
   cx.calledFunctions.add(fn);
   const outerScope = cx.scope;
   const outerFacts = cx.facts;
@@ -507,7 +534,8 @@ function checkParam(cx: Context, type: ValType, given: Val, what: string, at: nu
   }
   if (type.k === "ref") {
     if (given.k === "undef" && type.nullable) return given;
-    if (given.k !== "ref" || given.type !== type.type) return complain(`expected ${describeType(type)}, got ${describe(given)}`);
+    if (given.k !== "ref" || given.type !== type.type)
+      return complain(`expected ${describeType(type)}, got ${describe(given)}`);
     if (given.nullable && !type.nullable) return complain(`it may be undefined here: test it first`);
     return given;
   }

@@ -62,7 +62,10 @@ function expand(i: Insn & { op: "cmp" }, make: Make): Insn {
     // Moving the range up by half turns signed order into unsigned order.
     const half = constant(i.w === 64 ? 1n << 63n : 1n << 31n);
     a = make({ op: "xor", w: i.w }, [a, half]);
-    b = b.op === "const" ? constant((b.value ^ (i.w === 64 ? 1n << 63n : 1n << 31n)) & maskOf(i.w)) : make({ op: "xor", w: i.w }, [b, half]);
+    b =
+      b.op === "const"
+        ? constant((b.value ^ (i.w === 64 ? 1n << 63n : 1n << 31n)) & maskOf(i.w))
+        : make({ op: "xor", w: i.w }, [b, half]);
     cmp = cmp.slice(1) as typeof cmp;
   }
   if (cmp === "gt" || cmp === "le") [a, b] = [b, a];
@@ -89,4 +92,3 @@ function borrow(a: Insn, b: Insn, w64: (op: string, x: Insn, y: Insn) => Insn, s
   const diff = w64("sub", a, b);
   return signBit(w64("or", differ, w64("and", same, diff)));
 }
-

@@ -2,13 +2,33 @@
 import { type Fn, isPure } from "../ir/index.ts";
 import { deadCode, dropTrivialPhis, mergeChains, prune, splitCriticalEdges } from "./cfg.ts";
 import { expandCompares } from "./compares.ts";
+import { numberValues } from "./gvn.ts";
+import { promoteStack } from "./stack.ts";
+import { threadJumps } from "./thread.ts";
+
+/** Rounds of the passes that feed each other; most programs settle after two. */
+const MAX_ROUNDS = 4;
 
 export function optimize(fn: Fn): void {
+  clean(fn);
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    let changed = promoteStack(fn);
+    clean(fn);
+    changed = threadJumps(fn) || changed;
+    clean(fn);
+    changed = numberValues(fn) || changed;
+    clean(fn);
+    if (!changed) break;
+  }
+  expandCompares(fn);
+  numberValues(fn);
+  clean(fn);
+  splitCriticalEdges(fn);
+}
+
+function clean(fn: Fn): void {
   prune(fn);
   dropTrivialPhis(fn);
   deadCode(fn, isPure);
-  expandCompares(fn);
-  deadCode(fn, isPure);
   mergeChains(fn);
-  splitCriticalEdges(fn);
 }

@@ -51,7 +51,13 @@ export type Expr =
       readonly nameAt: number;
       readonly optional: boolean;
     }
-  | { readonly kind: "index"; readonly at: number; readonly object: Expr; readonly index: Expr; readonly optional: boolean }
+  | {
+      readonly kind: "index";
+      readonly at: number;
+      readonly object: Expr;
+      readonly index: Expr;
+      readonly optional: boolean;
+    }
   | { readonly kind: "call"; readonly at: number; readonly callee: Expr; readonly args: readonly Expr[] }
   | { readonly kind: "unary"; readonly at: number; readonly op: UnaryOp; readonly arg: Expr }
   | { readonly kind: "binary"; readonly at: number; readonly op: BinaryOp; readonly left: Expr; readonly right: Expr }
@@ -141,7 +147,13 @@ export type Stmt =
       readonly over: Expr;
       readonly body: Stmt;
     }
-  | { readonly kind: "while"; readonly at: number; readonly test: Expr; readonly body: Stmt; readonly testLast: boolean }
+  | {
+      readonly kind: "while";
+      readonly at: number;
+      readonly test: Expr;
+      readonly body: Stmt;
+      readonly testLast: boolean;
+    }
   | {
       readonly kind: "switch";
       readonly at: number;

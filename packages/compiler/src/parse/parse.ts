@@ -118,7 +118,8 @@ export function parseModule(source: Source, report: Report): ModuleNode {
   const file = ts.createSourceFile(source.name, source.text, ts.ScriptTarget.ES2023, false, ts.ScriptKind.TS);
   const base = source.index * PLACE_FILE;
   const syntaxErrors = (file as unknown as { parseDiagnostics?: readonly ts.Diagnostic[] }).parseDiagnostics ?? [];
-  for (const d of syntaxErrors) report(base + (d.start ?? 0), lower(ts.flattenDiagnosticMessageText(d.messageText, "; ")));
+  for (const d of syntaxErrors)
+    report(base + (d.start ?? 0), lower(ts.flattenDiagnosticMessageText(d.messageText, "; ")));
   const empty = { source, imports: [], body: [], exports: new Map(), reexports: [], assigned: new Set<string>() };
   return syntaxErrors.length ? empty : new Parser(file, source, report).module();
 }
@@ -347,7 +348,10 @@ class Parser {
     return { kind: "items", at, items };
   }
 
-  fn(f: ts.FunctionDeclaration | ts.ArrowFunction | ts.FunctionExpression | ts.MethodDeclaration, name: string): FunctionNode {
+  fn(
+    f: ts.FunctionDeclaration | ts.ArrowFunction | ts.FunctionExpression | ts.MethodDeclaration,
+    name: string,
+  ): FunctionNode {
     if (f.asteriskToken) this.refuse(f.asteriskToken, INSTEAD.get(K.YieldExpression)!);
     const async = f.modifiers?.find((m) => m.kind === K.AsyncKeyword);
     if (async) this.refuse(async, INSTEAD.get(K.AwaitExpression)!);
@@ -453,7 +457,14 @@ class Parser {
         const p = e as ts.PropertyAccessExpression;
         if (!ts.isIdentifier(p.name)) this.refuse(p.name, "private names are not in the language");
         const optional = p.questionDotToken !== undefined;
-        return { kind: "member", at, object: this.expr(p.expression), name: p.name.text, nameAt: this.at(p.name), optional };
+        return {
+          kind: "member",
+          at,
+          object: this.expr(p.expression),
+          name: p.name.text,
+          nameAt: this.at(p.name),
+          optional,
+        };
       }
       case K.ElementAccessExpression: {
         const p = e as ts.ElementAccessExpression;

@@ -4,17 +4,18 @@
  * registers are precoloured, so what lives across a call gets r6 to r9 by itself. Constants and frame addresses are
  * made again where they are used instead of being kept on the stack.
  */
-import { BPF_DW, BPF_LDX, BPF_MEM, BPF_STX } from "@ebplane/core/isa";
+
 import { InternalError } from "@ebplane/core/errors";
+import { BPF_DW, BPF_LDX, BPF_MEM, BPF_STX } from "@ebplane/core/isa";
 import type { Slot } from "../ir/index.ts";
 import {
   defsOf,
   FIRST_VIRTUAL,
   isMove,
   isRematerializable,
-  machineSuccessors,
   type MBlock,
   type MInsn,
+  machineSuccessors,
   minsn,
   usesOf,
 } from "./machine.ts";

@@ -63,7 +63,20 @@ export interface MBlock {
 }
 
 export function minsn(opcode: number, at: number, fields: Partial<Omit<MInsn, "opcode" | "at">> = {}): MInsn {
-  return { opcode, dst: 0, src: 0, off: 0, imm: 0, imm2: 0, target: undefined, map: undefined, slot: undefined, args: 0, ...fields, at };
+  return {
+    opcode,
+    dst: 0,
+    src: 0,
+    off: 0,
+    imm: 0,
+    imm2: 0,
+    target: undefined,
+    map: undefined,
+    slot: undefined,
+    args: 0,
+    ...fields,
+    at,
+  };
 }
 
 const CALLER_SAVED = [0, 1, 2, 3, 4, 5];

@@ -131,7 +131,8 @@ class Selector {
   constructor(rpo: readonly Block[], blocks: ReadonlyMap<Block, MBlock>) {
     this.blocks = blocks;
     // Values used in one block only, to choose which side of a commutative operation to overwrite.
-    const note = (v: Insn, b: Block) => this.lastUse.set(v, this.lastUse.has(v) && this.lastUse.get(v) !== b ? undefined : b);
+    const note = (v: Insn, b: Block) =>
+      this.lastUse.set(v, this.lastUse.has(v) && this.lastUse.get(v) !== b ? undefined : b);
     for (const b of rpo) {
       for (const i of b.insns) for (const a of i.args) note(a, b);
       for (const p of b.phis) for (const [k, a] of p.args.entries()) note(a, b.preds[k]!);
@@ -232,7 +233,12 @@ class Selector {
       }
       case "load": {
         const base = this.base(i.args[0]!, at);
-        return this.emit(BPF_LDX | BPF_MEM | SIZE[i.size], at, { dst: this.reg(i), src: base.reg, off: i.off, slot: base.slot });
+        return this.emit(BPF_LDX | BPF_MEM | SIZE[i.size], at, {
+          dst: this.reg(i),
+          src: base.reg,
+          off: i.off,
+          slot: base.slot,
+        });
       }
       case "store": {
         const base = this.base(i.args[0]!, at);
@@ -245,7 +251,13 @@ class Selector {
       case "atomic": {
         const base = this.base(i.args[0]!, at);
         const src = this.use(i.args[1]!, at);
-        return this.emit(BPF_STX | BPF_ATOMIC | SIZE[i.size], at, { dst: base.reg, src, off: i.off, slot: base.slot, imm: i.code });
+        return this.emit(BPF_STX | BPF_ATOMIC | SIZE[i.size], at, {
+          dst: base.reg,
+          src,
+          off: i.off,
+          slot: base.slot,
+          imm: i.code,
+        });
       }
       case "call": {
         for (const [k, a] of i.args.entries()) {
@@ -269,7 +281,8 @@ class Selector {
   binary(i: Insn & { op: BinOp }, b: Block): void {
     const { at } = i;
     let [x, y] = i.args as [Insn, Insn];
-    if (COMMUTES.has(i.op) && y.op !== "const" && this.lastUse.get(x) !== b && this.lastUse.get(y) === b) [x, y] = [y, x];
+    if (COMMUTES.has(i.op) && y.op !== "const" && this.lastUse.get(x) !== b && this.lastUse.get(y) === b)
+      [x, y] = [y, x];
     const r = this.reg(i);
     const cls = i.w === 64 ? BPF_ALU64 : BPF_ALU;
     const off = i.op === "sdiv" || i.op === "smod" ? 1 : 0;
