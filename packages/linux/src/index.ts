@@ -18,5 +18,11 @@ export {
   summarizeLog,
   type VerifierVerdict,
 } from "./bpf/index.ts";
+export { BpfLink, type LinkDescription, listLinkObjects, queryPrograms } from "./link/index.ts";
+export { NetNs } from "./netns/index.ts";
+export { PacketSocketPort, TapPort, XskPort } from "./ports/index.ts";
+export { PerfReader, RingBufReader, UserRingBufWriter } from "./rings/index.ts";
+export { type ChainOptions, MAX_CHAIN, XdpDispatcher } from "./target/dispatcher.ts";
 export type { LinuxLoadOptions } from "./target/load.ts";
+export { openLink, openMap, openProgram, type Where } from "./target/open.ts";
 export { type LinuxTarget, type LinuxTargetOptions, linuxTarget } from "./target/target.ts";

@@ -6,6 +6,7 @@ export * from "./cpus.ts";
 export * from "./info.ts";
 export * from "./link-calls.ts";
 export * from "./map.ts";
+export * from "./map-batch.ts";
 export * from "./map-calls.ts";
 export * from "./pin.ts";
 export * from "./prog-calls.ts";

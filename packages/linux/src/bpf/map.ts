@@ -13,6 +13,8 @@ import { mapBatch, mapElem } from "./map-calls.ts";
 
 /** Elements of one batch to begin with; a hash bucket that holds more asks for a larger one. */
 const BATCH = 256;
+/** How many keys back a walk looks for one that is still there. */
+const LOOK_BACK = 16;
 
 export class LinuxMap implements BpfMap {
   readonly spec: MapSpec;
@@ -97,27 +99,46 @@ export class LinuxMap implements BpfMap {
   }
 
   /**
-   * The keys, in the map's order. When the key that the walk stands on is deleted the kernel starts over from the
-   * first: keys seen already are passed over, and a map that is being emptied and refilled all the time ends the walk.
+   * The keys, in the map's order. When the key that the walk stands on is deleted by another, the kernel starts over
+   * from the first without a word. A key that was seen already tells: the walk then goes on from the last seen key that
+   * is still there. A map that is emptied and refilled all the time ends the walk after as many turns as it has room.
    */
   *keys(): IterableIterator<Uint8Array> {
     if (this.spec.keySize === 0) return;
-    const seen = isIndexed(this.spec.type) ? undefined : new Set<string>();
-    let steps = 0;
+    if (isIndexed(this.spec.type)) {
+      for (let key = this.#nextKey(undefined); key; key = this.#nextKey(key)) yield key;
+      return;
+    }
+    const seen = new Set<string>();
+    const order: Uint8Array[] = [];
+    let turns = 0;
     let key = this.#nextKey(undefined);
     while (key) {
+      const text = String.fromCharCode(...key);
+      if (seen.has(text)) {
+        if (++turns > this.spec.maxEntries) return;
+        key = this.#resume(order, seen);
+        continue;
+      }
+      seen.add(text);
+      order.push(key);
       // The next key is taken before the caller sees this one: deleting what was yielded does no harm.
       const next = this.#nextKey(key);
-      if (seen === undefined) yield key;
-      else {
-        const text = String.fromCharCode(...key);
-        if (!seen.has(text)) {
-          seen.add(text);
-          yield key;
-        } else if (++steps > 4 * this.spec.maxEntries + 64) return;
-      }
+      yield key;
       key = next;
     }
+  }
+
+  /** Where a walk that was thrown back goes on: behind the last seen key that is still there, else from the first. */
+  #resume(order: readonly Uint8Array[], seen: ReadonlySet<string>): Uint8Array | undefined {
+    const alive = order.slice(-LOOK_BACK).findLast((key) => this.lookup(key) !== undefined);
+    let key = this.#nextKey(alive);
+    if (alive && key && seen.has(String.fromCharCode(...key))) key = this.#nextKey(undefined);
+    for (let steps = 0; key && steps <= order.length; steps++) {
+      if (!seen.has(String.fromCharCode(...key))) return key;
+      key = this.#nextKey(key);
+    }
+    return undefined;
   }
 
   *#walk(): IterableIterator<[Uint8Array, Uint8Array]> {

@@ -7,3 +7,4 @@ export * from "./ifindex.ts";
 export * from "./link.ts";
 export * from "./query.ts";
 export { attachClassicFilter } from "./sockets.ts";
+export { attachXdp } from "./xdp.ts";

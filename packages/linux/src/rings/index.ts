@@ -1,4 +1,7 @@
 /** Rings shared with the kernel: events from programs, packets. */
+export * from "./packet-ring.ts";
 export * from "./perf.ts";
 export * from "./ringbuf.ts";
+export * from "./umem.ts";
 export * from "./user-ringbuf.ts";
+export * from "./xsk.ts";

@@ -54,3 +54,8 @@ function pageSize(): number {
   }
   return 4096;
 }
+
+/** Blocks the calling thread: only for waits of milliseconds that have no event to wait for. */
+export function sleep(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}

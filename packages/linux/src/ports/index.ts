@@ -1,0 +1,4 @@
+/** Devices as packet ports for a data plane in userspace. */
+export * from "./packet-port.ts";
+export * from "./tap.ts";
+export * from "./xsk-port.ts";
