@@ -41,7 +41,7 @@ export interface FunctionKind<Config = unknown> {
   /** What the schema alone cannot say (references, combinations); empty when all is well. */
   check(config: Config, plane: PlaneContext): ConfigIssue[];
   /** Values folded into the code, by the name that the program gives to `config()`. Changing one recompiles. */
-  constants(config: Config, plane: PlaneContext): Readonly<Record<string, number>>;
+  constants(config: Config, plane: PlaneContext): Readonly<Record<string, number | boolean>>;
   /** Contents of the program's maps, by the name the map has in the program. */
   contents(config: Config, plane: PlaneContext): MapContents;
   /** Why this function drops, in the order of the program's reason codes. */

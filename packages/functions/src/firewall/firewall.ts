@@ -69,7 +69,7 @@ export const firewall: FunctionKind<FirewallConfig> = {
 
   constants: (config) => ({
     CAPACITY: capacityOf(config),
-    DEFAULT_DROP: config.default === "drop" ? 1 : 0,
+    DEFAULT_DROP: config.default === "drop",
   }),
 
   contents: (config) =>

@@ -158,7 +158,7 @@ function parseIpv6(p: Cursor, out: Packet): u32 {
     if (step > size) return BAD_IPV6;
     size -= step;
     next = e.nexthdr;
-    p.skip(step);
+    p.skip(u16(step));
   }
   if (isExtension(next)) return BAD_CHAIN;
   out.kind |= IS_IP | (u64(next) << 32n);

@@ -42,7 +42,7 @@ export function buildPlane(plane: PlaneSpec): BuiltPlane {
   const source = planeSource(layout, modules);
 
   const files = new Map([...BPF_SOURCES].filter(([path]) => path.startsWith("packet/")));
-  const settings = new Map<string, { prefix: string; constants: Readonly<Record<string, number>> }>();
+  const settings = new Map<string, { prefix: string; constants: Readonly<Record<string, number | boolean>> }>();
   for (const [name, { kind, config }] of functions) {
     files.set(modules.get(name)!, BPF_SOURCES.get(kind.source)!);
     settings.set(modules.get(name)!, { prefix: mapPrefix(name), constants: kind.constants(config, { interfaces }) });
@@ -51,7 +51,7 @@ export function buildPlane(plane: PlaneSpec): BuiltPlane {
   const { spec } = compile({
     entry: ENTRY,
     files,
-    constants: { INTERFACES: Math.max(1, interfaces.length) },
+    constants: layout.devices === undefined ? {} : { INTERFACES: interfaces.length },
     modules: settings,
   });
   return { spec: { ...spec, maps: withContents(spec.maps, functions, interfaces) }, layout, source };
