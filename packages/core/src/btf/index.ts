@@ -23,3 +23,4 @@ export { parseBtf } from "./parse.ts";
 export { type BtfPatch, patchBtf } from "./patch.ts";
 export { alignOf, arrayOf, resolve, sizeOf, skipModifiers, typeText } from "./query.ts";
 export * from "./types.ts";
+export { type BtfValue, decodeValue, encodeValue, isNetworkOrder } from "./value.ts";

@@ -45,7 +45,9 @@ const HAS_TYPE = new Set([2, 8, 9, 10, 11, 12, 13, 14, 17, 18]);
  * @param base The kernel's BTF, for a module's.
  * @throws BtfError with type id or byte offset.
  */
-export function parseBtf(bytes: Uint8Array, base?: Btf): Btf {
+export function parseBtf(section: Uint8Array, base?: Btf): Btf {
+  // A plain view: what callers copy with slice() must be a copy, and a Node Buffer's slice() is none.
+  const bytes = new Uint8Array(section.buffer, section.byteOffset, section.byteLength);
   const view = viewOf(bytes);
   if (bytes.length < BTF_HEADER_SIZE) {
     throw new BtfError(`need ${BTF_HEADER_SIZE} bytes of header, have ${bytes.length}`, { offset: 0 });

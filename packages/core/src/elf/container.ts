@@ -82,7 +82,9 @@ export interface ElfFile {
 }
 
 /** Parses the container. @throws ElfError for anything out of range, and for what is no 64-bit relocatable BPF object. */
-export function parseElf(bytes: Uint8Array): ElfFile {
+export function parseElf(file: Uint8Array): ElfFile {
+  // A plain view: what callers copy with slice() must be a copy, and a Node Buffer's slice() is none.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
   const view = viewOf(bytes);
   if (bytes.length < EHDR_SIZE) throw new ElfError(`need ${EHDR_SIZE} bytes of ELF header, have ${bytes.length}`);
   if (view.getUint32(0) !== 0x7f454c46) throw new ElfError("not an ELF file: expected the magic 7f 45 4c 46");

@@ -2,4 +2,5 @@
 export { POISON_IMM, relocateCore } from "./core.ts";
 export { readElf } from "./read.ts";
 export { SECTION_TABLE, type SectionKind, sectionKind } from "./sections.ts";
+export { applyKconfig, getVariable, type KernelConfig, parseKconfig, setVariables } from "./variables.ts";
 export { writeElf } from "./write.ts";
