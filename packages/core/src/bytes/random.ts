@@ -28,6 +28,10 @@ export function seededRandom(seed: number): SeededRandom {
     below,
     chance: (p) => u32() < p * 2 ** 32,
     pick: (from) => from[below(from.length)]!,
-    bytes: (length) => Uint8Array.from({ length }, () => u32() & 255),
+    bytes: (length) => {
+      const out = new Uint8Array(length);
+      for (let i = 0; i < length; i++) out[i] = u32();
+      return out;
+    },
   };
 }

@@ -191,12 +191,17 @@ function before(length: number, body: Uint8Array, emit: (out: Uint8Array) => voi
 function wrap(layers: readonly LayerSpec[], index: number, body: Uint8Array): Uint8Array {
   const layer = layers[index]!;
   const next = layers[index + 1];
-  /** Builds with checksum 0, then again with the right one, unless one was given. */
+  /** Emits with the checksum that was given, or with 0 and then again with the right one. */
   const summed = (
     given: number | undefined,
-    build: (checksum: number) => Uint8Array,
+    length: number,
+    emit: (checksum: number, out: Uint8Array) => void,
     sum: (whole: Uint8Array) => number,
-  ) => build(given ?? sum(build(0)));
+  ) => {
+    const whole = before(length, body, (out) => emit(given ?? 0, out));
+    if (given === undefined) emit(sum(whole), whole);
+    return whole;
+  };
   const ends = () => endsAround(layers, index);
 
   switch (layer.layer) {
@@ -239,27 +244,25 @@ function wrap(layers: readonly LayerSpec[], index: number, body: Uint8Array): Ui
     case "ipv4": {
       const options = layer.options ?? EMPTY;
       const length = ipv4Length({ options });
-      const build = (checksum: number) =>
-        before(length, body, (out) =>
-          emitIpv4Header(
-            {
-              tos: layer.tos ?? 0,
-              totalLength: layer.totalLength ?? length + body.length,
-              identification: layer.identification ?? 0,
-              reserved: layer.reserved ?? false,
-              dontFragment: layer.dontFragment ?? false,
-              moreFragments: layer.moreFragments ?? false,
-              fragmentOffset: layer.fragmentOffset ?? 0,
-              ttl: layer.ttl ?? 64,
-              protocol: layer.protocol ?? (next ? protocolOf(next) : 253),
-              checksum,
-              ...ends4(layer),
-              options,
-            },
-            out,
-          ),
+      const emit = (checksum: number, out: Uint8Array) =>
+        emitIpv4Header(
+          {
+            tos: layer.tos ?? 0,
+            totalLength: layer.totalLength ?? length + body.length,
+            identification: layer.identification ?? 0,
+            reserved: layer.reserved ?? false,
+            dontFragment: layer.dontFragment ?? false,
+            moreFragments: layer.moreFragments ?? false,
+            fragmentOffset: layer.fragmentOffset ?? 0,
+            ttl: layer.ttl ?? 64,
+            protocol: layer.protocol ?? (next ? protocolOf(next) : 253),
+            checksum,
+            ...ends4(layer),
+            options,
+          },
+          out,
         );
-      return summed(layer.checksum, build, (whole) => ipv4Checksum(whole.subarray(0, length)));
+      return summed(layer.checksum, length, emit, (whole) => ipv4Checksum(whole.subarray(0, length)));
     }
     case "ipv6":
       return before(40, body, (out) =>
@@ -297,17 +300,14 @@ function wrap(layers: readonly LayerSpec[], index: number, body: Uint8Array): Ui
       );
     case "icmp": {
       const repr = { type: layer.type ?? 8, code: layer.code ?? 0, rest: layer.rest ?? 0 };
-      return summed(
-        layer.checksum,
-        (checksum) => before(8, body, (out) => emitIcmp({ ...repr, checksum }, out)),
-        icmpChecksum,
-      );
+      return summed(layer.checksum, 8, (checksum, out) => emitIcmp({ ...repr, checksum }, out), icmpChecksum);
     }
     case "icmpv6": {
       const repr = { type: layer.type ?? 128, code: layer.code ?? 0, rest: layer.rest ?? 0 };
       return summed(
         layer.checksum,
-        (checksum) => before(8, body, (out) => emitIcmpv6({ ...repr, checksum }, out)),
+        8,
+        (checksum, out) => emitIcmpv6({ ...repr, checksum }, out),
         (whole) => icmpv6Checksum(ends().source, ends().destination, whole),
       );
     }
@@ -324,7 +324,8 @@ function wrap(layers: readonly LayerSpec[], index: number, body: Uint8Array): Ui
       };
       return summed(
         layer.checksum,
-        (checksum) => before(tcpLength(repr), body, (out) => emitTcp({ ...repr, checksum }, out)),
+        tcpLength(repr),
+        (checksum, out) => emitTcp({ ...repr, checksum }, out),
         (whole) => tcpChecksum(ends().source, ends().destination, whole),
       );
     }
@@ -336,7 +337,8 @@ function wrap(layers: readonly LayerSpec[], index: number, body: Uint8Array): Ui
       };
       return summed(
         layer.checksum,
-        (checksum) => before(8, body, (out) => emitUdp({ ...repr, checksum }, out)),
+        8,
+        (checksum, out) => emitUdp({ ...repr, checksum }, out),
         (whole) => udpChecksum(ends().source, ends().destination, whole),
       );
     }
@@ -346,11 +348,7 @@ function wrap(layers: readonly LayerSpec[], index: number, body: Uint8Array): Ui
         destinationPort: layer.destinationPort ?? 3868,
         verificationTag: layer.verificationTag ?? 0,
       };
-      return summed(
-        layer.checksum,
-        (checksum) => before(12, body, (out) => emitSctp({ ...repr, checksum }, out)),
-        sctpChecksum,
-      );
+      return summed(layer.checksum, 12, (checksum, out) => emitSctp({ ...repr, checksum }, out), sctpChecksum);
     }
     case "gre": {
       const repr: GreRepr = { ...layer, protocol: layer.protocol ?? etherTypeOf(next) ?? N.ETH_P_IP };

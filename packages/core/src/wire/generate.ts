@@ -67,26 +67,45 @@ const ADDRESSES_4 = ["10.0.0.1", "10.0.0.2", "192.0.2.1", "198.51.100.7", "203.0
 const ADDRESSES_6 = ["2001:db8::1", "2001:db8:1::2", "fe80::1", "ff02::1", "::ffff:192.0.2.1", "::1"];
 const PORTS = [22, 53, 80, 123, 443, 1024, 4789, 8080, 49152, 65535];
 
-/** Packets without end: take as many as wanted. */
+/** The options with their defaults, the addresses parsed once. */
+interface Pools {
+  readonly tagged: number;
+  readonly maxPayload: number;
+  readonly addresses4: readonly Uint8Array[];
+  readonly addresses6: readonly Uint8Array[];
+  readonly ports: readonly number[];
+}
+
+/**
+ * Packets without end: take as many as wanted.
+ * @throws BpfError EADDRESS for an address of the options that is none.
+ */
 export function* generatePackets(options: GeneratorOptions): Generator<GeneratedPacket, never> {
   const random = seededRandom(options.seed);
   const kinds = options.kinds ?? PACKET_KINDS;
+  const pools: Pools = {
+    tagged: options.tagged ?? 0.2,
+    maxPayload: options.maxPayload ?? 256,
+    addresses4: (options.addresses4 ?? ADDRESSES_4).map(parseIpv4),
+    addresses6: (options.addresses6 ?? ADDRESSES_6).map(parseIpv6),
+    ports: options.ports ?? PORTS,
+  };
   for (;;) {
     const kind = random.pick(kinds);
-    const sound = frameOf(kind, random, options);
+    const sound = frameOf(kind, random, pools);
     yield random.chance(options.broken ?? 0.25) ? { kind, ...broken(sound, random) } : { kind, bytes: sound };
   }
 }
 
-function frameOf(kind: PacketKind, random: SeededRandom, options: GeneratorOptions): Uint8Array {
+function frameOf(kind: PacketKind, random: SeededRandom, pools: Pools): Uint8Array {
   const layers: build.LayerSpec[] = [build.ethernet(random.chance(0.1) ? { destination: "ff:ff:ff:ff:ff:ff" } : {})];
-  if (random.chance(options.tagged ?? 0.2)) {
+  if (random.chance(pools.tagged)) {
     const twice = random.chance(0.3);
     const tag = (provider: boolean) =>
       build.vlan({ provider, id: random.below(4096), priority: random.below(8), dropEligible: random.chance(0.2) });
     layers.push(tag(twice), ...(twice ? [tag(false)] : []));
   }
-  const { inside, payload } = contentsOf(kind, random, options);
+  const { inside, payload } = contentsOf(kind, random, pools);
   return build.buildPacket([...layers, ...inside], payload);
 }
 
@@ -94,13 +113,13 @@ function frameOf(kind: PacketKind, random: SeededRandom, options: GeneratorOptio
 function contentsOf(
   kind: PacketKind,
   random: SeededRandom,
-  options: GeneratorOptions,
+  pools: Pools,
 ): { inside: build.LayerSpec[]; payload: Uint8Array } {
-  const payload = random.bytes(random.below((options.maxPayload ?? 256) + 1));
+  const payload = random.bytes(random.below(pools.maxPayload + 1));
   const inside = (...layers: build.LayerSpec[]) => ({ inside: layers, payload });
-  const address4 = () => parseIpv4(random.pick(options.addresses4 ?? ADDRESSES_4));
-  const address6 = () => parseIpv6(random.pick(options.addresses6 ?? ADDRESSES_6));
-  const port = () => random.pick(options.ports ?? PORTS);
+  const address4 = () => random.pick(pools.addresses4);
+  const address6 = () => random.pick(pools.addresses6);
+  const port = () => random.pick(pools.ports);
   const ports = () => ({ sourcePort: port(), destinationPort: port() });
   const ip4 = (more: Partial<Parameters<typeof build.ipv4>[0]> = {}) =>
     build.ipv4({
