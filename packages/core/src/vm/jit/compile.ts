@@ -204,7 +204,7 @@ function analyseFunction(
     if (!order.isReducible) throw new InternalError(`function at slot ${start}: irreducible after dispatching`);
   }
   // Fuel is counted at loop headers: copies would make it coarser.
-  const copies = options.fuel === undefined ? unrollLoops(cfg, order) : new Map<number, number>();
+  const copies = options.fuel === undefined ? unrollLoops(cfg, order, states) : new Map<number, number>();
   if (copies.size) {
     for (const [copy, original] of copies) states[copy] = states[original];
     order = computeOrder(cfg);

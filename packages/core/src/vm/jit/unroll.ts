@@ -1,19 +1,34 @@
 /**
  * Unrolls small innermost loops by copying their blocks: the back edges of one copy lead to the next. V8 puts a stack
- * check into every loop turn, which in a loop of ten insns is a quarter of the time; every exit stays where it is, so
- * no trip count need be known.
+ * check into every loop turn, which in a loop of ten insns is a quarter of the time. Every exit stays where it is, so
+ * no trip count need be known; where it is, and the copies divide it, only the last copy asks for the loop's end.
  */
+import {
+  BPF_ADD,
+  BPF_ALU,
+  BPF_ALU64,
+  BPF_K,
+  BPF_X,
+  CLASS_MASK,
+  type Insn,
+  OP_CALL,
+  OP_CALLX,
+} from "../../isa/index.ts";
 import type { Block, Cfg, Order } from "./cfg.ts";
+import { CONST, constOf, copyState, decided, type EntryStates, newState, transfer } from "./values.ts";
 
 /** Loops of more insns, jumps included, stay as they are. */
 const MAX_INSNS = 32;
 const MAX_BLOCKS = 8;
+/** Insns that a loop may have after unrolling by a divisor of its trip count. */
+const MAX_UNROLLED = 80;
+const MAX_TRIPS = 4096;
 
 /**
  * Adds the copies to the graph and answers which block each copy stands for, by its number; what is known at a block's
  * start holds for its copies too. The order is out of date afterwards when anything was unrolled.
  */
-export function unrollLoops(cfg: Cfg, order: Order): ReadonlyMap<number, number> {
+export function unrollLoops(cfg: Cfg, order: Order, states: Readonly<EntryStates>): ReadonlyMap<number, number> {
   const copyOf = new Map<number, number>();
   const predecessors: number[][] = cfg.blocks.map(() => []);
   for (const b of order.order) for (const s of cfg.blocks[b]!.successors) predecessors[s]!.push(b);
@@ -28,9 +43,70 @@ export function unrollLoops(cfg: Cfg, order: Order): ReadonlyMap<number, number>
       insns += cfg.blocks[b]!.insns.length + 1;
       if (ending.kind === "switch" || ending.kind === "exit" || (b !== header && order.isLoop[b])) plain = false;
     }
-    if (plain && insns <= MAX_INSNS) copyBody(cfg.blocks, header, body, insns <= MAX_INSNS / 2 ? 4 : 2, copyOf);
+    if (!plain || insns > MAX_INSNS) continue;
+    const counted = countTrips(cfg.blocks, header, body, predecessors[header]!, states);
+    const divisor = counted && [5, 4, 6, 7, 3, 2].find((f) => counted.trips % f === 0 && insns * f <= MAX_UNROLLED);
+    if (divisor) copyBody(cfg.blocks, header, body, divisor, counted.latch, copyOf);
+    else copyBody(cfg.blocks, header, body, insns <= MAX_INSNS / 2 ? 4 : 2, undefined, copyOf);
   }
   return copyOf;
+}
+
+/**
+ * How often a loop turns when nothing else ends it: one block at its end steps a register that starts as a constant
+ * and is changed nowhere else, and compares it with a constant.
+ */
+function countTrips(
+  blocks: readonly Block[],
+  header: number,
+  body: ReadonlySet<number>,
+  predecessors: readonly number[],
+  states: Readonly<EntryStates>,
+): { trips: number; latch: number } | undefined {
+  const latches = predecessors.filter((p) => body.has(p));
+  const outside = predecessors.filter((p) => !body.has(p));
+  if (latches.length !== 1 || outside.length !== 1) return undefined;
+  const latch = latches[0]!;
+  const { ending, successors, insns } = blocks[latch]!;
+  if (ending.kind !== "cond" || ending.insn.opcode & BPF_X) return undefined;
+  const counter = ending.insn.dst;
+  let step: Insn | undefined;
+  for (const b of body) {
+    for (const insn of blocks[b]!.insns) {
+      if (!mayWrite(insn, counter)) continue;
+      if (step || b !== latch) return undefined;
+      step = insn;
+    }
+  }
+  const add = BPF_ADD | BPF_K;
+  if (!step || (step.opcode !== (BPF_ALU | add) && step.opcode !== (BPF_ALU64 | add)) || !insns.includes(step)) {
+    return undefined;
+  }
+  const s = newState();
+  const before = states[outside[0]!];
+  if (!before) return undefined;
+  copyState(s, before);
+  for (const insn of blocks[outside[0]!]!.insns) transfer(s, insn, Number.POSITIVE_INFINITY);
+  const start = constOf(s, counter);
+  if (start === undefined) return undefined;
+  const back = successors[0] === header ? 0 : 1;
+  s.kind[counter] = CONST;
+  s.num[counter] = start;
+  for (let trips = 1; trips <= MAX_TRIPS; trips++) {
+    transfer(s, step, 0);
+    // An addition that 32 bits wrap is only bounded by the analysis, not computed.
+    if (constOf(s, counter) === undefined) return undefined;
+    if (decided(s, ending.insn) !== back) return { trips, latch };
+  }
+  return undefined;
+}
+
+/** True unless the insn surely leaves the register alone. */
+function mayWrite(insn: Insn, register: number): boolean {
+  if (insn.opcode === OP_CALL || insn.opcode === OP_CALLX) return register <= 5;
+  const cls = insn.opcode & CLASS_MASK;
+  // Stores write no register but with atomics, which may write src, dst or r0.
+  return insn.dst === register || (cls < BPF_ALU && (insn.src === register || register === 0));
 }
 
 /** The natural loop of a header, or undefined when it has too many blocks. */
@@ -52,6 +128,8 @@ function copyBody(
   header: number,
   body: ReadonlySet<number>,
   factor: number,
+  /** The block whose question only the last copy need ask. */
+  asks: number | undefined,
   copyOf: Map<number, number>,
 ): void {
   const originals = [...body].map((b) => ({ number: b, block: blocks[b]!, successors: blocks[b]!.successors }));
@@ -72,6 +150,10 @@ function copyBody(
     for (const { number, successors } of originals) {
       const block = blocks[here?.get(number) ?? number]!;
       block.successors = successors.map((s) => (s === header ? next : (here?.get(s) ?? s)));
+      if (number === asks && turn < factor - 1) {
+        block.ending = { kind: "jump" };
+        block.successors = [next];
+      }
     }
   }
 }

@@ -295,6 +295,11 @@ function alu32(s: State, insn: Insn): void {
   }
   const a = Math.min(maxOf(s, dst), U32_MAX);
   const constB = isX ? (s.kind[src] === CONST ? s.num[src]! >>> 0 : undefined) : imm >>> 0;
+  const old = constOf(s, dst);
+  if (old !== undefined && constB !== undefined && (op === BPF_ADD || op === BPF_SUB)) {
+    putConst(s, dst, (op === BPF_ADD ? old + constB : old - constB) >>> 0);
+    return;
+  }
   let max: number;
   if (op === BPF_RSH) max = Math.floor(a / 2 ** (constB === undefined ? 0 : constB & 31));
   else if (off !== 0) max = Number.POSITIVE_INFINITY;
@@ -303,7 +308,7 @@ function alu32(s: State, insn: Insn): void {
 }
 
 /** The successor (0 taken, 1 next) that a condition always chooses, or undefined. */
-function decided(s: State, insn: Insn): 0 | 1 | undefined {
+export function decided(s: State, insn: Insn): 0 | 1 | undefined {
   const op = insn.opcode & OP_MASK;
   if (op === BPF_JCOND) return undefined;
   const is32 = (insn.opcode & CLASS_MASK) === BPF_JMP32;
