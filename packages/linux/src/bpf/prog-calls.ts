@@ -30,6 +30,8 @@ export interface ProgLoad {
   readonly btfFd?: number;
   readonly funcInfo?: InfoRecords;
   readonly lineInfo?: InfoRecords;
+  /** `bpf_core_relo` records: the kernel resolves them against its own types (since 5.17). */
+  readonly coreRelos?: InfoRecords;
   readonly attachBtfId?: number;
   /** A program to extend or trace, or the BTF object of a module. */
   readonly attachFd?: number;
@@ -105,6 +107,7 @@ function fillLoad(memory: Scratch, prog: ProgLoad): DataView {
   const license = memory.cstring(prog.license ?? "GPL");
   const funcInfo = prog.funcInfo ? memory.put(prog.funcInfo.records) : 0;
   const lineInfo = prog.lineInfo ? memory.put(prog.lineInfo.records) : 0;
+  const coreRelos = prog.coreRelos ? memory.put(prog.coreRelos.records) : 0;
   const fdArray = prog.fdArray?.length ? memory.put(new Uint8Array(Int32Array.from(prog.fdArray).buffer)) : 0;
   const a = attr(ATTR);
   a.setUint32(0, prog.type, true);
@@ -120,6 +123,11 @@ function fillLoad(memory: Scratch, prog: ProgLoad): DataView {
   setInfo(a, 92, lineInfo, prog.lineInfo);
   a.setUint32(108, prog.attachBtfId ?? 0, true);
   a.setUint32(112, prog.attachFd ?? 0, true);
+  if (prog.coreRelos) {
+    a.setUint32(116, prog.coreRelos.records.length / prog.coreRelos.recordSize, true);
+    setPointer(a, 128, coreRelos);
+    a.setUint32(136, prog.coreRelos.recordSize, true);
+  }
   setPointer(a, 120, fdArray);
   a.setUint32(144, prog.tokenFd ?? 0, true);
   return a;

@@ -7,12 +7,14 @@
  */
 import { type Btf, type BtfType, type EncodedBtf, encodeBtf } from "@ebplane/core/btf";
 import { viewOf } from "@ebplane/core/bytes";
+import { SLOT } from "@ebplane/core/isa";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import { btfLoad, type InfoRecords } from "../bpf/index.ts";
 import { close } from "../sys/index.ts";
 
 const FUNC_INFO = 8;
 const LINE_INFO = 16;
+const CORE_RELO = 16;
 
 export class LoadedBtf {
   #fd: number;
@@ -58,6 +60,22 @@ export class LoadedBtf {
     return { recordSize: LINE_INFO, records };
   }
 
+  /** `struct bpf_core_relo` records; undefined when the program has none. */
+  coreRelos(program: ProgramSpec): InfoRecords | undefined {
+    const relos = program.coreRelos ?? [];
+    if (relos.length === 0) return undefined;
+    const records = new Uint8Array(relos.length * CORE_RELO);
+    const view = viewOf(records);
+    relos.forEach(({ pc, typeId, access, kind }, i) => {
+      const at = i * CORE_RELO;
+      view.setUint32(at, pc * SLOT, true); // Bytes here, slots elsewhere.
+      view.setUint32(at + 4, typeId, true);
+      view.setUint32(at + 8, this.#strings.get(access)!, true);
+      view.setUint32(at + 12, kind, true);
+    });
+    return { recordSize: CORE_RELO, records };
+  }
+
   close(): void {
     if (this.#fd < 0) return;
     const fd = this.#fd;
@@ -70,8 +88,10 @@ export class LoadedBtf {
 export function loadBtf(spec: CollectionSpec): LoadedBtf | undefined {
   if (!spec.btf || spec.btf.length <= 1) return undefined;
   const extraStrings: string[] = [];
-  for (const { lineInfo } of spec.programs.values())
+  for (const { lineInfo, coreRelos } of spec.programs.values()) {
     for (const { file, text } of lineInfo) extraStrings.push(file, text);
+    for (const { access } of coreRelos ?? []) extraStrings.push(access);
+  }
   const { bytes, strings } = encodeBtf(loadable(spec.btf), { extraStrings });
   const { fd } = btfLoad(bytes);
   return fd < 0 ? undefined : new LoadedBtf(fd, strings);

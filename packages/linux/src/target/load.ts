@@ -3,7 +3,9 @@
  * were opened before are closed and the kernel frees what they held.
  */
 import { mkdirSync } from "node:fs";
-import { type SysError, UnsupportedError, VerifierError } from "@ebplane/core/errors";
+import { viewOf } from "@ebplane/core/bytes";
+import { Errno, type SysError, UnsupportedError, VerifierError } from "@ebplane/core/errors";
+import { BPF_PSEUDO_BTF_ID, SLOT } from "@ebplane/core/isa";
 import {
   AttachType,
   type BpfMap,
@@ -39,6 +41,7 @@ import {
 import { close, PAGE_SIZE, sysError } from "../sys/index.ts";
 import { type LoadedBtf, loadBtf } from "./btf.ts";
 import { checkCompatible, specOf } from "./compatible.ts";
+import { attachBtfId, kernelBtf, kernelSymbol } from "./kernel-btf.ts";
 
 /** What loading into the kernel can do beyond `LoadOptions`. */
 export interface LinuxLoadOptions extends LoadOptions {
@@ -253,6 +256,7 @@ function loadProgram(
   options: LinuxLoadOptions,
 ): LinuxProgram {
   const code = relocate(spec, (reloc) => resolveReloc(spec, reloc, maps));
+  settleExterns(spec, code);
   let load: ProgLoad = {
     type: spec.type,
     code,
@@ -260,10 +264,21 @@ function loadProgram(
     name: spec.name,
     flags: spec.flags,
     expectedAttachType: attachTypeOf(spec),
+    attachBtfId: attachBtfId(spec),
     logLevel: options.logLevel,
   };
   const funcInfo = btf?.funcInfo(spec);
   if (btf && funcInfo) load = { ...load, btfFd: btf.fd, funcInfo, lineInfo: btf.lineInfo(spec) };
+  if (spec.coreRelos?.length) {
+    if (!btf || !funcInfo) {
+      throw new UnsupportedError(
+        "CO-RE",
+        `program ${spec.name}: CO-RE needs BTF, which this kernel did not take`,
+        "5.17",
+      );
+    }
+    load = { ...load, coreRelos: btf.coreRelos(spec) };
+  }
   const { fd, log } = progLoad(load);
   if (fd < 0) throw refused(spec, -fd, log);
   return new LinuxProgram(fd, spec, { code, license: collection.license, log });
@@ -282,14 +297,59 @@ function resolveReloc(spec: ProgramSpec, reloc: Reloc, maps: ReadonlyMap<string,
   if (reloc.kind === "mapValue") {
     return BigInt(linuxMap(maps.get(reloc.name), reloc.name).fd) | (BigInt(reloc.offset) << 32n);
   }
-  if (reloc.weak) return 0n;
-  throw new UnsupportedError(reloc.kind, `program ${spec.name}: slot ${reloc.pc}: cannot resolve ${reloc.name}`);
+  // A first look, for the error: settleExterns writes the form that the kind of symbol asks for.
+  const { id, address } = externOf(reloc);
+  if (id === undefined && address === undefined && !reloc.weak) {
+    const what = reloc.kind === "kfunc" ? "kernel function" : "kernel variable";
+    throw new UnsupportedError(
+      reloc.name,
+      `program ${spec.name}: slot ${reloc.pc}: this kernel has no ${what} ${reloc.name}`,
+    );
+  }
+  return BigInt(id ?? address ?? 0);
 }
+
+/** What the kernel knows a name by: an id in its BTF, or for a variable without type an address. */
+function externOf({ kind, name }: Reloc): { id?: number; address?: bigint } {
+  const id = kernelBtf().find(name, kind === "kfunc" ? "func" : "var");
+  if (id !== undefined) return { id };
+  return kind === "ksym" ? { address: kernelSymbol(name) } : {};
+}
+
+/** No helper has this number: the verifier refuses the call unless it is dead code behind a check of the weak symbol. */
+const POISON = 0x7eadbeef;
+
+/** The form of instructions that refer to the kernel: by BTF id, by address, or, for a weak symbol it lacks, neither. */
+function settleExterns(spec: ProgramSpec, code: Uint8Array): void {
+  for (const reloc of spec.relocs) {
+    if (reloc.kind !== "kfunc" && reloc.kind !== "ksym") continue;
+    const { id } = externOf(reloc);
+    const at = reloc.pc * SLOT;
+    const dst = code[at + 1]! & 15;
+    const view = viewOf(code);
+    if (reloc.kind === "ksym") {
+      code[at + 1] = dst | ((id === undefined ? 0 : BPF_PSEUDO_BTF_ID) << 4);
+    } else if (id === undefined) {
+      code[at + 1] = dst;
+      view.setInt32(at + 4, POISON, true);
+    }
+  }
+}
+
+const NEEDS_TRAMPOLINE = new Set<number>([
+  ProgType.BPF_PROG_TYPE_TRACING,
+  ProgType.BPF_PROG_TYPE_LSM,
+  ProgType.BPF_PROG_TYPE_EXT,
+]);
 
 /** The error for a refused load: the verifier's when it said something, else the kernel's errno. */
 function refused(spec: ProgramSpec, errno: number, log: string): Error {
   const what = `program ${spec.name} (${progTypeName(spec.type)})`;
   const cause = sysError(cmdName(Cmd.PROG_LOAD), errno, what);
+  if (errno === Errno.EPERM && log.trim() === "" && NEEDS_TRAMPOLINE.has(spec.type)) {
+    const why = "this kernel refuses programs that patch its functions (lockdown, or built without)";
+    return new UnsupportedError(progTypeName(spec.type), `${what}: ${why}`);
+  }
   if (log.trim() === "") return cause;
   return verifierError(spec, log, cause);
 }

@@ -1,0 +1,89 @@
+import { existsSync } from "node:fs";
+import { UnsupportedError } from "@ebplane/core/errors";
+import { AttachType, ProgType } from "@ebplane/core/object";
+import { describe, expect, test } from "vitest";
+import { arrayMap, asmProgram, collectionOf, countingProgram, kernelSkipReason } from "../testing.ts";
+import { linuxTarget } from "./target.ts";
+
+const skip = kernelSkipReason() ?? (existsSync("/sys/kernel/btf/vmlinux") ? undefined : "the kernel has no BTF");
+const T = ProgType;
+
+describe.skipIf(skip)(`names of the kernel${skip ? ` (skipped: ${skip})` : ""}`, () => {
+  test("a BTF tracepoint runs where it was loaded for", () => {
+    const spec = countingProgram("tp", T.BPF_PROG_TYPE_TRACING, 0, {
+      attachType: AttachType.BPF_TRACE_RAW_TP,
+      attachTo: "sched_switch",
+    });
+    using loaded = linuxTarget().load(collectionOf([spec], [arrayMap("hits")]));
+    using _ = linuxTarget().attach(loaded.programs.get("tp")!, { kind: "trace" });
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    expect(loaded.maps.get("hits")!.lookup(new Uint8Array(4))).not.toEqual(new Uint8Array(8));
+  });
+
+  test("what this kernel does not have is refused by name", () => {
+    const tp = asmProgram("tp", T.BPF_PROG_TYPE_TRACING, "r0 = 0\nexit", {
+      attachType: AttachType.BPF_TRACE_RAW_TP,
+      attachTo: "no_such_thing",
+    });
+    expect(() => linuxTarget().load(collectionOf([tp]))).toThrow(
+      new UnsupportedError("no_such_thing", "program tp: this kernel has no tracepoint no_such_thing"),
+    );
+  });
+
+  test("fentry loads, or is refused with the reason", () => {
+    const spec = asmProgram("f", T.BPF_PROG_TYPE_TRACING, "r0 = 0\nexit", {
+      attachType: AttachType.BPF_TRACE_FENTRY,
+      attachTo: "tcp_connect",
+    });
+    try {
+      using loaded = linuxTarget().load(collectionOf([spec]));
+      expect(loaded.programs.get("f")!.id).toBeGreaterThan(0);
+    } catch (error) {
+      expect(error).toEqual(
+        new UnsupportedError(
+          "tracing",
+          "program f (tracing): this kernel refuses programs that patch its functions (lockdown, or built without)",
+        ),
+      );
+    }
+  });
+
+  test("kfuncs are called by name; a weak one that is missing may not be reached", () => {
+    const call = (name: string, weak: boolean, text: string) =>
+      collectionOf([
+        asmProgram("k", T.BPF_PROG_TYPE_XDP, text, {
+          relocs: [{ pc: text.startsWith("r0") ? 2 : 0, kind: "kfunc", name, weak }],
+        }),
+      ]);
+    // bpf_rcu_read_lock and _unlock take nothing and are for every type.
+    const both = asmProgram("k", T.BPF_PROG_TYPE_XDP, "call 0\ncall 0\nr0 = 2\nexit");
+    const code = both.code.slice();
+    code[1] = 2 << 4;
+    code[9] = 2 << 4;
+    const relocs = [
+      { pc: 0, kind: "kfunc", name: "bpf_rcu_read_lock", weak: false },
+      { pc: 1, kind: "kfunc", name: "bpf_rcu_read_unlock", weak: false },
+    ] as const;
+    using loaded = linuxTarget().load(collectionOf([{ ...both, code, relocs, lineInfo: [] }]));
+    expect(loaded.programs.get("k")!.testRun({ packet: new Uint8Array(64) }).verdict).toBe(2);
+    expect(() => linuxTarget().load(call("bpf_no_such", false, "call 0\nr0 = 2\nexit"))).toThrow(
+      "program k: slot 0: this kernel has no kernel function bpf_no_such",
+    );
+    expect(() => linuxTarget().load(call("bpf_no_such", true, "call 0\nr0 = 2\nexit"))).toThrow(/invalid func/);
+    using dead = linuxTarget().load(call("bpf_no_such", true, "r0 = 2\nif r0 == 2 goto +1\ncall 0\nexit"));
+    expect(dead.programs.get("k")!.testRun({ packet: new Uint8Array(64) }).verdict).toBe(2);
+  });
+
+  test("a kernel variable is reached by its type", () => {
+    const text = "r1 = 0 ll\nr2 = *(u64 *)(r1 + 0)\nr0 = 2\nexit";
+    const spec = asmProgram("v", T.BPF_PROG_TYPE_XDP, text, {
+      relocs: [{ pc: 0, kind: "ksym", name: "bpf_prog_active", weak: false }],
+      lineInfo: [],
+    });
+    expect(() =>
+      linuxTarget()
+        .load(collectionOf([spec]))
+        .close(),
+    ).not.toThrow(UnsupportedError);
+  });
+});
