@@ -5,6 +5,7 @@
 import type { Btf } from "../btf/index.ts";
 import { viewOf } from "../bytes/index.ts";
 import { SLOT } from "../isa/index.ts";
+import { isPerCpu } from "./map-types.ts";
 
 /** A map to be created. Sizes in bytes. */
 export interface MapSpec {
@@ -32,7 +33,7 @@ export interface MapSpec {
   readonly valueTypeId?: number;
 }
 
-/** One initial entry: bytes in memory order, or the name of the program or map that the slot refers to. */
+/** One initial entry: bytes in memory order (of a per-CPU map one CPU's value, which every CPU begins with), or the name of the program or map that the slot refers to. */
 export interface MapEntry {
   readonly key: Uint8Array;
   readonly value: Uint8Array | { readonly program: string } | { readonly map: string };
@@ -187,4 +188,13 @@ export function relocate(program: ProgramSpec, resolve: (reloc: Reloc) => bigint
     if (reloc.kind !== "kfunc") view.setInt32((reloc.pc + 1) * SLOT + 4, Number(BigInt.asIntN(32, value >> 32n)), true);
   }
   return code;
+}
+
+/** An initial value as `BpfMap.update` takes it: of a per-CPU map the same for each CPU, padded to 8 bytes. */
+export function initialValue(map: MapSpec, value: Uint8Array, cpus: number): Uint8Array {
+  if (!isPerCpu(map.type)) return value;
+  const stride = (map.valueSize + 7) & ~7;
+  const all = new Uint8Array(stride * cpus);
+  for (let cpu = 0; cpu < cpus; cpu++) all.set(value, cpu * stride);
+  return all;
 }

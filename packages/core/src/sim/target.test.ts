@@ -81,18 +81,21 @@ test.each(["interp", "jit"] as const)("each XDP verdict has the kernel's effect 
   expect(device.receive(frame(1), 0n)).toBe("stack");
 });
 
-test.each(["interp", "jit"] as const)("a redirect through a devmap leaves by the device that it names on %s", (engine) => {
-  const sim = new SimTarget({ devices: ["a", "b"], engine });
-  const out: Uint8Array[] = [];
-  sim.device("b").onTransmit = (bytes) => out.push(bytes.slice());
-  using live = sim.load(collection({ p: REDIRECT }, [DEVMAP]));
-  using link = sim.attach(live.programs.get("p")!, { kind: "xdp", iface: "a", mode: "auto" });
-  expect(sim.device("a").receive(frame(7), 0n)).toBe("redirected");
-  expect(out).toEqual([frame(7)]);
-  live.maps.get("ports")!.delete(Uint8Array.of(2, 0, 0, 0));
-  expect(sim.device("a").receive(frame(7), 0n)).toBe("aborted");
-  expect(link.mode).toBe("sim");
-});
+test.each(["interp", "jit"] as const)(
+  "a redirect through a devmap leaves by the device that it names on %s",
+  (engine) => {
+    const sim = new SimTarget({ devices: ["a", "b"], engine });
+    const out: Uint8Array[] = [];
+    sim.device("b").onTransmit = (bytes) => out.push(bytes.slice());
+    using live = sim.load(collection({ p: REDIRECT }, [DEVMAP]));
+    using link = sim.attach(live.programs.get("p")!, { kind: "xdp", iface: "a", mode: "auto" });
+    expect(sim.device("a").receive(frame(7), 0n)).toBe("redirected");
+    expect(out).toEqual([frame(7)]);
+    live.maps.get("ports")!.delete(Uint8Array.of(2, 0, 0, 0));
+    expect(sim.device("a").receive(frame(7), 0n)).toBe("aborted");
+    expect(link.mode).toBe("sim");
+  },
+);
 
 test("an update changes the program without a packet in between", () => {
   const sim = new SimTarget({ devices: ["a"] });
@@ -131,5 +134,7 @@ test("devices and hooks that are not there are named", () => {
   using live = sim.load(collection({ p: VERDICT(2) }));
   expect(() => sim.ifindex("z")).toThrow("no device named z: the simulation has a");
   expect(() => sim.addDevice("a")).toThrow("device a is there already");
-  expect(() => sim.attach(live.programs.get("p")!, { kind: "xdp", iface: "z", mode: "auto" })).toThrow("no device named z");
+  expect(() => sim.attach(live.programs.get("p")!, { kind: "xdp", iface: "z", mode: "auto" })).toThrow(
+    "no device named z",
+  );
 });

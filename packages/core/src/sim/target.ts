@@ -10,6 +10,7 @@ import {
   type Collection,
   type CollectionSpec,
   type Hook,
+  initialValue,
   type Link,
   type LoadOptions,
   type MapSpec,
@@ -138,7 +139,7 @@ export class SimTarget implements Target {
     const live = maps.get(spec.name);
     if (!live) return;
     for (const { key, value } of spec.contents ?? []) {
-      if (value instanceof Uint8Array) live.update(key, value);
+      if (value instanceof Uint8Array) live.update(key, initialValue(spec, value, this.cpus));
       else {
         const id = "program" in value ? programs.get(value.program)?.vm.id : maps.get(value.map)?.addr;
         if (id === undefined)

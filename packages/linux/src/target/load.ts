@@ -11,6 +11,7 @@ import {
   type BpfMap,
   type Collection,
   type CollectionSpec,
+  initialValue,
   type LoadOptions,
   lineAt,
   type MapSpec,
@@ -223,7 +224,7 @@ function entriesOf(spec: MapSpec): number {
 /** Writes the contents that need no program, then freezes. */
 function fill(map: BpfMap, maps: ReadonlyMap<string, BpfMap>): void {
   for (const { key, value } of map.spec.contents ?? []) {
-    if (value instanceof Uint8Array) map.update(key, value);
+    if (value instanceof Uint8Array) map.update(key, initialValue(map.spec, value, possibleCpus()));
     else if ("map" in value) map.update(key, fdBytes(linuxMap(maps.get(value.map), value.map).fd));
   }
   if (map.spec.frozen) mapFreeze(linuxMap(map, map.spec.name).fd);
