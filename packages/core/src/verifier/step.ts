@@ -40,6 +40,8 @@ import { readReg } from "./transfer/registers.ts";
 
 /** Walks the insn at `cx.pc`: the pc to go on at, or undefined when the path ends. */
 export function step(cx: Context, insn: Insn): number | undefined {
+  const problem = cx.program.problems.get(insn.pc);
+  if (problem) cx.reject("encoding", problem);
   const next = nextPc(insn);
   const { opcode } = insn;
   switch (opcode & CLASS_MASK) {

@@ -51,7 +51,7 @@ const MAX_SUBPROGS = 256;
 
 /** Decodes and checks the shape of a program; throws Refusal. */
 export function analyse(code: Uint8Array, profile: Profile): Program {
-  const insns = decodeProgram(code, profile);
+  const { insns, problems } = decodeProgram(code, profile);
   const slots = code.length / SLOT;
   const subprogs = findSubprogs(insns, slots);
   const subprogOf = new Int32Array(slots);
@@ -63,7 +63,7 @@ export function analyse(code: Uint8Array, profile: Profile): Program {
   const prunePoints = new Uint8Array(slots);
   const forcePoints = new Uint8Array(slots);
   checkReachable(insns, slots, prunePoints, forcePoints);
-  return { slots, insns, subprogs, prunePoints, forcePoints, subprogOf, live: liveRegisters(insns, slots) };
+  return { slots, insns, problems, subprogs, prunePoints, forcePoints, subprogOf, live: liveRegisters(insns, slots) };
 }
 
 function refuse(rule: string, message: string, pc: number, fix?: string): never {

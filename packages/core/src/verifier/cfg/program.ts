@@ -1,6 +1,7 @@
 /**
- * The program as the verifier walks it: decoded insns by pc, checked for form. An insn that the ISA does not have, or
- * whose unused fields are not zero, is refused here and never reaches the walk. Nothing here depends on values.
+ * The program as the verifier walks it: decoded insns by pc. An opcode that the ISA does not have is refused here; other
+ * faults of form (unused fields, impossible shifts) are noted by pc and refused only when a path reaches the insn, as
+ * the kernel does: it removes dead code. Nothing here depends on values.
  *
  * Source: RFC 9669 sections 4 and 5; kernel/bpf/verifier.c `check_alu_op`, `do_check`, `resolve_pseudo_ldimm64`.
  */
@@ -61,6 +62,8 @@ export interface Program {
   readonly slots: number;
   /** By pc; undefined for the second slot of an lddw. */
   readonly insns: readonly (Insn | undefined)[];
+  /** What is wrong with the form of the insn at a pc. */
+  readonly problems: ReadonlyMap<number, string>;
   /** First pc of each function, ascending; the program itself is at 0. */
   readonly subprogs: readonly number[];
   /** By pc: states are compared and saved before this insn. */
@@ -80,7 +83,7 @@ export function accessSize(opcode: number): 1 | 2 | 4 | 8 {
 const SIZES = [4, 2, 1, 8] as const;
 
 /** Decodes and checks form; throws Refusal. */
-export function decodeProgram(code: Uint8Array, profile: Profile): (Insn | undefined)[] {
+export function decodeProgram(code: Uint8Array, profile: Profile): Pick<Program, "insns" | "problems"> {
   if (code.length === 0)
     throw new Refusal("reject", "empty", "the program has no instruction", 0, undefined, undefined);
   let list: Insn[];
@@ -101,12 +104,17 @@ export function decodeProgram(code: Uint8Array, profile: Profile): (Insn | undef
       undefined,
     );
   }
+  const problems = new Map<number, string>();
   for (const insn of list) {
     const problem = formProblem(insn, profile);
-    if (problem) throw new Refusal("reject", "encoding", problem, insn.pc, undefined, undefined);
+    const cls = insn.opcode & CLASS_MASK;
+    if (problem && (problem === unknown(insn) || cls === BPF_LDX || insn.opcode === OP_LDDW)) {
+      throw new Refusal("reject", "encoding", problem, insn.pc, undefined, undefined);
+    }
+    if (problem) problems.set(insn.pc, problem);
     insns[insn.pc] = insn;
   }
-  return insns;
+  return { insns, problems };
 }
 
 function formProblem(insn: Insn, profile: Profile): string | undefined {
@@ -213,7 +221,7 @@ function jumpProblem(insn: Insn): string | undefined {
     if (insn.src > BPF_PSEUDO_KFUNC_CALL) return RESERVED;
     return insn.off !== 0 && insn.src !== BPF_PSEUDO_KFUNC_CALL ? RESERVED : undefined;
   }
-  if (insn.opcode === OP_EXIT) return insn.imm || insn.src || insn.dst || insn.off ? RESERVED : undefined;
+  if (insn.opcode === OP_EXIT) return insn.imm || insn.src || insn.dst ? RESERVED : undefined;
   if (insn.opcode === OP_JA) return insn.imm || insn.src || insn.dst ? RESERVED : undefined;
   if (insn.opcode === OP_GOTOL) return insn.off || insn.src || insn.dst ? RESERVED : undefined;
   if (insn.opcode === OP_MAY_GOTO) return insn.imm || insn.src || insn.dst || insn.off === 0 ? RESERVED : undefined;

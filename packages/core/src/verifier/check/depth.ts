@@ -16,12 +16,13 @@ const TAIL_CALL_ROOM = 256;
 export function checkStackDepth(cx: Context): number {
   const { subprogs, insns, slots } = cx.program;
   const round = cx.profile.version >= 606 ? 16 : 32;
+  const least = round === 32 ? 1 : 0;
   const depths = new Map<number, number>();
   const callees = new Map<number, { pc: number; target: number }[]>();
   const tailCalls = new Set<number>();
   subprogs.forEach((start, i) => {
     const end = subprogs[i + 1] ?? slots;
-    const own = Math.max(cx.stackDepth.get(start) ?? 0, 1);
+    const own = Math.max(cx.stackDepth.get(start) ?? 0, least);
     depths.set(start, Math.ceil(own / round) * round);
     const calls: { pc: number; target: number }[] = [];
     for (let pc = start; pc < end; pc++) {

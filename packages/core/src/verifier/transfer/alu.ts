@@ -165,13 +165,8 @@ function move(cx: Context, insn: Insn, is32: boolean, byReg: boolean): void {
     return;
   }
   if (isPointer(src)) {
-    if (bytes !== 0) {
-      cx.reject("pointer-arithmetic", `r${insn.src} is a ${kindName(src)} pointer and cannot be sign-extended`, {
-        register: insn.src,
-      });
-    }
-    // The low half of a pointer is a number that privileged programs may have.
-    cx.setReg(insn.dst, scalarReg(truncate(UNKNOWN, 4)));
+    // Part of a pointer is a number that says nothing; privileged programs may have it.
+    cx.setReg(insn.dst, scalarReg(is32 ? truncate(UNKNOWN, 4) : UNKNOWN));
     return;
   }
   if (bytes === 0) {

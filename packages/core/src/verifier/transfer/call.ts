@@ -25,7 +25,7 @@ import {
   scalarReg,
 } from "../domain/reg.ts";
 import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
-import { Byte, byteAt, Frame, isSpill, mapRegs } from "../domain/state.ts";
+import { Byte, byteAt, Frame, isSpill, mapRegs, spillSize } from "../domain/state.ts";
 import { versionNumber } from "../profile.ts";
 import { byteIndex, frameOf, slotIndex } from "./stack.ts";
 
@@ -222,7 +222,8 @@ function keyIsInArray(cx: Context, facts: CallFacts, args: readonly Reg[]): bool
   let zeros = 0;
   for (let i = 0; i < 4; i++) if (byteAt(slot.bytes, first + i) === Byte.ZERO) zeros++;
   if (zeros === 4) return spec.maxEntries > 0;
-  if (first !== 0 || !isSpill(slot) || byteAt(slot.bytes, 3) !== Byte.SPILL) return false;
+  // The kernel looks only at spills that are exactly as wide as the key.
+  if (first !== 0 || !isSpill(slot) || spillSize(slot.bytes) !== 4) return false;
   const held = slot.reg!;
   if (held.kind !== Kind.SCALAR || !held.val.isConst32) return false;
   if (held.val.u32max >= spec.maxEntries) return false;

@@ -1,0 +1,42 @@
+/** Our verdict beside the running kernel's, for generated programs. */
+
+import { closeSync } from "node:fs";
+import { type MapSpec, type ProgramSpec, relocate } from "@ebplane/core/object";
+import { type VerifierReport, verify } from "@ebplane/core/verifier";
+import { progLoad, tryMapCreate } from "@ebplane/linux/bpf";
+
+export interface KernelMaps {
+  readonly fds: ReadonlyMap<string, number>;
+  close(): void;
+}
+
+/** Creates the maps in the kernel. @throws Error when it refuses one. */
+export function kernelMaps(specs: readonly MapSpec[]): KernelMaps {
+  const fds = new Map<string, number>();
+  for (const spec of specs) {
+    const fd = tryMapCreate(spec);
+    if (fd < 0) throw new Error(`map ${spec.name}: the kernel answers ${fd}`);
+    fds.set(spec.name, fd);
+  }
+  return {
+    fds,
+    close() {
+      for (const fd of fds.values()) closeSync(fd);
+    },
+  };
+}
+
+export interface Comparison {
+  readonly kernel: "accept" | "reject";
+  readonly report: VerifierReport;
+  /** The kernel's log of a refusal. */
+  readonly log: string;
+}
+
+export function compare(program: ProgramSpec, maps: ReadonlyMap<string, MapSpec>, kernel: KernelMaps): Comparison {
+  const report = verify(program, { maps, license: "GPL" });
+  const code = relocate(program, (reloc) => BigInt(kernel.fds.get(reloc.name)!));
+  const { fd, log } = progLoad({ type: program.type, code, license: "GPL", flags: program.flags });
+  if (fd >= 0) closeSync(fd);
+  return { kernel: fd >= 0 ? "accept" : "reject", report, log };
+}
