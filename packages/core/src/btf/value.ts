@@ -10,7 +10,7 @@
  * for 16 bytes, `"02:00:00:00:00:01"` for 6 bytes.
  */
 import { viewOf } from "../bytes/index.ts";
-import { BpfError } from "../errors/index.ts";
+import { BpfError, BtfError } from "../errors/index.ts";
 import { parseIpv4, parseIpv6, parseMac } from "../wire/index.ts";
 import { resolve, sizeOf, skipModifiers, typeText } from "./query.ts";
 import type { Btf, BtfEnum, BtfInt, BtfStruct } from "./types.ts";
@@ -60,6 +60,7 @@ export function encodeValue(btf: Btf, id: number, value: BtfValue): Uint8Array {
 
 function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: number): BtfValue {
   if (depth > MAX_DEPTH) throw new RangeError(`${typeText(btf, id)}: nests deeper than ${MAX_DEPTH}`);
+  inside(btf, id, bytes, at * 8, sizeOf(btf, id) * 8);
   const type = btf.type(resolve(btf, id));
   const view = viewOf(bytes);
   switch (type.kind) {
@@ -108,6 +109,13 @@ function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: numb
   return bytes.slice(at, at + sizeOf(btf, id));
 }
 
+/** Members may lie about their place: a struct's size need not hold them. */
+function inside(btf: Btf, id: number, bytes: Uint8Array, bitOffset: number, bits: number): void {
+  if (bitOffset + bits > bytes.length * 8) {
+    throw new BtfError(`${typeText(btf, id)} ends at bit ${bitOffset + bits} of ${bytes.length * 8}`, { typeId: id });
+  }
+}
+
 function isChar(btf: Btf, id: number): boolean {
   const type = btf.type(resolve(btf, id));
   return type.kind === "int" && type.size === 1 && type.name === "char";
@@ -134,7 +142,8 @@ function writeBytes(bytes: Uint8Array, at: number, size: number, value: bigint, 
 }
 
 function decodeBits(btf: Btf, id: number, bytes: Uint8Array, bitOffset: number, bits: number): BtfValue {
-  const type = btf.type(resolve(btf, id)) as BtfInt | BtfEnum;
+  inside(btf, id, bytes, bitOffset, bits);
+  const type = bitfieldType(btf, id);
   let raw = 0n;
   for (let i = bits - 1; i >= 0; i--) {
     const bit = bitOffset + i;
@@ -157,6 +166,7 @@ function encode(
 ): void {
   if (depth > MAX_DEPTH) throw new RangeError(`${path}: nests deeper than ${MAX_DEPTH}`);
   const size = sizeOf(btf, id);
+  inside(btf, id, bytes, at * 8, size * 8);
   if (value instanceof Uint8Array) {
     if (value.length !== size) throw new RangeError(`${path}: expected ${size} bytes, got ${value.length}`);
     bytes.set(value, at);
@@ -245,7 +255,8 @@ function encodeBits(
   bits: number,
   path: string,
 ): void {
-  const type = btf.type(resolve(btf, id)) as BtfInt | BtfEnum;
+  inside(btf, id, bytes, bitOffset, bits);
+  const type = bitfieldType(btf, id);
   const signed = type.kind === "int" ? isSignedInt(type) : type.signed;
   const raw = integer(type.kind === "int" ? value : enumerator(type, value, path), bits, signed, path);
   for (let i = 0; i < bits; i++) {
@@ -253,6 +264,12 @@ function encodeBits(
     const mask = 1 << (bit & 7);
     bytes[bit >> 3] = (raw >> BigInt(i)) & 1n ? bytes[bit >> 3]! | mask : bytes[bit >> 3]! & ~mask;
   }
+}
+
+function bitfieldType(btf: Btf, id: number): BtfInt | BtfEnum {
+  const type = btf.type(resolve(btf, id));
+  if (type.kind === "int" || type.kind === "enum" || type.kind === "enum64") return type;
+  throw new BtfError(`a bitfield of ${typeText(btf, id)}`, { typeId: id });
 }
 
 function isSignedInt(type: BtfInt): boolean {

@@ -5,7 +5,7 @@
  * Left to the loader: map fds and addresses (`relocs`), CO-RE (`coreRelos`), values of `.kconfig`, sizes that depend
  * on the machine (a perf event array of 0 entries). Data sections are not made mmapable.
  */
-import { type Btf, type BtfExt, type BtfPatch, parseBtf, parseBtfExt, patchBtf } from "../btf/index.ts";
+import { type Btf, type BtfExt, type BtfPatch, parseBtf, parseBtfExt, patchBtf, sizeOf } from "../btf/index.ts";
 import { viewOf } from "../bytes/index.ts";
 import { ElfError } from "../errors/index.ts";
 import {
@@ -222,6 +222,9 @@ function readVariables(
         if (v.kind !== "var" || v.linkage === "extern") continue;
         if (offset + size > end)
           throw new ElfError(`variable ${v.name} ends at ${offset + size} of ${end}`, { section: map });
+        const least = sizeOf(btf!, v.type);
+        if (least > size)
+          throw new ElfError(`variable ${v.name} has ${size} bytes, its type ${least}`, { section: map });
         add({ name: v.name, map, offset, size, typeId: v.type, linkage: v.linkage });
       }
       continue;

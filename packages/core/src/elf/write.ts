@@ -19,6 +19,8 @@ import { defineMap } from "./map-btf.ts";
 /** One function to be written: the entry of a program, or a subprogram. `relocs`, `lines` … count from its start. */
 interface OutFunction {
   readonly name: string;
+  /** Tells a program's entry from a subprogram of the same name. */
+  readonly key: string;
   readonly section: string;
   readonly global: boolean;
   readonly typeId: number;
@@ -27,7 +29,7 @@ interface OutFunction {
   readonly relocs: readonly Reloc[];
   readonly lines: readonly LineInfo[];
   readonly coreRelos: readonly CoreReloc[];
-  /** Calls and function addresses: slot in this function, and the function meant. */
+  /** Calls and function addresses: slot in this function, and the key of the function meant. */
   readonly links: readonly { readonly pc: number; readonly to: string }[];
   /** Byte offset in its section, set when placed. */
   offset: number;
@@ -79,10 +81,10 @@ export function writeElf(spec: CollectionSpec): Uint8Array {
     const index = codeIndex.get(f.section)!;
     for (const r of f.relocs) relocate(r, f, index, out, { spec, mapSymbols, dataSections, externs });
     for (const link of f.links) {
-      const to = functions.find((g) => g.name === link.to && g.section === ".text")!;
+      const to = functions.find((g) => g.key === link.to)!;
       if (to.section === f.section) continue;
       const isCall = f.code[link.pc * SLOT] === OP_CALL;
-      const symbol = funcSymbols.get(to) ?? out.sectionSymbol(codeIndex.get(".text")!);
+      const symbol = funcSymbols.get(to) ?? out.sectionSymbol(codeIndex.get(to.section)!);
       out.reloc(index, f.offset + link.pc * SLOT, symbol, isCall ? elf.R_BPF_64_32 : elf.R_BPF_64_64);
     }
   }
@@ -165,11 +167,13 @@ function cutFunction(
 ): OutFunction {
   const inside = <T extends { readonly pc: number }>(list: readonly T[]): T[] =>
     list.filter((x) => x.pc >= start && x.pc < end).map((x) => ({ ...x, pc: x.pc - start }));
+  const keyOf = (pc: number) => (pc === 0 ? `program ${program.name}` : names.get(pc)!);
   const info = program.funcInfo.find((f) => f.pc === start);
   const type = info && spec.btf ? spec.btf.type(info.typeId) : undefined;
-  const links = inside(insns.filter(isLink)).map((i) => ({ pc: i.pc, to: names.get(i.pc + start + 1 + i.imm)! }));
+  const links = inside(insns.filter(isLink)).map((i) => ({ pc: i.pc, to: keyOf(i.pc + start + 1 + i.imm) }));
   return {
     name: names.get(start)!,
+    key: keyOf(start),
     section: start === 0 ? program.section : ".text",
     global: start === 0 || (type?.kind === "func" && type.linkage === "global"),
     typeId: info?.typeId ?? 0,
@@ -212,14 +216,14 @@ function placeFunctions(functions: readonly OutFunction[]): Map<string, Uint8Arr
     }
     bytes.set(name, code);
   }
-  const subs = new Map((sections.get(".text") ?? []).map((f) => [f.name, f]));
+  const byKey = new Map(functions.map((f) => [f.key, f]));
   for (const f of functions) {
     for (const link of f.links) {
-      const to = subs.get(link.to)!;
-      const here = f.section === ".text" ? f.offset / SLOT + link.pc + 1 : undefined;
+      const to = byKey.get(link.to)!;
+      const here = f.section === to.section ? f.offset / SLOT + link.pc + 1 : undefined;
       const at = to.offset / SLOT;
       let imm: number;
-      // Inside .text the distance is final. From another section: relative to the symbol, and libbpf adds 1; to a
+      // Inside a section the distance is final. From another section: relative to the symbol, and libbpf adds 1; to a
       // function symbol that is -1, to the section symbol its slot - 1. An address (lddw) counts bytes.
       if (here !== undefined) imm = at - here;
       else if (f.code[link.pc * SLOT] === OP_LDDW) imm = to.global ? 0 : to.offset;
