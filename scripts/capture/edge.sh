@@ -15,12 +15,15 @@
 # away when the script ends, also when it fails. Checksum and segmentation offloads are off, so that the frames are as
 # a wire would carry them: checksums filled in, none above 1514 bytes.
 #
-# It needs root, iproute2, tcpdump, ping, curl, openssl and python3. What the traffic is: traffic.py, beside it.
+# It needs root, iproute2, tcpdump, ping, openssl and python3. What the traffic is: traffic.py, beside it.
 # The packets differ in timing, ports and sequence numbers from run to run, the mix does not.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(mkdir -p "${1:-$here/../../examples/edge}" && cd "${1:-$here/../../examples/edge}" && pwd)
+for tool in ip tcpdump ping openssl python3 sysctl; do
+  command -v "$tool" >/dev/null || { echo "edge.sh: needs $tool" >&2; exit 2; }
+done
 [ "$(id -u)" = 0 ] || { echo "edge.sh: needs root to make network namespaces" >&2; exit 2; }
 
 tmp=$(mktemp -d)

@@ -1,15 +1,26 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromHex, viewOf } from "../bytes/index.ts";
 import {
   checksumHolds,
   crc32c,
+  icmpChecksum,
+  icmpv6Checksum,
   internetChecksum,
   parseIp,
   pseudoHeaderSum,
+  readCapture,
   sumWords,
+  tcpChecksum,
+  udpChecksum,
   updateChecksum,
   updateChecksumBytes,
+  viewEthernet,
+  viewIpv4,
+  viewIpv6,
+  walkIpv6,
 } from "./index.ts";
 
 const SEED = Number(process.env.SEED ?? 20261121);
@@ -61,6 +72,41 @@ describe("the incremental update", () => {
       }),
       { seed: SEED, numRuns: 2000 },
     );
+  });
+});
+
+describe("beside the kernel", () => {
+  /** The checksum in an Ethernet frame's innermost header that the stack fills in, and ours; undefined for others. */
+  function checksums(frame: Uint8Array): { theirs: number; ours: number } | undefined {
+    const ethernet = viewEthernet(frame);
+    if (!ethernet) return undefined;
+    const ip4 = viewIpv4(ethernet.payload);
+    const ip6 = viewIpv6(ethernet.payload);
+    const ip = ip4 ?? ip6;
+    if (!ip) return undefined;
+    const fragment = ip4 ? viewOf(ip4.header).getUint16(6) & 0x3fff : 0;
+    const chain = ip6 ? walkIpv6(ip6.header[6]!, ip6.payload) : undefined;
+    if (fragment || chain?.fragment || (ip6 && !chain)) return undefined;
+    const [source, destination] = ip4
+      ? [ip4.header.subarray(12, 16), ip4.header.subarray(16, 20)]
+      : [ip6!.header.subarray(8, 24), ip6!.header.subarray(24, 40)];
+    const protocol = ip4 ? ip4.header[9]! : chain!.protocol;
+    const segment = ip4 ? ip4.payload : chain!.payload;
+    const field = { 1: 2, 6: 16, 17: 6, 58: 2 }[protocol];
+    if (field === undefined || segment.length < 20) return undefined;
+    const theirs = viewOf(segment).getUint16(field);
+    if (protocol === 17 && theirs === 0) return undefined;
+    const ours = { 1: () => icmpChecksum(segment), 6: () => tcpChecksum(source, destination, segment) }[protocol];
+    const other = protocol === 17 ? udpChecksum : icmpv6Checksum;
+    return { theirs, ours: ours ? ours() : other(source, destination, segment) };
+  }
+
+  test.each(["wan.pcap", "lan.pcap"])("every TCP, UDP, ICMP and ICMPv6 checksum of %s is ours", (name) => {
+    const path = fileURLToPath(new URL(`../../../../examples/edge/${name}`, import.meta.url));
+    const { packets } = readCapture(readFileSync(path));
+    const all = packets.map((p) => checksums(p.bytes)).filter((c) => c !== undefined);
+    expect(all.length).toBeGreaterThan(packets.length * 0.9);
+    expect(all.filter((c) => c.theirs !== c.ours)).toEqual([]);
   });
 });
 

@@ -6,7 +6,6 @@ import { ETH_P_802_3_MIN } from "./numbers.ts";
 
 export const ETHERNET_FIELD = { destination: 0, source: 6, type: 12 } as const;
 export const ETHERNET_HEADER = 14;
-export const BROADCAST_MAC: readonly number[] = [255, 255, 255, 255, 255, 255];
 
 /** `type` is an EtherType, or below 0x600 the length of an 802.3 frame. */
 export interface EthernetRepr {

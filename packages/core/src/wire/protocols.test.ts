@@ -3,7 +3,7 @@
  * truncation and what the table calls malformed. A new protocol is one more row.
  */
 import { describe, expect, test } from "vitest";
-import { fromHex, toHex } from "../bytes/index.ts";
+import { fromHex, seededRandom, toHex, viewOf } from "../bytes/index.ts";
 import * as wire from "./index.ts";
 
 interface Row {
@@ -24,9 +24,16 @@ interface Row {
   readonly reject?: Readonly<Record<string, string>>;
   /** Lengths below this are malformed; default header and payload. */
   readonly least?: number;
+  /** Clears, in place, the bits that the protocol reserves and the repr does not hold. */
+  readonly clearReserved?: (header: Uint8Array) => void;
 }
 
+const SEED = Number(process.env.SEED ?? 20261121);
 const hex = (text: string) => fromHex(text);
+const clearGre = (header: Uint8Array) => {
+  viewOf(header).setUint16(0, viewOf(header).getUint16(0) & 0xb000);
+  if (header[0]! & 0x80) header.fill(0, 6, 8);
+};
 const ip = wire.parseIp;
 
 const rows: Row[] = [
@@ -288,6 +295,7 @@ const rows: Row[] = [
     view: wire.viewGre,
     parse: wire.parseGre,
     emit: wire.emitGre,
+    clearReserved: clearGre,
     repr: { protocol: 0x0800 },
     print: (repr: wire.GreRepr) => wire.printGre(repr, 5),
     printed: "GREv0, length 5",
@@ -299,6 +307,7 @@ const rows: Row[] = [
     view: wire.viewGre,
     parse: wire.parseGre,
     emit: wire.emitGre,
+    clearReserved: clearGre,
     repr: { protocol: 0x6558, checksum: 0xabcd, key: 7, sequence: 0xffffffff },
     print: (repr: wire.GreRepr) => wire.printGre(repr, 16),
     printed: "GREv0, key=0x7, seq 4294967295, length 16",
@@ -311,6 +320,11 @@ const rows: Row[] = [
     view: wire.viewVxlan,
     parse: wire.parseVxlan,
     emit: wire.emitVxlan,
+    clearReserved: (header) => {
+      header[0] = 8;
+      header.fill(0, 1, 4);
+      header[7] = 0;
+    },
     repr: { vni: 0xffffff },
     print: wire.printVxlan,
     printed: "VXLAN, flags [I] (0x08), vni 16777215",
@@ -324,6 +338,10 @@ const rows: Row[] = [
     view: wire.viewGeneve,
     parse: wire.parseGeneve,
     emit: wire.emitGeneve,
+    clearReserved: (header) => {
+      header[1] = header[1]! & 0xc0;
+      header[7] = 0;
+    },
     repr: { control: true, critical: true, protocol: 0x6558, vni: 42, options: hex("0102 81 01 00000005") },
     print: wire.printGeneve,
     printed: "Geneve, Flags [OC], vni 0x2a, options [8 bytes]",
@@ -461,6 +479,27 @@ describe.each(rows)("$name", (row) => {
     for (let length = 0; length < least; length++)
       expect(row.view(whole.subarray(0, length)), `${length}`).toBeUndefined();
     expect(row.view(whole.subarray(0, least))).toBeDefined();
+  });
+
+  test(`damaged bytes are undefined, or read and written back as they were (seed ${SEED})`, () => {
+    const random = seededRandom(SEED);
+    let sound = 0;
+    for (let n = 0; n < 1000; n++) {
+      const bytes = whole.slice(0, random.chance(0.2) ? random.below(whole.length + 1) : undefined);
+      for (let edits = random.below(4); edits > 0 && bytes.length; edits--)
+        bytes[random.below(bytes.length)] = random.u32();
+      const layer = row.view(bytes);
+      if (!layer) continue;
+      sound++;
+      expect(layer.header.length + layer.payload.length).toBeLessThanOrEqual(bytes.length);
+      const repr = row.parse(layer.header) as never;
+      expect(row.print(repr, layer.payload)).not.toMatch(/NaN|undefined/);
+      const out = new Uint8Array(layer.header.length).fill(0xa5);
+      if (repr !== undefined) row.emit(repr, out);
+      row.clearReserved?.(layer.header);
+      if (repr !== undefined) expect(toHex(out)).toBe(toHex(layer.header));
+    }
+    expect(sound).toBeGreaterThan(100);
   });
 
   test.each(Object.entries(row.reject ?? {}))("rejects %s", (_, bytes) => expect(row.view(hex(bytes))).toBeUndefined());
