@@ -6,9 +6,9 @@
 import { Errno, errnoName, SysError } from "@ebplane/core/errors";
 import { createMap, createRuntime, type MapRuntime, type VmMap } from "@ebplane/core/maps";
 import { Memory } from "@ebplane/core/mem";
-import { isPerCpu, type MapSpec, MapType } from "@ebplane/core/object";
+import { isPerCpu, type MapSpec, MapType, mapTypeName } from "@ebplane/core/object";
 import { beforeAll, expect, test } from "vitest";
-import { Cmd, mapElem, mapFreeze, possibleCpus, tryMapCreate } from "../src/bpf/index.ts";
+import { Cmd, mapBatch, mapElem, mapFreeze, possibleCpus, tryMapCreate } from "../src/bpf/index.ts";
 import { allocBlock, type Block, freeBlock } from "../src/mem/index.ts";
 import { close, NR, syscall } from "../src/sys/index.ts";
 import { kernelSkipReason } from "../src/testing.ts";
@@ -26,6 +26,8 @@ interface Subject {
   next(key: Uint8Array | undefined): Answer;
   take(key: Uint8Array): Answer;
   freeze(): Answer;
+  /** A batch command of `count`; reading ones from `cursor`, writing ones with keys and values. */
+  batch(cmd: number, count: number, cursor?: Uint8Array, keys?: Uint8Array, values?: Uint8Array): BatchAnswer;
   close(): void;
 }
 
@@ -87,6 +89,40 @@ class KernelSubject implements Subject {
       return errnoName((e as SysError).errno);
     }
   }
+  batch(cmd: number, count: number, cursor?: Uint8Array, keys?: Uint8Array, values?: Uint8Array): BatchAnswer {
+    const { keySize } = this.#spec;
+    const block = allocBlock(1024 + count * (keySize + this.#size) + 8);
+    const [keysAt, valuesAt] = [1024, 1024 + count * keySize];
+    const reads = cmd === Cmd.MAP_LOOKUP_BATCH || cmd === Cmd.MAP_LOOKUP_AND_DELETE_BATCH;
+    if (cursor) block.bytes.set(cursor);
+    if (keys) block.bytes.set(keys, keysAt);
+    if (values) block.bytes.set(values, valuesAt);
+    block.bytes.fill(0xa5, 512, 1024);
+    const r = mapBatch(cmd, {
+      fd: this.#fd,
+      inBatch: cursor ? block.address : 0,
+      outBatch: reads ? block.address + 512 : 0,
+      keys: block.address + keysAt,
+      values: block.address + valuesAt,
+      count,
+    });
+    const answer = result(r.result);
+    const none = answer === "ENOTSUPP" || answer === "EPERM";
+    const read = reads && !none;
+    const cursorSize = /hash/.test(mapTypeName(this.#spec.type)) ? 4 : keySize;
+    const out = block.bytes.slice(512, 512 + cursorSize);
+    const done = {
+      answer,
+      count: none ? 0 : r.count,
+      ...(read && {
+        keys: block.bytes.slice(keysAt, keysAt + r.count * keySize),
+        values: block.bytes.slice(valuesAt, valuesAt + r.count * this.#size),
+        cursor: out.every((b) => b === 0xa5) ? undefined : out,
+      }),
+    };
+    freeBlock(block);
+    return done;
+  }
   close(): void {
     freeBlock(this.#block);
     close(this.#fd);
@@ -120,9 +156,27 @@ class OurSubject implements Subject {
   freeze(): Answer {
     return ok(() => this.map.freeze());
   }
+  batch(cmd: number, count: number, cursor?: Uint8Array, keys?: Uint8Array, values?: Uint8Array): BatchAnswer {
+    try {
+      if (cmd === Cmd.MAP_UPDATE_BATCH) return wrote(this.map.updateBatch(keys!, values!, count));
+      if (cmd === Cmd.MAP_DELETE_BATCH) return wrote(this.map.deleteBatch(keys!, count));
+      const b =
+        cmd === Cmd.MAP_LOOKUP_BATCH
+          ? this.map.lookupBatch(count, cursor)
+          : this.map.lookupAndDeleteBatch(count, cursor);
+      return { ...b, answer: result(b.result) };
+    } catch (e) {
+      if (e instanceof SysError) return { answer: errnoName(e.errno), count: 0 };
+      throw e;
+    }
+  }
   close(): void {
     this.map.close();
   }
+}
+
+function wrote(b: { readonly result: number; readonly count: number }): BatchAnswer {
+  return { answer: result(b.result), count: b.count };
 }
 
 function ok(body: () => void): Answer {
@@ -423,6 +477,75 @@ test.skipIf(skip).each(PLANS)("$title: the kernel and ebplane agree", (plan) => 
   run(plan, SEED);
   run(plan, SEED + 1);
 });
+
+const BATCHES: readonly (Partial<MapSpec> & { type: number })[] = [
+  { type: T.BPF_MAP_TYPE_HASH, flags: ZERO_SEED },
+  { type: T.BPF_MAP_TYPE_HASH, flags: ZERO_SEED | NO_PREALLOC, keySize: 5, valueSize: 3 },
+  { type: T.BPF_MAP_TYPE_PERCPU_HASH, flags: ZERO_SEED, valueSize: 12 },
+  { type: T.BPF_MAP_TYPE_LRU_HASH, flags: ZERO_SEED },
+  { type: T.BPF_MAP_TYPE_LRU_PERCPU_HASH, flags: ZERO_SEED },
+  { type: T.BPF_MAP_TYPE_LPM_TRIE, flags: NO_PREALLOC, keySize: 8 },
+  { type: T.BPF_MAP_TYPE_ARRAY },
+  { type: T.BPF_MAP_TYPE_PERCPU_ARRAY, valueSize: 4 },
+  { type: T.BPF_MAP_TYPE_QUEUE, keySize: 0 },
+  { type: T.BPF_MAP_TYPE_DEVMAP, valueSize: 4 },
+  { type: T.BPF_MAP_TYPE_DEVMAP_HASH, valueSize: 4 },
+];
+
+test.skipIf(skip).each(BATCHES)("batches on type $type flags $flags: the kernel and ebplane agree", (over) => {
+  const rnd = generator(SEED);
+  const rt = createRuntime(new Memory(), { cpus: possibleCpus(), host: { netdev: (ifindex) => ifindex === 1 } });
+  const spec: MapSpec = { name: "m", keySize: 4, valueSize: 8, maxEntries: 40, flags: 0, ...over };
+  const indexed = /array|devmap$/i.test(mapTypeName(spec.type));
+  const lpm = spec.type === T.BPF_MAP_TYPE_LPM_TRIE;
+  const someKey = () => (indexed ? arrayKey(rnd, spec) : lpm ? lpmKey(60)(rnd, spec) : randomKey(rnd, spec));
+  const someValue = () => (/devmap/.test(mapTypeName(spec.type)) ? device(rnd, spec) : randomValue(rnd, spec));
+  const log: string[] = [];
+  for (const [kernel, ours] of pair(rt, spec)) {
+    const both = (what: string, act: (s: Subject) => BatchAnswer) => {
+      const want = act(kernel);
+      const got = act(ours);
+      log.push(`${what} -> ${show(want)}`);
+      if (show(got) !== show(want)) expect.fail(`seed ${SEED}: ours ${show(got)}\n${log.slice(-5).join("\n")}`);
+      return want;
+    };
+    for (let round = 0; round < 60; round++) {
+      const n = rnd(30);
+      const keys = join(Array.from({ length: n }, someKey));
+      const values = join(Array.from({ length: n }, someValue));
+      const dice = rnd(4);
+      if (dice < 2) both(`update batch ${hex(keys)}`, (s) => s.batch(Cmd.MAP_UPDATE_BATCH, n, undefined, keys, values));
+      else if (dice === 2) both(`delete batch ${hex(keys)}`, (s) => s.batch(Cmd.MAP_DELETE_BATCH, n, undefined, keys));
+      else {
+        const cmd = rnd(4) ? Cmd.MAP_LOOKUP_BATCH : Cmd.MAP_LOOKUP_AND_DELETE_BATCH;
+        let cursor: Uint8Array | undefined;
+        for (let part = 0; part < 60; part++) {
+          const size = rnd(12);
+          const from = cursor;
+          const r = both(`${cmd} batch of ${size} from ${from && hex(from)}`, (s) => s.batch(cmd, size, from));
+          if (r.answer !== "ok") break;
+          cursor = r.cursor ?? cursor;
+        }
+      }
+    }
+  }
+});
+
+interface BatchAnswer {
+  readonly answer: Answer;
+  readonly count: number;
+  readonly keys?: Uint8Array;
+  readonly values?: Uint8Array;
+  readonly cursor?: Uint8Array | undefined;
+}
+
+function show(b: BatchAnswer): string {
+  return [b.answer, b.count, b.keys && hex(b.keys), b.values && hex(b.values), b.cursor && hex(b.cursor)].join(" ");
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
+}
 
 test.skipIf(skip)("creating maps: the kernel and ebplane agree on what is refused, and how", () => {
   const rnd = generator(SEED);

@@ -12,7 +12,7 @@ import {
   MapType,
 } from "../object/index.ts";
 import * as L from "./layout.ts";
-import { accessOk, checkCommon, MapBase, type MapKind } from "./map.ts";
+import { accessOk, type BatchCommands, checkCommon, MapBase, type MapKind } from "./map.ts";
 import type { MapRuntime } from "./runtime.ts";
 
 /** BPF_F_PRESERVE_ELEMS, of perf event arrays only. */
@@ -40,6 +40,10 @@ export function checkArray(spec: MapSpec): number {
 export abstract class ArrayBase extends MapBase {
   deleteAt(): number {
     return -Errno.EINVAL;
+  }
+
+  protected override get batches(): BatchCommands {
+    return { lookup: true, update: true };
   }
 
   protected nextKeyAt(keyAddr: number, out: number): number {

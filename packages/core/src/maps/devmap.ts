@@ -6,7 +6,7 @@ import { Errno } from "../errors/index.ts";
 import { BPF_F_RDONLY_PROG, type MapSpec, MapType } from "../object/index.ts";
 import { HashBase } from "./hash.ts";
 import * as L from "./layout.ts";
-import type { MapKind } from "./map.ts";
+import type { BatchCommands, MapKind } from "./map.ts";
 import type { MapRuntime } from "./runtime.ts";
 import { checkSlots, DEVICE_FLAGS, SlotMap } from "./slots.ts";
 
@@ -57,6 +57,11 @@ class DevMapHash extends HashBase {
     this.setWord(this.scratchAddr + 4, found[1]);
     // BPF_EXIST asks for nothing here.
     return this.rt.exports.hash_update(this.addr, keyAddr, this.scratchAddr, 0);
+  }
+
+  /** Unlike other hashes it has none. */
+  protected override get batches(): BatchCommands {
+    return {};
   }
 
   override lookupAndDelete(): undefined {

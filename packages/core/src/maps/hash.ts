@@ -16,8 +16,9 @@ import {
   MapType,
 } from "../object/index.ts";
 import { MAX_PERCPU_VALUE } from "./array.ts";
+import { type Batch, emptyBatch, join } from "./batch.ts";
 import * as L from "./layout.ts";
-import { accessOk, checkCommon, MapBase, type MapKind } from "./map.ts";
+import { accessOk, type BatchCommands, checkCommon, MapBase, type MapKind } from "./map.ts";
 import type { MapRuntime } from "./runtime.ts";
 
 const ALLOWED =
@@ -176,6 +177,41 @@ export abstract class HashBase extends MapBase {
     const value = this.readValue(this.keyAddr);
     if (value) this.deleteAt(this.keyAddr);
     return value;
+  }
+
+  protected override get batches(): BatchCommands {
+    return { lookup: true, take: true, update: true, delete: true };
+  }
+
+  /** Whole buckets; the cursor is the next one's number. */
+  protected override readBatch(max: number, cursor: Uint8Array | undefined, take: boolean): Batch {
+    if (max === 0) return emptyBatch(0);
+    const buckets = 2 ** (32 - this.get(L.MAP_SHIFT));
+    let bucket = cursor ? new DataView(cursor.buffer, cursor.byteOffset).getUint32(0, true) : 0;
+    if (bucket >= buckets) return emptyBatch(-Errno.ENOENT);
+    const keys: Uint8Array[] = [];
+    const values: Uint8Array[] = [];
+    let result = 0;
+    for (;;) {
+      const found = this.bucket(bucket);
+      if (found.length > max - keys.length) {
+        if (!keys.length) result = -Errno.ENOSPC;
+        break;
+      }
+      for (const [key, value] of found) {
+        keys.push(key);
+        values.push(value);
+        if (!take) continue;
+        this.write(key, this.keyAddr);
+        this.deleteAt(this.keyAddr);
+      }
+      if (++bucket >= buckets) {
+        result = -Errno.ENOENT;
+        break;
+      }
+    }
+    const next = new Uint8Array(new Uint32Array([bucket]).buffer);
+    return { result, count: keys.length, ...join(keys, values), cursor: next };
   }
 
   /** Bucket by bucket, each read at once: an entry that stays is met exactly once. */

@@ -14,7 +14,7 @@ import {
   MapType,
 } from "../object/index.ts";
 import * as L from "./layout.ts";
-import { accessOk, checkCommon, MapBase, type MapKind } from "./map.ts";
+import { accessOk, type BatchCommands, checkCommon, MapBase, type MapKind } from "./map.ts";
 import type { MapRuntime } from "./runtime.ts";
 
 const ALLOWED =
@@ -70,6 +70,10 @@ class LpmTrieMap extends MapBase {
 
   deleteAt(keyAddr: number): number {
     return this.rt.exports.lpm_delete(this.addr, keyAddr);
+  }
+
+  protected override get batches(): BatchCommands {
+    return { lookup: true, update: true, delete: true };
   }
 
   protected nextKeyAt(keyAddr: number, out: number): number {

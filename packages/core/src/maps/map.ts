@@ -13,6 +13,7 @@ import {
   type MapSpec,
   mapTypeName,
 } from "../object/index.ts";
+import { type Batch, walkBatch } from "./batch.ts";
 import * as L from "./layout.ts";
 import type { LiveMap, MapRuntime } from "./runtime.ts";
 
@@ -37,6 +38,16 @@ export interface VmMap extends BpfMap, LiveMap {
   /** Takes the value out; for queues and stacks, `key` is empty. */
   lookupAndDelete(key: Uint8Array): Uint8Array | undefined;
 
+  /**
+   * Up to `max` elements from `cursor` on (the start without one). Of a hash whole buckets: -ENOSPC when the first does
+   * not fit. @throws SysError ENOTSUPP where the type has no such command, EPERM by the map's flags.
+   */
+  lookupBatch(max: number, cursor?: Uint8Array): Batch;
+  lookupAndDeleteBatch(max: number, cursor?: Uint8Array): Batch;
+  /** Updates in order until one is refused; `keys` and `values` hold `count` of them. */
+  updateBatch(keys: Uint8Array, values: Uint8Array, count: number): BatchDone;
+  deleteBatch(keys: Uint8Array, count: number): BatchDone;
+
   /** Room for a key and for a value (all CPUs' of a per-CPU map), for the fast path's callers. */
   readonly keyAddr: number;
   readonly scratchAddr: number;
@@ -45,6 +56,20 @@ export interface VmMap extends BpfMap, LiveMap {
   /** 0 or -errno. `flags` below 2^32. */
   updateAt(keyAddr: number, valueAddr: number, flags: number): number;
   deleteAt(keyAddr: number): number;
+}
+
+/** What a batch that writes has done: the last element's -errno or 0, and how many went well. */
+export interface BatchDone {
+  readonly result: number;
+  readonly count: number;
+}
+
+/** Which batch commands a type has. */
+export interface BatchCommands {
+  readonly lookup?: true;
+  readonly take?: true;
+  readonly update?: true;
+  readonly delete?: true;
 }
 
 /** How one map type is made. */
@@ -159,6 +184,59 @@ export abstract class MapBase implements VmMap {
     return this.fail("BPF_MAP_LOOKUP_AND_DELETE_ELEM", Errno.ENOTSUPP);
   }
 
+  // ---- batches ----
+
+  /** Default: none. */
+  protected get batches(): BatchCommands {
+    return {};
+  }
+
+  lookupBatch(max: number, cursor?: Uint8Array): Batch {
+    this.readable("BPF_MAP_LOOKUP_BATCH");
+    if (!this.batches.lookup) this.fail("BPF_MAP_LOOKUP_BATCH", Errno.ENOTSUPP);
+    return this.readBatch(max, cursor, false);
+  }
+
+  lookupAndDeleteBatch(max: number, cursor?: Uint8Array): Batch {
+    const command = "BPF_MAP_LOOKUP_AND_DELETE_BATCH";
+    this.readable(command);
+    this.writable(command);
+    if (!this.batches.take) this.fail(command, Errno.ENOTSUPP);
+    return this.readBatch(max, cursor, true);
+  }
+
+  protected readBatch(max: number, cursor: Uint8Array | undefined, _take: boolean): Batch {
+    return walkBatch({ nextKey: (key) => this.nextKey(key), read: (key) => this.lookup(key) }, max, cursor);
+  }
+
+  updateBatch(keys: Uint8Array, values: Uint8Array, count: number): BatchDone {
+    const command = "BPF_MAP_UPDATE_BATCH";
+    this.writable(command);
+    if (!this.batches.update) this.fail(command, Errno.ENOTSUPP);
+    const { keySize } = this.spec;
+    const valueSize = this.perCpu ? this.stride * this.rt.cpus : this.spec.valueSize;
+    for (let i = 0; i < count; i++) {
+      this.putKey(command, keys.subarray(i * keySize, (i + 1) * keySize));
+      this.putValue(command, values.subarray(i * valueSize, (i + 1) * valueSize));
+      const result = this.updateSys(this.keyAddr, this.scratchAddr, 0);
+      if (result) return { result, count: i };
+    }
+    return { result: 0, count };
+  }
+
+  deleteBatch(keys: Uint8Array, count: number): BatchDone {
+    const command = "BPF_MAP_DELETE_BATCH";
+    this.writable(command);
+    if (!this.batches.delete) this.fail(command, Errno.ENOTSUPP);
+    const { keySize } = this.spec;
+    for (let i = 0; i < count; i++) {
+      this.putKey(command, keys.subarray(i * keySize, (i + 1) * keySize));
+      const result = this.deleteAt(this.keyAddr);
+      if (result) return { result, count: i };
+    }
+    return { result: 0, count };
+  }
+
   abstract entries(): IterableIterator<[key: Uint8Array, value: Uint8Array]>;
 
   // ---- addresses ----
@@ -240,7 +318,10 @@ export abstract class MapBase implements VmMap {
 
   protected bytes(at: number, size: number): Uint8Array {
     const copy = new Uint8Array(size);
-    copy.set(this.rt.memory.u8.subarray(at, at + size));
+    const { u8 } = this.rt.memory;
+    // A loop beats the two calls of set(subarray) for what keys and values mostly are.
+    if (size <= 32) for (let i = 0; i < size; i++) copy[i] = u8[at + i]!;
+    else copy.set(u8.subarray(at, at + size));
     return copy;
   }
 
@@ -258,7 +339,13 @@ export abstract class MapBase implements VmMap {
     if (key.length !== this.spec.keySize) {
       this.fail(command, Errno.EINVAL, `expected a key of ${this.spec.keySize} bytes, got ${key.length}`);
     }
-    this.rt.memory.u8.set(key, this.keyAddr);
+    this.write(key, this.keyAddr);
+  }
+
+  protected write(bytes: Uint8Array, at: number): void {
+    const { u8 } = this.rt.memory;
+    if (bytes.length <= 32) for (let i = 0; i < bytes.length; i++) u8[at + i] = bytes[i]!;
+    else u8.set(bytes, at);
   }
 
   protected putValue(command: string, value: Uint8Array): void {
@@ -266,8 +353,7 @@ export abstract class MapBase implements VmMap {
     if (value.length !== size) {
       this.fail(command, Errno.EINVAL, `expected a value of ${size} bytes, got ${value.length}`);
     }
-    const at = this.scratchAddr;
-    this.rt.memory.u8.set(value, at);
+    this.write(value, this.scratchAddr);
   }
 
   protected readable(command: string): void {
