@@ -18,6 +18,18 @@ export {
   summarizeLog,
   type VerifierVerdict,
 } from "./bpf/index.ts";
+export {
+  type Answer,
+  type DeviceFeatures,
+  deviceFeatures,
+  type KernelFeatures,
+  kernelConfig,
+  kernelFeatures,
+  kernelHelpers,
+  kernelKfuncs,
+  type SystemState,
+  systemState,
+} from "./features/index.ts";
 export { BpfLink, type LinkDescription, listLinkObjects, queryPrograms } from "./link/index.ts";
 export { NetNs } from "./netns/index.ts";
 export { PacketSocketPort, TapPort, XskPort } from "./ports/index.ts";

@@ -22,6 +22,7 @@ import {
   SLOT,
 } from "@ebplane/core/isa";
 import {
+  isGplCompatible,
   type Program,
   type ProgramSpec,
   ProgType,
@@ -168,8 +169,8 @@ function compose(members: readonly Member[]): LinuxProgram {
     funcInfo: [],
     lineInfo: membersLines(members, entrySlots),
   };
-  const gpl = members.every(({ program }) => program.license.includes("GPL"));
-  const license = gpl ? "GPL" : members.find(({ program }) => !program.license.includes("GPL"))!.program.license;
+  // The strictest member decides: GPL-only helpers are then refused, as they would be alone.
+  const license = members.find(({ program }) => !isGplCompatible(program.license))?.program.license ?? "GPL";
   const { fd, log } = progLoad({
     type: spec.type,
     code,

@@ -1,0 +1,77 @@
+import { spawnSync } from "node:child_process";
+import { HELPERS, helperAllowed, ProgType } from "@ebplane/core/object";
+import { describe, expect, test } from "vitest";
+import { addLink } from "../netlink/index.ts";
+import { NetNs } from "../netns/index.ts";
+import { kernelSkipReason } from "../testing.ts";
+import { deviceFeatures, kernelFeatures, kernelHelpers, kernelKfuncs } from "./index.ts";
+
+const skip = kernelSkipReason();
+
+describe.skipIf(skip)(`features of the kernel${skip ? ` (skipped: ${skip})` : ""}`, () => {
+  test("they agree with bpftool on everything both know", ({ skip: skipTest }) => {
+    const { stdout, status } = spawnSync("bpftool", ["-j", "feature", "probe"], { encoding: "utf8" });
+    if (status !== 0) skipTest("bpftool is not installed");
+    const theirs = JSON.parse(stdout) as Record<string, Record<string, unknown>>;
+    const ours = kernelFeatures();
+    let compared = 0;
+    const compare = (section: string, suffix: string, table: Readonly<Record<string, { supported: boolean }>>) => {
+      for (const [name, answer] of Object.entries(table)) {
+        const known = theirs[section]![`have_${name}_${suffix}`];
+        if (known === undefined) continue; // An older bpftool.
+        expect({ name, supported: answer.supported }).toEqual({ name, supported: known });
+        compared++;
+      }
+    };
+    compare("program_types", "prog_type", ours.progTypes);
+    compare("map_types", "map_type", ours.mapTypes);
+    for (const [name, value] of Object.entries(ours.config ?? {})) {
+      if (theirs.system_config![name] === undefined) continue;
+      expect({ name, value }).toEqual({ name, value: theirs.system_config![name] });
+      compared++;
+    }
+    const { system } = ours;
+    expect(system.jit).toBe(theirs.system_config!.bpf_jit_enable);
+    expect(system.jitHarden).toBe(theirs.system_config!.bpf_jit_harden);
+    expect(system.unprivilegedDisabled).toBe(theirs.system_config!.unprivileged_bpf_disabled);
+    expect(ours.isa.v3.supported).toBe(theirs.misc!.have_v3_isa_extension);
+    expect(compared).toBeGreaterThan(60);
+  });
+
+  test.each(["XDP", "SCHED_CLS", "SOCKET_FILTER", "SK_LOOKUP"] as const)(
+    "the helpers of a %s program are those of the helper table",
+    (name) => {
+      const type = ProgType[`BPF_PROG_TYPE_${name}`];
+      const asked = new Set(kernelHelpers(type));
+      const table = [...HELPERS.values()]
+        .filter((helper) => helperAllowed(helper, type, 0))
+        .map((helper) => helper.name);
+      expect([...asked].sort()).toEqual(table.sort());
+    },
+  );
+
+  test("every refusal has a reason, in one line", () => {
+    const { progTypes, mapTypes, attachTypes } = kernelFeatures();
+    for (const answer of Object.values({ ...progTypes, ...mapTypes, ...attachTypes })) {
+      expect(answer.reason).toMatch(/^[^\n]{5,}$/);
+    }
+    expect(progTypes.xdp).toEqual({ supported: true, reason: "the kernel took the smallest one" });
+    expect(Object.keys(attachTypes).length).toBeGreaterThan(35);
+  });
+
+  test("devices tell what their driver can do", () => {
+    using ns = NetNs.create();
+    addLink(ns.route, { kind: "veth", name: "va", peer: { name: "vb" } });
+    const devices = ns.run(deviceFeatures);
+    if (devices.length === 0) return; // Before Linux 6.3.
+    expect(devices.find((d) => d.name === "lo")!.features).toEqual([]);
+    expect(devices.find((d) => d.name === "va")!.features).toEqual(
+      expect.arrayContaining(["basic", "redirect", "rx-sg"]),
+    );
+  });
+
+  test("kfuncs are listed where the kernel marks them", () => {
+    const names = kernelKfuncs();
+    if (names.length > 0) expect(names).toContain("bpf_rcu_read_lock");
+  });
+});
