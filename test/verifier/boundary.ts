@@ -284,14 +284,15 @@ function packetAccess(w: Writer): void {
 }
 
 /** A load or a store at reg + off. */
-function touch(w: Writer, reg: number, off: number, size: { code: number; bytes: number }): void {
+function touch(w: Writer, reg: number, off: number, size: { readonly code: number; readonly bytes: number }): void {
   const { rng } = w;
-  if (rng.chance(50)) {
+  const kind = rng.below(4);
+  if (kind < 2) {
     const dst = rng.below(6);
     const signed = size.bytes < 8 && rng.chance(15) ? 0x80 : 0x60;
     w.emit({ opcode: 0x01 | signed | size.code, dst, src: reg, off });
     w.kinds[dst] = "scalar";
-  } else if (rng.chance(50)) w.emit({ opcode: 0x62 | size.code, dst: reg, off, imm: w.edge() });
+  } else if (kind === 2) w.emit({ opcode: 0x62 | size.code, dst: reg, off, imm: w.edge() });
   else w.emit({ opcode: 0x63 | size.code, dst: reg, src: w.scalar(), off });
 }
 

@@ -108,10 +108,13 @@ function atLeast<N extends number | bigint>(amin: N, amax: N, bmin: N, bmax: N):
   return amax < bmin ? false : undefined;
 }
 
-/** Both sides given that `a op b` holds. A contradiction (the branch cannot happen) leaves only the known bits. */
-export function refine(op: number, a: Scalar, b: Scalar, is32: boolean): [Scalar, Scalar] {
+/**
+ * Both sides given that `a op b` holds. A contradiction (the branch cannot happen) leaves only the known bits.
+ * `same`: both are one register. The kernel then narrows it from both sides, also where the branch cannot happen.
+ */
+export function refine(op: number, a: Scalar, b: Scalar, is32: boolean, same = false): [Scalar, Scalar] {
   const x = a.clone();
-  const y = b.clone();
+  const y = same ? x : b.clone();
   if (op === BPF_JGT || op === BPF_JGE || op === BPF_JSGT || op === BPF_JSGE) narrow(flippedOf(op), y, x, is32);
   else narrow(op, x, y, is32);
   return [settle(x), settle(y)];

@@ -16,9 +16,6 @@ import {
   BPF_JLT,
   BPF_JMP32,
   BPF_JNE,
-  BPF_JSET,
-  BPF_JSGE,
-  BPF_JSLE,
   BPF_X,
   CLASS_MASK,
   type Insn,
@@ -56,8 +53,7 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
   const dst = readReg(cx, insn.dst);
   const src = byReg ? readReg(cx, insn.src) : scalarReg(immScalar(insn.imm));
   cx.jumps++;
-  const same = byReg && insn.src === insn.dst && dst.kind === Kind.SCALAR;
-  const decided = same ? withItself(op, dst) : decide(op, dst, src, is32);
+  const decided = decide(op, dst, src, is32);
   if (decided !== undefined) {
     if (!isPointer(dst)) cx.markPrecise(dst.node);
     if (byReg && !isPointer(src)) cx.markPrecise(src.node);
@@ -86,22 +82,6 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
 
 function step(state: State, pc: number, taken: boolean): void {
   state.path = { pc, taken, prev: state.path };
-}
-
-/** A number compared with itself (decided since Linux 6.18). */
-function withItself(op: number, r: Reg): boolean | undefined {
-  switch (op) {
-    case BPF_JEQ:
-    case BPF_JGE:
-    case BPF_JLE:
-    case BPF_JSGE:
-    case BPF_JSLE:
-      return true;
-    case BPF_JSET:
-      return r.val.isConst ? r.val.tnum.value !== 0n : r.val.smin > 0n || r.val.smax < 0n ? true : undefined;
-    default:
-      return false;
-  }
 }
 
 function decide(op: number, dst: Reg, src: Reg, is32: boolean): boolean | undefined {
@@ -152,7 +132,7 @@ export function isNotNull(r: Reg): boolean {
 }
 
 function learnNumbers(state: State, insn: Insn, op: number, dst: Reg, src: Reg, is32: boolean, byReg: boolean): void {
-  const [a, b] = refine(op, dst.val, src.val, is32);
+  const [a, b] = refine(op, dst.val, src.val, is32, byReg && insn.src === insn.dst);
   const { regs } = state.frame;
   // Either side's value now depends on the other's.
   const nodeA = byReg ? node(dst.node, src.node) : dst.node;
