@@ -24,8 +24,8 @@ import type { VmMap } from "../maps/index.ts";
 import { type HelperArg, helperById, mapTypeName, ProgType } from "../object/index.ts";
 import { helperTakesMap } from "../verifier/index.ts";
 import { OP, sizeBytes } from "./code.ts";
-import { RINGBUF_RECORD, SOCKET } from "./env.ts";
-import { type Activation, EXIT, execute, FAULT, type InterpEnv } from "./interp.ts";
+import { RINGBUF_RECORD, SOCKET, type Timer } from "./env.ts";
+import { type Activation, type ActivationState, EXIT, execute, FAULT, type InterpEnv } from "./interp.ts";
 import type { InterpRunner } from "./interp-engine.ts";
 import { SKB, XDP } from "./layout.ts";
 import type { Machine, VmProgram } from "./machine.ts";
@@ -94,6 +94,16 @@ export interface Step {
   readonly map: number | undefined;
 }
 
+/** A guarded run's state as data: see `GuardedRun.save`. */
+export interface GuardedState {
+  readonly activation: ActivationState;
+  readonly left: number;
+  readonly result: GuardedResult | undefined;
+  readonly grants: readonly [number, { size: number; name: string; writable: boolean }][];
+  readonly timers: readonly [number, Timer][];
+  readonly host: unknown;
+}
+
 const DEFAULT_BUDGET = 1_000_000;
 
 /** Registers by name in messages. */
@@ -109,6 +119,7 @@ export class GuardedRun implements Guard {
   readonly #ctx: number;
   readonly #ctxSize: number;
   readonly #grants = new Map<number, { size: number; name: string; writable: boolean }>();
+  readonly #regions: NonNullable<GuardOptions["regions"]>;
   #left: number;
   #result: GuardedResult | undefined;
 
@@ -129,6 +140,7 @@ export class GuardedRun implements Guard {
     this.#env = env;
     this.#program = program;
     this.#options = options;
+    this.#regions = options.regions ?? [];
     this.#left = options.budget ?? DEFAULT_BUDGET;
     this.#ctx = (args[0] ?? 0) >>> 0;
     this.#ctxSize = ctxSize(program.spec.type);
@@ -176,27 +188,59 @@ export class GuardedRun implements Guard {
     if (fault) return this.#end(fault);
     const writes = this.#options.watch ? this.#writesOf(insn) : undefined;
     const map = this.#changedMap(insn);
-    const status = this.#execute(1);
-    if (status !== EXIT && this.#result) return undefined;
+    this.#guarding(() => this.#execute(1));
+    if (this.result?.fault) return undefined;
     if (writes) for (const w of writes) (w as { after: Uint8Array }).after = this.#copy(w.address, w.before.length);
     return { pc, insn, frame, writes: writes ?? [], map };
   }
 
   /** Runs to the end. */
   finish(): GuardedResult {
+    this.runUntil(Number.POSITIVE_INFINITY);
+    return this.#result!;
+  }
+
+  /** Runs on until `executed` insns are done in all, or to the end. */
+  runUntil(executed: number): void {
+    this.#guarding(() => this.#runUntil(executed));
+  }
+
+  #runUntil(executed: number): void {
     const a = this.activation;
-    while (!this.#result) {
+    while (!this.#result && a.executed < executed) {
       // Insns that touch registers alone need no check: as many as follow each other go in one go.
-      const free = freeRun(a);
-      if (free > 1) {
-        this.#execute(Math.min(free, this.#left));
-        continue;
+      const free = Math.min(freeRun(a), executed - a.executed);
+      if (free > 1) this.#execute(Math.min(free, this.#left));
+      else {
+        const fault = this.#check(this.insn);
+        if (fault) this.#end(fault);
+        else this.#execute(1);
       }
-      const fault = this.#check(this.insn);
-      if (fault) this.#end(fault);
-      else this.#execute(1);
     }
-    return this.#result;
+  }
+
+  /** All of the run's state but the memory. */
+  save(): GuardedState {
+    return {
+      activation: this.activation.save(),
+      left: this.#left,
+      result: this.#result,
+      grants: [...this.#grants],
+      timers: [...this.machine.timers].map(([at, timer]) => [at, { ...timer }]),
+      host: this.machine.host.save?.(),
+    };
+  }
+
+  /** Puts back what `save` gave; the caller puts back the memory. */
+  restore(state: GuardedState): void {
+    this.activation.restore(state.activation);
+    this.#left = state.left;
+    this.#result = state.result;
+    this.#grants.clear();
+    for (const [at, grant] of state.grants) this.#grants.set(at, grant);
+    this.machine.timers.clear();
+    for (const [at, timer] of state.timers) this.machine.timers.set(at, { ...timer });
+    this.machine.host.load?.(state.host);
   }
 
   // ---- Guard
@@ -209,30 +253,34 @@ export class GuardedRun implements Guard {
     this.#grants.delete(address);
   }
 
+  /** Executes `insns` insns that are checked already. */
   #execute(insns: number): number {
     const a = this.activation;
-    if (this.#left <= 0 || insns <= 0) {
+    if (this.#left <= 0) {
       this.#end(this.#fault("budget", `expected at most ${this.#options.budget ?? DEFAULT_BUDGET} insns`));
       return FAULT;
     }
     const before = a.executed;
-    const outer = this.machine.guard;
-    this.machine.guard = this;
-    let status: number;
-    try {
-      status = execute(a, this.#env, insns);
-    } catch (error) {
-      // A trap of the map runtime, or a view left by a helper: forged dynptrs and the like lead there.
-      if (!(error instanceof RangeError) && !(error instanceof WebAssembly.RuntimeError)) throw error;
-      this.#end(this.#fault("helper", `the helper left the memory: ${error.message}`));
-      return FAULT;
-    } finally {
-      this.machine.guard = outer;
-    }
+    const status = execute(a, this.#env, insns);
     this.#left -= a.executed - before;
     if (status === EXIT) this.#result = { r0: this.register(0), fault: undefined, executed: a.executed };
     else if (status === FAULT) this.#end(this.#fault("call", a.fault));
     return status;
+  }
+
+  /** Runs `body` as the machine's guard; what a helper throws becomes a fault. */
+  #guarding(body: () => void): void {
+    const outer = this.machine.guard;
+    this.machine.guard = this;
+    try {
+      body();
+    } catch (error) {
+      // A trap of the map runtime, or a view left by a helper: forged dynptrs and the like lead there.
+      if (!(error instanceof RangeError) && !(error instanceof WebAssembly.RuntimeError)) throw error;
+      this.#end(this.#fault("helper", `the helper left the memory: ${error.message}`));
+    } finally {
+      this.machine.guard = outer;
+    }
   }
 
   #end(fault: Fault): undefined {
@@ -272,8 +320,11 @@ export class GuardedRun implements Guard {
 
   #access(insn: Insn, base: number, write: boolean): Fault | undefined {
     const size = sizeBytes(insn.opcode);
+    const { lo, hi } = this.activation;
+    // Exact: a double holds every sum that can be an address.
+    const at = (hi[base]! >>> 0) * 0x100000000 + (lo[base]! >>> 0) + insn.off;
+    if (this.#allowsAt(at, size, write)) return undefined;
     const address = BigInt.asUintN(64, this.register(base) + BigInt(insn.off));
-    if (this.allows(address, size, write)) return undefined;
     const place = `r${base}${insn.off < 0 ? "" : "+"}${insn.off}`;
     return this.#accessFault(address, size, write, place);
   }
@@ -288,8 +339,11 @@ export class GuardedRun implements Guard {
 
   /** True when all `size` bytes at `address` are alive and may be read (or written). */
   allows(address: bigint, size: number, write: boolean): boolean {
-    if (address > 0xffffffffn) return false;
-    const start = Number(address);
+    return address <= 0xffffffffn && this.#allowsAt(Number(address), size, write);
+  }
+
+  #allowsAt(start: number, size: number, write: boolean): boolean {
+    if (start < 0 || start > 0xffffffff) return false;
     const end = start + size;
     const a = this.activation;
     if (start >= a.stack && end <= a.stack + (a.depth + 1) * STACK_SIZE) return true;
@@ -298,12 +352,13 @@ export class GuardedRun implements Guard {
     }
     const [packet, packetEnd] = this.#packet();
     if (start >= packet && end <= packetEnd) return true;
-    for (const r of this.#options.regions ?? []) {
+    for (const r of this.#regions) {
       if (start >= r.start && end <= r.start + r.size) return r.writable || !write;
     }
-    for (const [at, g] of this.#grants) {
-      if (start >= at && end <= at + g.size) return g.writable || !write;
-    }
+    if (this.#grants.size)
+      for (const [at, g] of this.#grants) {
+        if (start >= at && end <= at + g.size) return g.writable || !write;
+      }
     return this.machine.memory.allows(start, size, write);
   }
 

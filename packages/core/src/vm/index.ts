@@ -1,7 +1,9 @@
 /** The virtual machine: memory, engines, helpers. */
 export type { VmMap } from "../maps/index.ts";
+export { Coverage } from "./coverage.ts";
 export { SkbBuffer, type SkbMeta } from "./ctx/skb.ts";
 export { type XdpMeta, XdpRing } from "./ctx/xdp.ts";
+export { type Breakpoint, Debugger, type DebugOptions } from "./debug.ts";
 export type { Engine, Kfunc, Resolved, Runner } from "./engine.ts";
 export type { EngineName } from "./engines.ts";
 export type { Env, HelperImpl, Host, LoopHelper, SocketQuery } from "./env.ts";

@@ -73,6 +73,21 @@ export interface Linked {
 
 const FRAME_INTS = 12;
 
+/** What `Activation.save` gives. Opaque to others. */
+export interface ActivationState {
+  readonly prog: Linked;
+  readonly pc: number;
+  readonly depth: number;
+  readonly tailCalls: number;
+  readonly executed: number;
+  readonly mayGoto: number;
+  readonly lo: Int32Array;
+  readonly hi: Int32Array;
+  readonly saved: Int32Array;
+  readonly savedProg: readonly Linked[];
+  readonly loops: readonly (CallbackLoop | undefined)[];
+}
+
 /** One activation: registers, call stack, place. Reused over runs; `reset` starts anew. */
 export class Activation {
   prog: Linked;
@@ -127,6 +142,41 @@ export class Activation {
     this.prog = prog;
     this.lo = file.lo;
     this.hi = file.hi;
+  }
+
+  /** All of the activation's state as data; `restore` puts it back. The memory is not part of it. */
+  save(): ActivationState {
+    const copy = (loop: CallbackLoop | undefined): CallbackLoop | undefined =>
+      loop && { ...loop, args: loop.args.slice(), data: loop.data.slice() };
+    return {
+      prog: this.prog,
+      pc: this.pc,
+      depth: this.depth,
+      tailCalls: this.tailCalls,
+      executed: this.executed,
+      mayGoto: this.mayGoto,
+      lo: this.lo.slice(0, MAX_REG),
+      hi: this.hi.slice(0, MAX_REG),
+      saved: this.saved.slice(),
+      savedProg: this.savedProg.slice(),
+      loops: this.loops.map(copy),
+    };
+  }
+
+  restore(state: ActivationState): void {
+    this.enter(state.prog);
+    this.pc = state.pc;
+    this.depth = state.depth;
+    this.tailCalls = state.tailCalls;
+    this.executed = state.executed;
+    this.mayGoto = state.mayGoto;
+    this.lo.set(state.lo);
+    this.hi.set(state.hi);
+    this.saved.set(state.saved);
+    this.savedProg.splice(0, this.savedProg.length, ...state.savedProg);
+    state.loops.forEach((loop, i) => {
+      this.loops[i] = loop && { ...loop, args: loop.args.slice(), data: loop.data.slice() };
+    });
   }
 
   /** Begins a call: false when there is no frame left. */

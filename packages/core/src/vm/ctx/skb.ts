@@ -23,6 +23,8 @@ export interface SkbMeta {
   /** EtherType in host order; taken from the packet where absent. */
   readonly protocol?: number;
   readonly vlan?: { readonly proto: number; readonly tci: number };
+  /** Default the frame's length. */
+  readonly wireLen?: number;
   readonly gsoSegs?: number;
   readonly gsoSize?: number;
   /** Address of a struct bpf_sock, 0 for none. */
@@ -91,7 +93,7 @@ export class SkbBuffer {
     put(SKB.INGRESS_IFINDEX, meta.ingressIfindex ?? 0);
     put(SKB.HASH, meta.hash ?? 0);
     put(SKB.TC_INDEX, meta.tcIndex ?? 0);
-    put(SKB.WIRE_LEN, frame.length);
+    put(SKB.WIRE_LEN, meta.wireLen ?? frame.length);
     put(SKB.GSO_SEGS, meta.gsoSegs ?? 0);
     put(SKB.GSO_SIZE, meta.gsoSize ?? 0);
     put(SKB.SK, meta.socket ?? 0);
