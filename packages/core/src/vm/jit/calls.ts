@@ -6,6 +6,7 @@
  * A subprogram takes r1-r5 and the lowest address of its frame, which is 512 above its caller's.
  */
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, type Insn, OP_CALLX, STACK_SIZE } from "../../isa/index.ts";
+import { layout as L } from "../../maps/index.ts";
 import { helperById } from "../../object/index.ts";
 import { branchTarget } from "../code.ts";
 import type { Resolved } from "../engine.ts";
@@ -32,6 +33,8 @@ import {
   setReg,
   setReg32,
   spillSlots,
+  tableGet,
+  tableSize,
   tee,
 } from "./emit.ts";
 import { emitMapCall, isMapHelper, type MapFacts, mapResultMax } from "./inline-maps.ts";
@@ -204,20 +207,49 @@ function emitCallx(e: Emitter, insn: Insn, env: CallEnv): void {
 
 /**
  * The target's function replaces this one. From a subprogram, whose type is another, it is a call and an exit: the
- * kernel too returns to the subprogram's caller. The target gets this function's frame.
+ * kernel too returns to the subprogram's caller. The target gets this function's frame. A slot of the array holds a
+ * program's id, which is its index in the table; a program that is gone left null there.
  */
 function emitTailCall(e: Emitter, env: CallEnv): void {
   const target = scratch32(e, 0);
+  const map = env.mapAt(constOf(e.state, 2) ?? 0);
+  const pushField = (field: number) => {
+    if (map) i32(e, map.header(field));
+    else {
+      getReg32(e, 2);
+      access(e, Op.i32_load, field);
+    }
+  };
+  open(e, Op.block, VOID);
+  const failUnless = () => {
+    op(e, Op.i32_eqz);
+    branch(e, Op.br_if, 0);
+  };
   i32(e, 0);
   access(e, Op.i32_load, env.tailCalls);
   i32(e, MAX_TAIL_CALLS);
   op(e, Op.i32_lt_u);
-  open(e, Op.if_, VOID);
-  getReg32(e, 2);
+  failUnless();
   getReg32(e, 3);
-  call(e, { kind: "import", name: "tail", type: { params: [I32, I32], results: [I32] } });
+  pushField(L.MAP_MAX_ENTRIES);
+  op(e, Op.i32_lt_u);
+  failUnless();
+  getReg32(e, 3);
+  pushField(L.MAP_STRIDE);
+  op(e, Op.i32_mul);
+  pushField(L.MAP_VALUES);
+  op(e, Op.i32_add);
+  access(e, Op.i32_load, 0);
   tee(e, target);
-  open(e, Op.if_, VOID);
+  failUnless();
+  get(e, target);
+  tableSize(e);
+  op(e, Op.i32_lt_u);
+  failUnless();
+  get(e, target);
+  tableGet(e);
+  op(e, Op.ref_is_null);
+  branch(e, Op.br_if, 0);
   i32(e, 0);
   i32(e, 0);
   access(e, Op.i32_load, env.tailCalls);
@@ -232,7 +264,6 @@ function emitTailCall(e: Emitter, env: CallEnv): void {
     callIndirect(e, Op.call_indirect, MAIN_TYPE);
     leaveWith(e);
   }
-  close(e);
   close(e);
   i64(e, -ENOENT);
   setReg(e, 0);

@@ -9,7 +9,20 @@ import { BPF_REG_FP, STACK_SIZE } from "../../isa/index.ts";
 import type { Callee, OwnFunction } from "./link.ts";
 import type { Slots } from "./slots.ts";
 import { CONST, constOf, FRAME, isZext, type State, U32_MAX } from "./values.ts";
-import { type FuncType, I32, I64, newSink, Op, type Sink, sleb32, sleb64, u8, uleb, uleb5 } from "./wasm.ts";
+import {
+  type FuncType,
+  I32,
+  I64,
+  newSink,
+  Op,
+  type Sink,
+  sleb32,
+  sleb64,
+  TABLE_SIZE,
+  u8,
+  uleb,
+  uleb5,
+} from "./wasm.ts";
 
 export interface Emitter {
   readonly out: Sink;
@@ -174,6 +187,18 @@ export function callIndirect(e: Emitter, opcode: number, type: FuncType): void {
   u8(e.out, opcode);
   e.typeUses.push({ at: e.out.length, type });
   uleb5(e.out, 0);
+  u8(e.out, 0);
+}
+
+/** Pushes how many functions table 0 has room for. */
+export function tableSize(e: Emitter): void {
+  u8(e.out, Op.bulk);
+  uleb(e.out, TABLE_SIZE);
+  u8(e.out, 0);
+}
+/** Pushes the function reference at the index on the stack. */
+export function tableGet(e: Emitter): void {
+  u8(e.out, Op.table_get);
   u8(e.out, 0);
 }
 

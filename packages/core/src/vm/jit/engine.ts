@@ -199,8 +199,6 @@ function importsFor(
         memory.view.setInt32(cpuBlock + CPU.RESULT_HI, value === undefined ? 1 : 0, true);
         return value ?? 0;
       };
-    } else if (name === "tail") {
-      env[name] = (map: number, index: number): number => machine.tailCallTarget(map, index)?.id ?? 0;
     } else if (name === "loopNext") {
       env[name] = (r0: number): number => {
         const loop = loops[loops.length - 1]!;

@@ -211,7 +211,7 @@ function skipImmediates(reader: Reader, op: number, refuse: (what: string) => vo
     skipLeb(reader);
   } else if (op === 0x1c) {
     for (let n = readUleb(reader); n > 0; n--) readU8(reader);
-  } else if (op === 0xfc) {
+  } else if (op === Op.bulk) {
     const sub = readUleb(reader);
     if (sub === 10) reader.at += 2;
     else if (sub === 11) reader.at += 1;

@@ -122,6 +122,7 @@ export const Op = {
   local_tee: 0x22,
   global_get: 0x23,
   global_set: 0x24,
+  table_get: 0x25,
   i32_load: 0x28,
   i64_load: 0x29,
   i32_load8_u: 0x2d,
@@ -198,8 +199,13 @@ export const Op = {
   i64_extend8_s: 0xc2,
   i64_extend16_s: 0xc3,
   i64_extend32_s: 0xc4,
+  ref_is_null: 0xd1,
+  bulk: 0xfc,
   atomic: 0xfe,
 } as const;
+
+/** A second byte of the 0xfc opcodes. */
+export const TABLE_SIZE = 16;
 
 /** Second bytes of the 0xfe opcodes. Those of i64 and i32 full-width accesses only: eBPF has no others. */
 export const Atomic = {
