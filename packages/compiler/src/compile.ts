@@ -5,7 +5,7 @@
 import { CompileError, type Diagnostic } from "@ebplane/core/errors";
 import { STACK_SIZE } from "@ebplane/core/isa";
 import type { CollectionSpec, LineInfo, MapSpec, ProgramSpec } from "@ebplane/core/object";
-import { emit } from "./emit/index.ts";
+import { emit, TypeTable } from "./emit/index.ts";
 import { printFn } from "./ir/index.ts";
 import {
   type Constants,
@@ -72,27 +72,29 @@ export function compile(input: CompileInput): Compiled {
   const lowered = lower(input.entry, read, input.constants ?? {}, input.modules ?? new Map(), report);
   if (!lowered) throw new CompileError([{ file: input.entry, line: 1, col: 1, message: "there is no such file" }]);
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
+  const types = new TypeTable();
   const programs = new Map<string, ProgramSpec>();
   const sizes = new Map<string, { insns: number; stack: number }>();
   const ir = new Map<string, string>();
   for (const p of lowered.programs) {
     optimize(p.fn);
     ir.set(p.name, printFn(p.fn));
-    programs.set(p.name, build(p, lowered, report, sizes));
+    programs.set(p.name, build(p, lowered, types, report, sizes));
   }
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const maps = new Map<string, MapSpec>();
   const used = new Set(
     [...programs.values()].flatMap((p) => p.relocs.flatMap((r) => (r.kind === "map" ? [r.name] : []))),
   );
-  for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map));
-  const spec: CollectionSpec = { programs, maps, license: lowered.license, byteOrder: "little" };
+  for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map, types));
+  const spec: CollectionSpec = { programs, maps, license: lowered.license, btf: types.build(), byteOrder: "little" };
   return { spec, receipt: receipt(input, lowered, used, sizes), diagnostics, ir };
 }
 
 function build(
   p: LoweredProgram,
   lowered: Lowered,
+  types: TypeTable,
   report: (at: number, message: string, sources: readonly Source[]) => void,
   sizes: Map<string, { insns: number; stack: number }>,
 ): ProgramSpec {
@@ -113,8 +115,8 @@ function build(
     flags: p.decl.flags,
     code,
     relocs,
-    funcInfo: [],
-    lineInfo: lineInfo(places, lowered.sources),
+    funcInfo: [{ pc: 0, name: p.name, typeId: types.program(p.name, p.decl.type, p.decl.attachType) }],
+    lineInfo: lineInfo(places[0]?.pc === 0 ? places : [{ pc: 0, at: p.decl.at }, ...places], lowered.sources),
   };
 }
 
@@ -131,7 +133,7 @@ function lineInfo(places: readonly { pc: number; at: number }[], sources: readon
   return out;
 }
 
-function mapSpec(map: MapDecl): MapSpec {
+function mapSpec(map: MapDecl, types: TypeTable): MapSpec {
   return {
     name: map.name,
     type: map.type,
@@ -140,6 +142,8 @@ function mapSpec(map: MapDecl): MapSpec {
     maxEntries: map.maxEntries,
     flags: map.flags,
     pinning: map.pinned ? "by-name" : "none",
+    keyTypeId: map.key && types.id(map.key),
+    valueTypeId: map.value && types.id(map.value),
   };
 }
 

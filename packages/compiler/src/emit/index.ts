@@ -1,2 +1,3 @@
 /** Machine form to eBPF. */
 export * from "./emit.ts";
+export { TypeTable } from "./btf.ts";

@@ -3,7 +3,7 @@
  * a jump straight to its target, and copy short returns in place of a jump to them.
  */
 import { OP_EXIT, OP_JA, OP_MASK } from "@ebplane/core/isa";
-import { isCondJump, type MBlock, machineSuccessors, minsn } from "../regalloc/index.ts";
+import { isCondJump, type MBlock, type MInsn, machineSuccessors, minsn } from "../regalloc/index.ts";
 
 /** A return of this many instructions or fewer is copied instead of jumped to. */
 const SHORT_RETURN = 2;
@@ -39,6 +39,7 @@ export function layoutBlocks(entry: MBlock): MBlock[] {
     for (const i of b.insns) if (i.target) i.target = through(i.target);
     if (b.next) b.next = through(b.next);
   }
+  mergeEqual(order);
   // Both ways to the same place: no test.
   for (const b of order) {
     const last = b.insns.at(-1);
@@ -53,7 +54,7 @@ export function layoutBlocks(entry: MBlock): MBlock[] {
       b.next = undefined;
     }
   }
-  const final = chain(orderBlocks(entry));
+  const final = cheapest([orderBlocks(entry), chain(orderBlocks(entry))]);
   for (const [k, b] of final.entries()) {
     const following = final[k + 1];
     if (!b.next || b.next === following) continue;
@@ -64,6 +65,42 @@ export function layoutBlocks(entry: MBlock): MBlock[] {
     } else b.insns.push(minsn(OP_JA, last?.at ?? 0, { target: b.next }));
   }
   return final;
+}
+
+/** Blocks that do the same and go on alike become one. */
+function mergeEqual(order: readonly MBlock[]): void {
+  for (let again = true; again; ) {
+    again = false;
+    const first = new Map<string, MBlock>();
+    const ids = new Map<MBlock, number>(order.map((b, k) => [b, k]));
+    const same = new Map<MBlock, MBlock>();
+    for (const b of order) {
+      if (b === order[0]) continue;
+      const key = `${b.insns.map((i) => insnKey(i, ids)).join(";")}>${b.next ? ids.get(b.next) : ""}`;
+      const other = first.get(key);
+      if (other) same.set(b, other);
+      else first.set(key, b);
+    }
+    for (const b of order) {
+      for (const i of b.insns) {
+        const to = i.target && same.get(i.target);
+        if (to) {
+          i.target = to;
+          again = true;
+        }
+      }
+      const to = b.next && same.get(b.next);
+      if (to) {
+        b.next = to;
+        again = true;
+      }
+    }
+  }
+}
+
+function insnKey(i: MInsn, ids: ReadonlyMap<MBlock, number>): string {
+  const target = i.target ? ids.get(i.target) : "";
+  return `${i.opcode}.${i.dst}.${i.src}.${i.off}.${i.imm}.${i.imm2}.${i.map ?? ""}.${i.slot?.id ?? ""}.${target}`;
 }
 
 function orderBlocks(entry: MBlock): MBlock[] {
@@ -82,6 +119,20 @@ function orderBlocks(entry: MBlock): MBlock[] {
     }
   }
   return out.reverse();
+}
+
+/** The order that needs the fewest jumps. */
+function cheapest(orders: readonly MBlock[][]): MBlock[] {
+  const cost = (order: readonly MBlock[]) => {
+    let jumps = 0;
+    for (const [k, b] of order.entries()) {
+      if (!b.next || b.next === order[k + 1]) continue;
+      const last = b.insns.at(-1);
+      if (!(last && isCondJump(last) && last.target === order[k + 1])) jumps += 10 ** b.depth;
+    }
+    return jumps;
+  };
+  return orders.reduce((best, o) => (cost(o) < cost(best) ? o : best));
 }
 
 /** Follows fall-through edges as far as they lead to blocks that are not placed yet. */

@@ -298,13 +298,19 @@ export function foldBin(
   if (a.op === "const" && b.op === "const") return constant(evalBin(op, w, a.value, b.value));
   // Width 32 clears the high half: an operand stands for the result only when its own high half is clear.
   const clean = (v: Insn) => w === 64 || upperBound(v) <= mask;
+  // The machine takes counts modulo the width; as an immediate only those below it.
+  if ((op === "shl" || op === "shr" || op === "sar") && b.op === "const" && b.value >= BigInt(w)) {
+    return again(op, a, constant(b.value & BigInt(w - 1)));
+  }
   if (b.op === "const") {
     const y = b.value & mask;
     if (y === 0n) {
       if (op === "add" || op === "sub" || op === "or" || op === "xor" || op === "shl" || op === "shr" || op === "sar") {
         if (clean(a)) return a;
       }
-      if (op === "mul" || op === "and" || op === "div") return constant(0n);
+      if (op === "mul" || op === "and" || op === "div" || op === "sdiv") return constant(0n);
+      // The left side stays, as the machine has it; a verifier refuses the operation itself.
+      if (op === "mod" || op === "smod") return clean(a) ? a : again("and", a, constant(mask));
     }
     if (y === 1n && (op === "mul" || op === "div" || op === "sdiv") && clean(a)) return a;
     if (y === 1n && op === "mod") return constant(0n);

@@ -217,6 +217,13 @@ export function isPure(i: Insn): boolean {
   }
 }
 
+/** The value is the address of something that exists: never null. */
+export function isPointer(v: Insn): boolean {
+  if (v.op === "frame") return true;
+  if (v.op === "load") return v.region.kind === "ctx" && v.region.pointer === true;
+  return v.op === "add" && v.w === 64 && isPointer(v.args[0]!);
+}
+
 /** Removes `pred` from a block's predecessors, with the operands of its phis. */
 export function removePred(b: Block, pred: Block): void {
   const k = b.preds.indexOf(pred);

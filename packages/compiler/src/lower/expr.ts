@@ -308,7 +308,7 @@ function binary(cx: Context, op: BinaryOp, at: number, a: Val, b: Val): Val {
       : operand(cx, b, shift ? { ...type, signed: false } : type, at);
   let insn = BIN[op];
   if (op === "/" || op === "%") {
-    if (y.op === "const" && y.value === 0n) refuse(cx, at, "division by zero");
+    if (b.k === "lit" && b.value === 0n) refuse(cx, at, "division by zero");
     insn = op === "/" ? (type.signed ? "sdiv" : "div") : type.signed ? "smod" : "mod";
   } else if (op === ">>") insn = type.signed ? "sar" : "shr";
   const v = cx.b.bin(insn!, w, x, y);

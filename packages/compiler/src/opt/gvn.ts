@@ -15,6 +15,7 @@ import {
   foldBin,
   foldCmp,
   type Insn,
+  isPointer,
   negateCmp,
   type Region,
   removePred,
@@ -135,6 +136,7 @@ class Numbering {
     };
     for (const i of b.insns) {
       for (let k = 0; k < i.args.length; k++) i.args[k] = this.final(i.args[k]!);
+      if (i.op === "load" || i.op === "store" || i.op === "atomic") foldAddress(i);
       const simpler = this.simplify(i, state, (op, w, x, y) => {
         const folded = foldBin(
           op,
@@ -300,6 +302,9 @@ class Numbering {
   private decide(state: State, c: Condition): boolean | undefined {
     const plain = foldCmp(c.cmp, c.w, c.a, c.b);
     if (plain !== undefined) return plain;
+    if (c.w === 64 && c.b.op === "const" && c.b.value === 0n && isPointer(c.a)) {
+      if (c.cmp === "eq" || c.cmp === "ne") return c.cmp === "ne";
+    }
     const known = state.conditions.get(this.conditionKey(c));
     if (known !== undefined) return known;
     if (c.b.op === "const") {
@@ -425,6 +430,16 @@ class Numbering {
         forget((m) => m.region.kind === "any" || (m.region.kind === "map" && (map === true || m.region.name === map)));
       if (writes?.length) forget((m) => m.region.kind !== "ctx");
     }
+  }
+}
+
+/** A constant part of the address goes into the offset. */
+function foldAddress(i: Insn & { op: "load" | "store" | "atomic" }): void {
+  for (let a = i.args[0]!; a.op === "add" && a.w === 64 && a.args[1]!.op === "const"; a = i.args[0]!) {
+    const off = i.off + Number(BigInt.asIntN(64, (a.args[1] as Insn & { op: "const" }).value));
+    if (off < -0x8000 || off > 0x7fff) return;
+    i.off = off;
+    i.args[0] = a.args[0]!;
   }
 }
 

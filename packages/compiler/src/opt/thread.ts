@@ -10,6 +10,7 @@ import {
   foldBin,
   foldCmp,
   type Insn,
+  isPointer,
   maskOf,
   removePred,
   reversePostorder,
@@ -127,9 +128,7 @@ function decide(fn: Fn, b: Block, pred: Block, k: number): Plan | undefined {
 
 /** The value is a pointer that is certainly not null here. */
 function isThere(v: Insn, at: Block): boolean {
-  if (v.op === "frame") return true;
-  if (v.op === "load" && v.region.kind === "ctx") return v.region.pointer === true;
-  if (v.op === "add" && v.w === 64 && isThere(v.args[0]!, at)) return true;
+  if (isPointer(v)) return true;
   // Tested on the only way here.
   let b = at;
   for (let n = 0; n < 16 && b.preds.length === 1; n++) {

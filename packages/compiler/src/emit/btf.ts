@@ -1,0 +1,83 @@
+/**
+ * BTF of a build: the types of maps' keys and values by the names that the program gives them, and a FUNC for each
+ * program with its context's struct, so that bpftool prints source lines and names.
+ */
+import { type Btf, BtfBuilder, type MemberInit } from "@ebplane/core/btf";
+import { ctxLayout } from "@ebplane/core/object";
+import { type MemType, type StructType, typeName } from "../check/index.ts";
+
+export class TypeTable {
+  private readonly btf = new BtfBuilder();
+  private readonly known = new Map<MemType, number>();
+
+  /** The id of a type's description. */
+  id(t: MemType): number {
+    let id = this.known.get(t);
+    if (id === undefined) this.known.set(t, (id = this.describe(t)));
+    return id;
+  }
+
+  private describe(t: MemType): number {
+    switch (t.kind) {
+      case "int": {
+        const name = `${t.signed ? "i" : "u"}${t.bits}`;
+        const int = this.btf.int(name, t.bits / 8, { encoding: t.signed ? "signed" : "unsigned" });
+        return t.be ? this.btf.typedef(typeName(t), int) : int;
+      }
+      case "bool":
+        return this.btf.int("bool", 1, { encoding: "bool" });
+      case "bits":
+        return this.btf.int("u32", 4);
+      case "array":
+        return this.btf.array(this.id(t.element), t.length);
+      case "struct":
+        return this.struct(t);
+    }
+  }
+
+  private struct(t: StructType): number {
+    const name = t.name || "anonymous";
+    const members = this.members(t);
+    return t.form === "union" ? this.btf.union(name, t.size, members) : this.btf.struct(name, t.size, members);
+  }
+
+  private members(t: StructType): MemberInit[] {
+    const out: MemberInit[] = [];
+    for (const f of t.fields.values()) {
+      if (f.bit === undefined || f.type.kind !== "bits") {
+        out.push({ name: f.name, type: this.id(f.type), offset: f.offset });
+        continue;
+      }
+      const { width } = f.type;
+      const inside = f.bit & 7;
+      // BTF counts bits from the lowest; a wire field over several bytes has no such place: its bytes stand for it.
+      if (t.form === "header" && inside + width > 8) continue;
+      const bitOffset = t.form === "header" ? (f.bit & ~7) + 8 - inside - width : f.bit;
+      const unit = t.form === "header" ? this.btf.int("u8", 1) : this.btf.int("u32", 4);
+      out.push({ name: f.name, type: unit, bitOffset, bitSize: width });
+    }
+    return out.sort((a, b) => place(a) - place(b));
+  }
+
+  /** The FUNC of a program. */
+  program(name: string, type: number, attachType: number): number {
+    const int = this.btf.int("int", 4, { encoding: "signed" });
+    const layout = ctxLayout(type, attachType);
+    const fields = (layout?.fields ?? []).filter((f) => f.size <= 8 && (f.size & (f.size - 1)) === 0);
+    const members = fields.map((f) => ({
+      name: f.name,
+      type: this.btf.int(`u${f.size * 8}`, f.size),
+      offset: f.offset,
+    }));
+    const ctx = layout ? this.btf.ptr(this.btf.struct(layout.struct, layout.size, members)) : this.btf.ptr(0);
+    return this.btf.func(name, this.btf.funcProto(int, [{ name: "ctx", type: ctx }]), "global");
+  }
+
+  build(): Btf {
+    return this.btf.build();
+  }
+}
+
+function place(m: MemberInit): number {
+  return "bitOffset" in m ? m.bitOffset : m.offset * 8;
+}
