@@ -33,6 +33,7 @@ export {
 export { BpfLink, type LinkDescription, listLinkObjects, queryPrograms } from "./link/index.ts";
 export { NetNs } from "./netns/index.ts";
 export { PacketSocketPort, TapPort, XskPort } from "./ports/index.ts";
+export { type Attachment, type Finding, findingText, preflight, requirementsOf } from "./preflight/index.ts";
 export { PerfReader, RingBufReader, UserRingBufWriter } from "./rings/index.ts";
 export { type ChainOptions, MAX_CHAIN, XdpDispatcher } from "./target/dispatcher.ts";
 export type { LinuxLoadOptions } from "./target/load.ts";

@@ -1,0 +1,3 @@
+/** Whether a plane will work here, before it is attached. */
+export * from "./preflight.ts";
+export * from "./requirements.ts";
