@@ -118,16 +118,16 @@ describe("pcap", () => {
 
   test.each([
     ["an empty file", "", "offset 0: the file is empty"],
-    ["two bytes", "d4c3", "offset 0: need a magic number of 4 bytes, have 2"],
+    ["two bytes", "d4c3", "offset 0: magic number: need 4 bytes, have 2"],
     ["text", "68656c6c6f", "offset 0: expected the magic number of pcap or pcapng, got 68 65 6c 6c"],
     [
       "gzip",
       "1f8b0800",
       "offset 0: expected the magic number of pcap or pcapng, got 1f 8b 08 00, which is gzip: decompress it first",
     ],
-    ["a short header", "d4c3b2a1 0200", "offset 0: need a file header of 24 bytes, have 6"],
+    ["a short header", "d4c3b2a1 0200", "offset 0: file header: need 24 bytes, have 6"],
     ["version 3", `d4c3b2a1 0300 0400 ${"00".repeat(16)}`, "offset 4: expected pcap version 2.0 to 2.4, got 3.4"],
-    ["a short section header", "0a0d0d0a 1c00", "offset 0: need a section header of 28 bytes, have 6"],
+    ["a short section header", "0a0d0d0a 1c00", "offset 0: section header: need 28 bytes, have 6"],
     [
       "a wrong byte-order magic",
       "0a0d0d0a 1c000000 01020304",

@@ -39,10 +39,7 @@ export interface Capture {
  */
 export function openCapture(bytes: Uint8Array): CaptureReader {
   if (bytes.length < 4) {
-    throw new CaptureError(
-      bytes.length ? `need a magic number of 4 bytes, have ${bytes.length}` : "the file is empty",
-      0,
-    );
+    throw new CaptureError(bytes.length ? `magic number: need 4 bytes, have ${bytes.length}` : "the file is empty", 0);
   }
   if (isPcapng(bytes)) return openPcapng(bytes);
   if (isPcap(bytes)) return openPcap(bytes);

@@ -29,7 +29,7 @@ export function isPcap(bytes: Uint8Array): boolean {
 /** Reads the file header; see openCapture. `isPcap(bytes)` holds. @throws CaptureError */
 export function openPcap(bytes: Uint8Array): CaptureReader {
   const view = viewOf(bytes);
-  if (bytes.length < HEADER) throw new CaptureError(`need a file header of ${HEADER} bytes, have ${bytes.length}`, 0);
+  if (bytes.length < HEADER) throw new CaptureError(`file header: need ${HEADER} bytes, have ${bytes.length}`, 0);
   const little = [MAGIC_MICRO, MAGIC_NANO].includes(view.getUint32(0, true));
   const nano = view.getUint32(0, little) === MAGIC_NANO;
   const major = view.getUint16(4, little);

@@ -146,7 +146,7 @@ export function openPcapng(bytes: Uint8Array): CaptureReader {
 /** True for little. @throws CaptureError when the byte-order magic is neither. */
 function sectionOrder(view: DataView, at: number): boolean {
   if (at + 12 > view.byteLength) {
-    throw new CaptureError(`need a section header of 28 bytes, have ${view.byteLength - at}`, at);
+    throw new CaptureError(`section header: need 28 bytes, have ${view.byteLength - at}`, at);
   }
   if (view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC) return true;
   if (view.getUint32(at + 8, false) === BYTE_ORDER_MAGIC) return false;

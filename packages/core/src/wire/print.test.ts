@@ -166,6 +166,16 @@ describe("a printed line", () => {
       `${ether} 0800 ${ip4("11", "00350036 0010 0000", 100)}`,
       "IP truncated-ip - 72 bytes missing! 10.0.0.1.53 > 10.0.0.2.54: UDP, length 8 [have 0]",
     ],
+    [
+      "a cut fragment",
+      `${ether} 0800 45000064 00000001 40110000 0a000001 0a000002`,
+      "IP truncated-ip - 80 bytes missing! 10.0.0.1 > 10.0.0.2: ip-proto-17, fragment at 8",
+    ],
+    [
+      "a cut IPv6 packet with an extension header",
+      `${ether} 86dd 60000000 0020 3c 40 ${"00".repeat(32)} 1100 0104 00000000 00090009 0008 0000`,
+      "IP6 truncated-ip6 - 16 bytes missing! ::.9 > ::.9: DSTOPT UDP, length 0",
+    ],
     ["a runt TCP", `${ether} 0800 ${ip4("06", "0050 0051")}`, "IP 10.0.0.1.80 > 10.0.0.2.81: [|tcp]"],
     ["a runt UDP without ports", `${ether} 0800 ${ip4("11", "00")}`, "IP 10.0.0.1 > 10.0.0.2: [|udp]"],
     ["IPv6 of version 4", `${ether} 86dd 40${"00".repeat(39)}`, "IP6 [version 4]"],

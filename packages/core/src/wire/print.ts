@@ -14,8 +14,8 @@ import { parseGre, printGre, viewGre } from "./gre.ts";
 import { GUE_PORT, parseGue, printGue, viewGue } from "./gue.ts";
 import { ICMP_DEST_UNREACH, ICMP_TIME_EXCEEDED, parseIcmp, printIcmp, viewIcmp } from "./icmp.ts";
 import { parseIcmpv6, printIcmpv6, viewIcmpv6 } from "./icmpv6.ts";
-import { IPV4_FIELD, IPV4_HEADER, parseIpv4Header, printIpv4, viewIpv4 } from "./ipv4.ts";
-import { IPV6_FIELD, IPV6_HEADER, parseIpv6Header, viewIpv6, walkIpv6 } from "./ipv6.ts";
+import { IPV4_FIELD, IPV4_HEADER, parseIpv4Header } from "./ipv4.ts";
+import { IPV6_HEADER, parseIpv6Header, walkIpv6 } from "./ipv6.ts";
 import { parseMpls, printMpls, viewMpls } from "./mpls.ts";
 import * as N from "./numbers.ts";
 import { PPP_IP, PPP_IPV6, PPPOE_SESSION, parsePppoe, pppPayload, printPppoe, viewPppoe } from "./pppoe.ts";
@@ -130,8 +130,16 @@ interface Ends {
   readonly family: "IP" | "IP6";
   readonly source: Uint8Array;
   readonly destination: Uint8Array;
-  /** Extension headers or a truncation, to be said before the transport. */
+  /** Says, before the addresses, how many bytes of the packet are missing. */
+  readonly cut: string;
+  /** Extension headers, said before the transport. */
   readonly note: string;
+}
+
+function lineOf(ends: Ends, what: string, ports?: { sourcePort: number; destinationPort: number }): string {
+  const source = formatIp(ends.source) + (ports ? `.${ports.sourcePort}` : "");
+  const destination = formatIp(ends.destination) + (ports ? `.${ports.destinationPort}` : "");
+  return `${ends.family} ${ends.cut}${source} > ${destination}: ${ends.note}${what}`;
 }
 
 function printIp4(bytes: Uint8Array, depth: number): string {
@@ -145,31 +153,25 @@ function printIp4(bytes: Uint8Array, depth: number): string {
   if (total < headerLength) return `IP [bad total length ${total}]`;
   if (headerLength > bytes.length) return `IP [header length ${headerLength}, have ${bytes.length}]`;
   const missing = total - bytes.length;
-  const header = viewIpv4(bytes)?.header ?? bytes.subarray(0, headerLength);
   const payload = bytes.subarray(headerLength, Math.min(total, bytes.length));
-  const ip = parseIpv4Header(header);
-  const note = missing > 0 ? `truncated-ip - ${missing} bytes missing! ` : "";
-  if (ip.fragmentOffset > 0)
-    return `${note}${printIpv4(ip)}: ip-proto-${ip.protocol}, fragment at ${ip.fragmentOffset}`;
-  return printTransport(
-    { family: "IP", source: ip.source, destination: ip.destination, note },
-    ip.protocol,
-    payload,
-    depth,
-  );
+  const ip = parseIpv4Header(bytes.subarray(0, headerLength));
+  const cut = missing > 0 ? `truncated-ip - ${missing} bytes missing! ` : "";
+  const ends: Ends = { family: "IP", source: ip.source, destination: ip.destination, cut, note: "" };
+  if (ip.fragmentOffset > 0) return lineOf(ends, `ip-proto-${ip.protocol}, fragment at ${ip.fragmentOffset}`);
+  return printTransport(ends, ip.protocol, payload, depth);
 }
 
 function printIp6(bytes: Uint8Array, depth: number): string {
   if (depth > MAX_DEPTH) return "[too many layers]";
   if (bytes.length < IPV6_HEADER) return "IP6 [|ip6]";
   if (bytes[0]! >> 4 !== 6) return `IP6 [version ${bytes[0]! >> 4}]`;
-  const missing = IPV6_HEADER + viewOf(bytes).getUint16(IPV6_FIELD.payloadLength) - bytes.length;
-  const layer = viewIpv6(bytes) ?? { header: bytes.subarray(0, IPV6_HEADER), payload: bytes.subarray(IPV6_HEADER) };
-  const ip = parseIpv6Header(layer.header);
-  const ends = { family: "IP6", source: ip.source, destination: ip.destination } as const;
+  const ip = parseIpv6Header(bytes.subarray(0, IPV6_HEADER));
+  const payload = bytes.subarray(IPV6_HEADER, IPV6_HEADER + ip.payloadLength);
+  const missing = ip.payloadLength - payload.length;
   const cut = missing > 0 ? `truncated-ip6 - ${missing} bytes missing! ` : "";
-  const chain = walkIpv6(ip.nextHeader, layer.payload);
-  if (!chain) return `${cut}IP6 ${formatIp(ip.source)} > ${formatIp(ip.destination)}: [malformed extension header]`;
+  const ends: Ends = { family: "IP6", source: ip.source, destination: ip.destination, cut, note: "" };
+  const chain = walkIpv6(ip.nextHeader, payload);
+  if (!chain) return lineOf(ends, "[malformed extension header]");
   const names = chain.extensions
     .filter((e) => e.type !== N.IPPROTO_FRAGMENT)
     .map((e) => EXTENSION_NAMES[e.type] ?? "EXT");
@@ -177,12 +179,10 @@ function printIp6(bytes: Uint8Array, depth: number): string {
   const { fragment } = chain;
   if (fragment) {
     shown.push(`frag (${fragment.offset}|${chain.payload.length})`);
-    if (fragment.offset > 0) {
-      return `${cut}IP6 ${formatIp(ip.source)} > ${formatIp(ip.destination)}: ${shown.join(" ")}`;
-    }
+    if (fragment.offset > 0) return lineOf(ends, shown.join(" "));
   }
   const note = shown.length ? `${shown.join(" ")} ` : "";
-  return printTransport({ ...ends, note: cut + note }, chain.protocol, chain.payload, depth);
+  return printTransport({ ...ends, note }, chain.protocol, chain.payload, depth);
 }
 
 const EXTENSION_NAMES: Readonly<Record<number, string>> = {
@@ -194,12 +194,7 @@ const EXTENSION_NAMES: Readonly<Record<number, string>> = {
 };
 
 function printTransport(ends: Ends, protocol: number, bytes: Uint8Array, depth: number): string {
-  const line = (what: string, ports?: { sourcePort: number; destinationPort: number }) => {
-    const source = formatIp(ends.source) + (ports ? `.${ports.sourcePort}` : "");
-    const destination = formatIp(ends.destination) + (ports ? `.${ports.destinationPort}` : "");
-    const early = ends.note.startsWith("truncated");
-    return `${ends.family} ${early ? ends.note : ""}${source} > ${destination}: ${early ? "" : ends.note}${what}`;
-  };
+  const line = (what: string, ports?: Parameters<typeof lineOf>[2]) => lineOf(ends, what, ports);
   switch (protocol) {
     case N.IPPROTO_TCP: {
       const layer = viewTcp(bytes);
