@@ -7,7 +7,7 @@
  * Source: tools/lib/bpf/relo_core.c (libbpf 1.5), function names given at each rule.
  */
 import { BtfError } from "../errors/index.ts";
-import { resolve, sizeOf, typeText } from "./query.ts";
+import { resolve, sizeOf, typeText, wholeBytes } from "./query.ts";
 import type { Btf, BtfEnum, BtfMember, BtfStruct, BtfType } from "./types.ts";
 
 /** Numbers of `enum bpf_core_relo_kind`. */
@@ -482,7 +482,8 @@ function enumerator(path: Path): bigint {
 function fieldValue({ btf, steps, bitOffset }: Path, relo: CoreReloInput): FieldValue {
   const last = steps.at(-1)!;
   if (last.name === undefined) {
-    if (relo.kind === CORE_RELO.fieldByteOffset) return { value: bitOffset / 8, check: true, typeId: last.typeId };
+    if (relo.kind === CORE_RELO.fieldByteOffset)
+      return { value: wholeBytes(bitOffset, `element ${last.index}`), check: true, typeId: last.typeId };
     if (relo.kind === CORE_RELO.fieldByteSize) return { value: sizeOf(btf, last.typeId), check: true };
     throw new BtfError(`${describeCoreRelo(btf, relo)}: an array element has offset and size only`);
   }

@@ -8,6 +8,7 @@ export {
   essentialName,
   resolveCoreRelo,
 } from "./core.ts";
+export { type DumpCOptions, dumpC } from "./dump-c.ts";
 export { type EncodedBtf, encodeBtf } from "./encode.ts";
 export {
   type BtfExt,

@@ -171,3 +171,9 @@ function text(btf: Btf, id: number, depth: number): string {
       return type.name;
   }
 }
+
+/** A bit offset in bytes. @throws BtfError when what is no bitfield starts inside a byte. */
+export function wholeBytes(bitOffset: number, what: string): number {
+  if (bitOffset % 8) throw new BtfError(`${what || "a member"} is no bitfield, but starts at bit ${bitOffset}`);
+  return bitOffset / 8;
+}

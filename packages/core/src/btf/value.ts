@@ -12,7 +12,7 @@
 import { viewOf } from "../bytes/index.ts";
 import { BpfError, BtfError } from "../errors/index.ts";
 import { parseIpv4, parseIpv6, parseMac } from "../wire/index.ts";
-import { resolve, sizeOf, skipModifiers, typeText } from "./query.ts";
+import { resolve, sizeOf, skipModifiers, typeText, wholeBytes } from "./query.ts";
 import type { Btf, BtfEnum, BtfInt, BtfStruct } from "./types.ts";
 
 export type BtfValue =
@@ -99,7 +99,7 @@ function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: numb
           if (m.name) out[m.name] = decodeBits(btf, m.type, bytes, at * 8 + m.bitOffset, m.bitSize);
           continue;
         }
-        const value = decode(btf, m.type, bytes, at + m.bitOffset / 8, depth + 1);
+        const value = decode(btf, m.type, bytes, at + wholeBytes(m.bitOffset, m.name), depth + 1);
         if (m.name) out[m.name] = value;
         else if (typeof value === "object") Object.assign(out, value);
       }
@@ -225,7 +225,7 @@ function encode(
         if (!found) throw new RangeError(`${path}: ${typeText(btf, id)} has no member ${JSON.stringify(name)}`);
         const where = `${path}.${name}`;
         if (found.bitSize) encodeBits(btf, found.type, v, bytes, at * 8 + found.bitOffset, found.bitSize, where);
-        else encode(btf, found.type, v, bytes, at + found.bitOffset / 8, where, depth + 1);
+        else encode(btf, found.type, v, bytes, at + wholeBytes(found.bitOffset, name), where, depth + 1);
       }
       return;
     }

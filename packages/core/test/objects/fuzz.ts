@@ -4,6 +4,7 @@
  *     npx tsx --conditions=source packages/core/test/objects/fuzz.ts [mutants] [seed]
  */
 import { disassemble } from "@ebplane/core/asm";
+import { dumpC } from "@ebplane/core/btf";
 import { getVariable, readElf, relocateCore, writeElf } from "@ebplane/core/elf";
 import { BtfError, ElfError } from "@ebplane/core/errors";
 import { build, CORPUS } from "./corpus.ts";
@@ -114,7 +115,10 @@ function useAll(bytes: Uint8Array): void {
     disassemble(p.code, { relocs: p.relocs, funcInfo: p.funcInfo, lineInfo: p.lineInfo, labels: true });
   }
   for (const name of spec.variables!.keys()) getVariable(spec, name);
-  if (spec.btf) relocateCore(spec, spec.btf);
+  if (spec.btf) {
+    relocateCore(spec, spec.btf);
+    dumpC(spec.btf);
+  }
   if (spec.byteOrder === "little") writeElf(spec);
 }
 
