@@ -1,12 +1,15 @@
 /** The table of map types, and creation as BPF_MAP_CREATE does it. */
 import { Errno, errnoName, SysError } from "../errors/index.ts";
 import { type MapSpec, mapTypeName } from "../object/index.ts";
+import { arenaKind } from "./arena.ts";
 import { arrayKind } from "./array.ts";
 import { bloomFilterKind } from "./bloom-filter.ts";
 import { cgroupArrayKind } from "./cgroup-array.ts";
+import { cgroupStorageKind, percpuCgroupStorageKind } from "./cgroup-storage.ts";
 import { cpumapKind } from "./cpumap.ts";
 import { devmapHashKind, devmapKind } from "./devmap.ts";
 import { hashKind } from "./hash.ts";
+import { cgrpStorageKind, inodeStorageKind, skStorageKind, taskStorageKind } from "./local-storage.ts";
 import { lpmTrieKind } from "./lpm-trie.ts";
 import { lruHashKind, lruPercpuHashKind } from "./lru-hash.ts";
 import type { MapKind, VmMap } from "./map.ts";
@@ -16,31 +19,45 @@ import { percpuHashKind } from "./percpu-hash.ts";
 import { perfEventArrayKind } from "./perf-event-array.ts";
 import { progArrayKind } from "./prog-array.ts";
 import { queueKind, stackKind } from "./queue.ts";
+import { reuseportArrayKind } from "./reuseport-array.ts";
 import { ringbufKind, userRingbufKind } from "./ringbuf.ts";
 import type { MapRuntime } from "./runtime.ts";
+import { sockhashKind, sockmapKind } from "./sockmap.ts";
+import { stackTraceKind } from "./stack-trace.ts";
 import { xskmapKind } from "./xskmap.ts";
 
 const KINDS = new Map<number, MapKind>(
   [
+    arenaKind,
     arrayKind,
     arrayOfMapsKind,
     bloomFilterKind,
     cgroupArrayKind,
+    cgroupStorageKind,
+    cgrpStorageKind,
     cpumapKind,
     devmapHashKind,
     devmapKind,
     hashKind,
     hashOfMapsKind,
+    inodeStorageKind,
     lpmTrieKind,
     lruHashKind,
     lruPercpuHashKind,
     percpuArrayKind,
+    percpuCgroupStorageKind,
     percpuHashKind,
     perfEventArrayKind,
     progArrayKind,
     queueKind,
+    reuseportArrayKind,
     ringbufKind,
+    skStorageKind,
+    sockhashKind,
+    sockmapKind,
     stackKind,
+    stackTraceKind,
+    taskStorageKind,
     userRingbufKind,
     xskmapKind,
   ].map((kind) => [kind.type, kind]),

@@ -168,3 +168,13 @@ export const RING_BUSY = 0x80000000;
 export const RING_DISCARD = 0x40000000;
 export const ENODATA = 61;
 export const EAGAIN = 11;
+
+// ---- local storages: a hash by owner handle ----
+/** Room for the key of an entry that is being made, and address of a zeroed value. */
+export const STORAGE_KEY = 128;
+export const STORAGE_ZERO = 132;
+export const STORAGE_LOCK = 136;
+
+// ---- cgroup_storage ----
+/** Address of the value of the cgroup that the running program is attached to; the machine sets it before a run. */
+export const STORAGE_CURRENT = 128;

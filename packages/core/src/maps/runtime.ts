@@ -81,6 +81,12 @@ export interface RuntimeExports {
   user_ringbuf_peek(map: number, out: number): number;
   user_ringbuf_release(map: number, length: number): void;
 
+  /** bpf_sk_storage_get and the like; flag 1 creates, from `init` or zeroed when that is 0. */
+  storage_get(map: number, owner: number, init: number, flags: bigint): number;
+  storage_delete(map: number, owner: number): number;
+  /** bpf_get_local_storage: what `CgroupStorageMap.setCurrent` said, on this CPU. */
+  cgroup_storage_current(map: number): number;
+
   /** devmap, cpumap, xskmap, sockmap, prog_array: the slot, or 0 when it is empty. */
   slot_lookup(map: number, key: number): number;
   /** The inner map's address or 0. */
@@ -135,6 +141,8 @@ export interface MapHost {
   program?(id: number): boolean;
   netdev?(ifindex: number): boolean;
   cgroup?(handle: number): boolean;
+  /** Does this object (socket, task, inode, cgroup) of a local storage exist? */
+  owner?(handle: number, mapType: number): boolean;
   /** 0 when the map type takes this socket, or the errno it answers with. */
   socket?(handle: number, mapType: number): number;
 }

@@ -25,6 +25,7 @@ export { bloom_peek, bloom_push, queue_peek, queue_pop, queue_push, stack_peek, 
 export {
   ringbuf_discard, ringbuf_output, ringbuf_query, ringbuf_reserve, ringbuf_submit, user_ringbuf_peek, user_ringbuf_release,
 } from "./ringbuf.as";
+export { cgroup_storage_current, storage_delete, storage_get } from "./storage.as";
 export { inner_map_array, slot_lookup } from "./slots.as";
 
 /** hash_of_maps: the inner map's address or 0. */

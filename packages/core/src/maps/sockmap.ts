@@ -1,0 +1,112 @@
+/**
+ * sockmap and sockhash: sockets, by the host's handles (its cookies). Source: net/core/sock_map.c.
+ */
+import { Errno } from "../errors/index.ts";
+import { type MapSpec, MapType } from "../object/index.ts";
+import { HashBase } from "./hash.ts";
+import * as L from "./layout.ts";
+import { type BatchCommands, checkCommon, type MapKind } from "./map.ts";
+import type { MapRuntime } from "./runtime.ts";
+import { checkSlots, DEVICE_FLAGS, SlotMap } from "./slots.ts";
+
+const MAX_INT = 0x7fffffff;
+
+/** The handle in a value of 4 or 8 bytes when the map takes that socket, or -errno. */
+export function socketIn(
+  map: { readonly rt: MapRuntime; readonly spec: MapSpec; readonly type: number; word(at: number): number },
+  valueAddr: number,
+): number {
+  const handle = map.word(valueAddr);
+  if (handle > MAX_INT || (map.spec.valueSize === 8 && map.word(valueAddr + 4))) return -Errno.EINVAL;
+  if (!handle) return -Errno.EBADF;
+  const answer = map.rt.host.socket?.(handle, map.type) ?? 0;
+  return answer ? -answer : handle;
+}
+
+class SockMap extends SlotMap {
+  constructor(rt: MapRuntime, spec: MapSpec) {
+    super(rt, spec, false);
+  }
+
+  /** The socket is looked at before the flags and the index are. */
+  override updateAt(keyAddr: number, valueAddr: number, flags: number): number {
+    const handle = socketIn(this, valueAddr);
+    if (handle < 0) return handle;
+    return super.updateAt(keyAddr, valueAddr, flags);
+  }
+
+  protected put(index: number, valueAddr: number, flags: number): number {
+    const slot = this.slotAt(index);
+    const old = this.word(slot);
+    if (old && flags === 1) return -Errno.EEXIST;
+    if (!old && flags === 2) return -Errno.ENOENT;
+    this.fill(slot, this.word(valueAddr));
+    return 0;
+  }
+
+  override deleteAt(keyAddr: number): number {
+    const index = this.word(keyAddr);
+    if (index >= this.spec.maxEntries || !this.word(this.slotAt(index))) return -Errno.EINVAL;
+    this.clear(this.slotAt(index));
+    return 0;
+  }
+
+  protected override read(keyAddr: number): Uint8Array | number {
+    if (this.spec.valueSize !== 8) return Errno.ENOSPC;
+    return super.read(keyAddr);
+  }
+}
+
+class SockHash extends HashBase {
+  constructor(rt: MapRuntime, spec: MapSpec) {
+    super(rt, spec, { lead: 0, spares: 0, kind: L.HASH_JHASH, onDemand: true });
+  }
+
+  updateAt(keyAddr: number, valueAddr: number, flags: number): number {
+    const handle = socketIn(this, valueAddr);
+    if (handle < 0) return handle;
+    if (flags > 2) return -Errno.EINVAL;
+    return this.rt.exports.hash_update(this.addr, keyAddr, valueAddr, flags);
+  }
+
+  override lookup(key: Uint8Array): Uint8Array | undefined {
+    const command = "BPF_MAP_LOOKUP_ELEM";
+    this.readable(command);
+    if (this.spec.valueSize !== 8) this.fail(command, Errno.ENOSPC);
+    return super.lookup(key);
+  }
+
+  override lookupAndDelete(): undefined {
+    this.readable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
+    this.writable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
+    return this.fail("BPF_MAP_LOOKUP_AND_DELETE_ELEM", Errno.ENOTSUPP);
+  }
+
+  protected override get batches(): BatchCommands {
+    return {};
+  }
+
+  /** The values are handles: no program reads them as bytes. */
+  protected override announce(): void {}
+}
+
+/** sock_hash_alloc. */
+function checkHash(spec: MapSpec): number {
+  const common = checkCommon(spec);
+  if (common) return common;
+  if (spec.maxEntries === 0 || spec.keySize === 0 || ![4, 8].includes(spec.valueSize)) return Errno.EINVAL;
+  if (spec.flags & ~DEVICE_FLAGS) return Errno.EINVAL;
+  return spec.keySize > 512 ? Errno.E2BIG : 0;
+}
+
+export const sockmapKind: MapKind = {
+  type: MapType.BPF_MAP_TYPE_SOCKMAP,
+  check: (spec) => checkSlots(spec, [4, 8], DEVICE_FLAGS) || (spec.maxEntries > MAX_INT ? Errno.EINVAL : 0),
+  create: (rt, spec) => new SockMap(rt, spec),
+};
+
+export const sockhashKind: MapKind = {
+  type: MapType.BPF_MAP_TYPE_SOCKHASH,
+  check: checkHash,
+  create: (rt, spec) => new SockHash(rt, spec),
+};
