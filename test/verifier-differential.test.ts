@@ -2,14 +2,16 @@
  * The verifier beside the running kernel's, on generated programs: of what the kernel refuses nothing may be accepted,
  * of what it accepts at least 99.5 %. More programs: `scripts/verifier-differential.mjs`.
  */
+import type { ProgramSpec } from "@ebplane/core/object";
 import { kernelSkipReason } from "@ebplane/linux/testing";
 import { expect, test } from "vitest";
 import { disassemble } from "../packages/core/src/asm/index.ts";
 import { boundaryProgram, MAPS, mutate, Rng, toSpec } from "./verifier/boundary.ts";
 import { compare, kernelMaps } from "./verifier/compare.ts";
+import { Bench } from "./verifier/concrete.ts";
 
 const SEED = 20261;
-const PROGRAMS = 4000;
+const PROGRAMS = 3000;
 const skip = kernelSkipReason();
 
 test.skipIf(skip)(`verdicts agree with the kernel's on ${PROGRAMS} programs (seed ${SEED})`, () => {
@@ -24,18 +26,14 @@ test.skipIf(skip)(`verdicts agree with the kernel's on ${PROGRAMS} programs (see
       for (let n = rng.below(4); n > 0; n--) program = mutate(rng, program);
       const spec = toSpec(program);
       const result = compare(spec, maps, kernel);
-      const text = () =>
-        disassemble(spec.code)
-          .map((line) => `${line.pc}: ${line.text}`)
-          .join("\n");
       if (result.kernel === "reject") {
         if (result.report.verdict === "accept")
-          expect.fail(`program ${i}: only the kernel refuses\n${text()}\n${result.log}`);
+          expect.fail(`program ${i}: only the kernel refuses\n${listing(spec)}\n${result.log}`);
         continue;
       }
       accepted++;
       if (result.report.verdict !== "accept")
-        refused.push(`program ${i}: ${result.report.pc}: ${result.report.message}\n${text()}`);
+        refused.push(`program ${i}: ${result.report.pc}: ${result.report.message}\n${listing(spec)}`);
     }
   } finally {
     kernel.close();
@@ -44,3 +42,26 @@ test.skipIf(skip)(`verdicts agree with the kernel's on ${PROGRAMS} programs (see
   if (refused.length > accepted * 0.005)
     expect.fail(`${refused.length} of ${accepted} refused:\n${refused.slice(0, 3).join("\n\n")}`);
 });
+
+test(`concrete runs stay inside the abstract states (seed ${SEED})`, () => {
+  const bench = new Bench();
+  for (let i = 0; i < 1500; i++) {
+    const rng = new Rng(SEED * 7_000_003 + i);
+    let program = boundaryProgram(rng);
+    for (let n = rng.below(3); n > 0; n--) program = mutate(rng, program);
+    const spec = toSpec(program);
+    const lengths = [14, 20, 60, 15 + rng.below(60), 300];
+    const packets = lengths.map((length) => Uint8Array.from({ length }, () => rng.next()));
+    for (const exhaustive of [false, true]) {
+      const problem = bench.check(spec, packets, exhaustive);
+      if (problem) expect.fail(`program ${i}, exhaustive ${exhaustive}: ${problem}\n${listing(spec)}`);
+    }
+  }
+  expect(bench.checked).toBeGreaterThan(20_000);
+});
+
+function listing(spec: ProgramSpec): string {
+  return disassemble(spec.code)
+    .map((line) => `${line.pc}: ${line.text}`)
+    .join("\n");
+}

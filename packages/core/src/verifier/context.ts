@@ -94,6 +94,7 @@ export class Context {
   readonly visited: Uint8Array;
   readonly helpersUsed = new Set<number>();
   readonly mapsUsed = new Set<string>();
+  readonly prune: boolean;
   observer: Observer | undefined;
   private lastId = 0;
 
@@ -111,6 +112,7 @@ export class Context {
     profile: Profile;
     state: State;
     observer: Observer | undefined;
+    prune: boolean;
   }) {
     this.program = init.program;
     this.progType = init.progType;
@@ -125,6 +127,7 @@ export class Context {
     this.profile = init.profile;
     this.state = init.state;
     this.observer = init.observer;
+    this.prune = init.prune;
     this.checkpoints = Array.from({ length: init.program.slots }, () => []);
     this.visited = new Uint8Array(init.program.slots);
   }

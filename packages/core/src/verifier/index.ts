@@ -1,5 +1,8 @@
 /** The verifier: is a program safe, and if not, why. */
 export { helperTakesMap } from "./check/maps.ts";
-export type { Observer } from "./context.ts";
+export type { MapRef, Observer } from "./context.ts";
+export { Kind, kindName, MAYBE_NULL, type Reg } from "./domain/reg.ts";
+export { type Scalar, scalarHolds } from "./domain/scalar.ts";
+export type { Frame, State } from "./domain/state.ts";
 export { PROFILE_NAMES, type ProfileName } from "./profile.ts";
 export { type BranchTaken, type ProgramFacts, type VerifierReport, type VerifyEnv, verify } from "./verify.ts";

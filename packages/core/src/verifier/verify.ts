@@ -35,6 +35,8 @@ export interface VerifyEnv {
   readonly profile?: ProfileName;
   /** Insns walked at most, for callers in a hurry; never more than the kernel's 1,000,000. */
   readonly maxProcessed?: number;
+  /** Walks every path to its end, comparing states with none: only for tests, loops take their time. */
+  readonly exhaustive?: boolean;
   /** Called before each insn of the walk with its pc and the state there: for viewers and tests. */
   readonly observe?: Observer;
 }
@@ -115,6 +117,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     profile,
     state,
     observer: env.observe,
+    prune: !env.exhaustive,
   });
 }
 
@@ -133,7 +136,7 @@ function walk(cx: Context, limit: number): void {
       });
     }
     let next: number | undefined;
-    if (prunePoints[pc] && isVisited(cx)) next = undefined;
+    if (cx.prune && prunePoints[pc] && isVisited(cx)) next = undefined;
     else {
       cx.visited[pc] = 1;
       cx.observer?.(pc, cx.state);

@@ -1,0 +1,154 @@
+/**
+ * Soundness in the small: runs an accepted program under guard on a packet, and at every insn holds the machine's
+ * registers against the abstract states that the verifier recorded for that insn. One of them must hold.
+ */
+import { InsnError, UnsupportedError } from "@ebplane/core/errors";
+import { STACK_SIZE } from "@ebplane/core/isa";
+import type { ProgramSpec } from "@ebplane/core/object";
+import { Kind, kindName, MAYBE_NULL, type Reg, scalarHolds, verify } from "@ebplane/core/verifier";
+import { GuardedRun, Machine, type VmMap, type VmProgram, XDP, XdpRing } from "@ebplane/core/vm";
+import { MAPS } from "./boundary.ts";
+
+/** Registers of one recorded state, and how deep in calls it is. */
+interface Recorded {
+  readonly depth: number;
+  readonly regs: readonly Reg[];
+}
+
+const SPECS = new Map(MAPS.map((map) => [map.name, map]));
+
+/** A machine for many runs. */
+export class Bench {
+  #machine = new Machine();
+  #maps: Map<string, VmMap> = new Map();
+  #ring = new XdpRing(this.#machine.memory);
+  #runs = 0;
+  /** Insns whose registers were held against the verifier's states. */
+  checked = 0;
+
+  constructor() {
+    this.#renew();
+  }
+
+  /** A machine forgets nothing of what it loaded: a new one now and then keeps the memory flat. */
+  #renew(): void {
+    this.#machine = new Machine();
+    this.#maps = new Map(MAPS.map((spec) => [spec.name, this.#machine.createMap(spec)]));
+    this.#ring = new XdpRing(this.#machine.memory);
+    const value = Uint8Array.from({ length: 16 }, (_, i) => i * 17);
+    for (let key = 0; key < 3; key++) this.#maps.get("hash")!.update(Uint8Array.of(key, 0, 0, 0, 0, 0, 0, 0), value);
+  }
+
+  /**
+   * Runs the program on each packet. Answers what went wrong, or undefined: a fault, or registers that no recorded
+   * state holds. `exhaustive`: no pruning, every register of every state counts; else numbers that no check looked at
+   * may differ, as pruning lets them.
+   */
+  check(program: ProgramSpec, packets: readonly Uint8Array[], exhaustive: boolean): string | undefined {
+    if (this.#runs++ % 500 === 499) this.#renew();
+    const recorded = new Map<number, Recorded[]>();
+    const report = verify(program, {
+      maps: SPECS,
+      license: "GPL",
+      exhaustive,
+      maxProcessed: 20_000,
+      observe(pc, state) {
+        const entry = { depth: state.frames.length - 1, regs: state.frame.regs.slice() };
+        const list = recorded.get(pc);
+        if (list) list.push(entry);
+        else recorded.set(pc, [entry]);
+      },
+    });
+    if (report.verdict !== "accept") return undefined;
+    const loaded = this.#load(program);
+    if (!loaded) return undefined;
+    try {
+      for (const packet of packets) {
+        const problem = this.#run(loaded, packet, recorded, exhaustive);
+        if (problem) return problem;
+      }
+    } finally {
+      loaded.close();
+    }
+    return undefined;
+  }
+
+  /** Undefined for a program that the engine refuses for what its dead code says, which verifiers overlook. */
+  #load(program: ProgramSpec): VmProgram | undefined {
+    try {
+      return this.#machine.load(program, { maps: this.#maps, license: "GPL", engine: "interp" });
+    } catch (error) {
+      if (error instanceof InsnError || error instanceof UnsupportedError) return undefined;
+      throw error;
+    }
+  }
+
+  #run(
+    loaded: VmProgram,
+    packet: Uint8Array,
+    recorded: ReadonlyMap<number, readonly Recorded[]>,
+    exhaustive: boolean,
+  ): string | undefined {
+    const ctx = this.#ring.write(0, packet, { ingressIfindex: 3, rxQueueIndex: 1 });
+    const run = new GuardedRun(this.#machine, loaded, [ctx], { budget: 200_000 });
+    do {
+      if (run.result) break;
+      const { pc } = run;
+      this.checked++;
+      const values = run.registers();
+      const states = recorded.get(pc)?.filter((s) => s.depth === run.frame) ?? [];
+      const world = this.#world(ctx, run);
+      if (!states.some((s) => s.regs.every((r, i) => holds(r, values[i]!, world, exhaustive)))) {
+        const seen = states.map((s) => s.regs.map((r, i) => `r${i}=${show(r)}`).join(" "));
+        const wrong = states[0]?.regs.findIndex((r, i) => !holds(r, values[i]!, world, exhaustive));
+        return `pc ${pc}, r${wrong}: no recorded state holds ${[...values].map((v, i) => `r${i}=0x${v.toString(16)}`).join(" ")}\n${seen.slice(0, 5).join("\n")}`;
+      }
+    } while (run.step());
+    const { fault } = run.result ?? {};
+    return fault && `pc ${fault.pc}: ${fault.kind}: ${fault.message}`;
+  }
+
+  #world(ctx: number, run: GuardedRun): World {
+    const { view } = this.#machine.memory;
+    return {
+      ctx: BigInt(ctx),
+      data: BigInt(view.getUint32(ctx + XDP.DATA, true)),
+      dataEnd: BigInt(view.getUint32(ctx + XDP.DATA_END, true)),
+      stack: BigInt(run.activation.stack),
+    };
+  }
+}
+
+interface World {
+  readonly ctx: bigint;
+  readonly data: bigint;
+  readonly dataEnd: bigint;
+  /** Lowest address of the stacks. */
+  readonly stack: bigint;
+}
+
+/** Whether the abstract register holds the concrete value. */
+function holds(r: Reg, value: bigint, world: World, exhaustive: boolean): boolean {
+  if (r.kind === Kind.NOT_INIT) return true;
+  if (r.kind === Kind.SCALAR) return scalarHolds(r.val, value) || !(exhaustive || r.node?.precise);
+  if (r.flags & MAYBE_NULL && value === 0n) return true;
+  const from = (base: bigint) => scalarHolds(r.val, BigInt.asUintN(64, value - base - BigInt(r.off)));
+  switch (r.kind) {
+    case Kind.STACK:
+      return from(world.stack + BigInt((r.num + 1) * STACK_SIZE));
+    case Kind.CTX:
+      return from(world.ctx);
+    case Kind.PACKET:
+      return from(world.data) && (r.num <= 0 || value - BigInt(r.off) + BigInt(r.num) <= world.dataEnd);
+    case Kind.PACKET_END:
+      return value === world.dataEnd;
+    default:
+      return value !== 0n;
+  }
+}
+
+function show(r: Reg): string {
+  const { val } = r;
+  const range = val.isConst ? `${val.smin}` : `[${val.umin}, ${val.umax}] s[${val.smin}, ${val.smax}]`;
+  return `${kindName(r)}${r.off ? `+${r.off}` : ""} ${range}${r.num ? ` r=${r.num}` : ""}`;
+}
