@@ -49,6 +49,8 @@ export interface Runner {
 export interface EngineOptions {
   /** A verifier accepted the program: an engine may rest on what that proves (which stack slots no pointer reaches). */
   readonly verified?: boolean;
+  /** A JIT hides the program's constants, so that no machine code is made of bytes that its author chose. */
+  readonly blind?: boolean;
   /** False: a JIT's batch loop calls the program instead of containing it. Default: by the program's size. */
   readonly inlineBatch?: boolean;
   /** How much a run may do before it is given up, in the engine's own unit; no limit when absent. */

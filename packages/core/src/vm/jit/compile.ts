@@ -88,6 +88,8 @@ export interface CompileOptions {
   readonly r0High: number;
   /** A verifier accepted the program: stack slots may become locals, and the batch loop may keep registers. */
   readonly verified: boolean;
+  /** Of a blinded program: where the random words stand that insns bring into r11, by the insn's slot. */
+  readonly secrets: ReadonlyMap<number, number>;
   /** Whether the batch loop may contain the program, if it is small enough. */
   readonly inlineBatch: boolean;
   /** Address of a word counted down at every loop turn and call; the run traps at zero. */
@@ -275,6 +277,7 @@ function emitBody(e: Emitter, { cfg, order, states, rotates }: Analysed, env: Ca
         }
         const rotate = rotates.rotates.get(insn.pc);
         if (rotate) emitRotate(e, insn.dst, temps[rotate.temp]!, rotate.amount, rotate.width);
+        else if (options.secrets.has(insn.pc)) emitSecret(e, insn, options.secrets.get(insn.pc)!);
         else emitInsn(e, insn, env);
         const isCall = insn.opcode === OP_CALL || insn.opcode === OP_CALLX;
         transfer(e.state, insn, isCall ? resultMax(insn, env) : 0);
@@ -307,6 +310,16 @@ function emitInsn(e: Emitter, insn: Insn, env: CallEnv): void {
     emitAlu(e, insn);
   } else if (insn.opcode === OP_CALL || insn.opcode === OP_CALLX) emitCall(e, insn, env);
   else emitMemory(e, insn, env.shared);
+}
+
+/** `r11 ^= rnd` or `r11 = rnd` with the randomness from memory, where V8 cannot know it. */
+function emitSecret(e: Emitter, insn: Insn, at: number): void {
+  const wide = insn.opcode === OP_LDDW;
+  if (!wide) getReg(e, insn.dst);
+  i32(e, 0);
+  access(e, wide ? Op.i64_load : Op.i64_load32_s, at);
+  if (!wide) op(e, Op.i64_xor);
+  setReg(e, insn.dst);
 }
 
 function emitRotate(e: Emitter, dst: number, temp: number, amount: number, width: 32 | 64): void {

@@ -55,6 +55,10 @@ describe("random programs end alike on the interpreter and on the jit", () => {
       const expected = outcome(program, { engine: "interp" }, "run");
       expect(outcome(program, { engine: "jit" }, "run"), `${what}, unverified`).toBe(expected);
       expect(outcome(program, { engine: "jit", verified: true }, "run"), `${what}, verified`).toBe(expected);
+      if (n % 4 === 0)
+        expect(outcome(program, { engine: "jit", verified: true, blind: true }, "run"), `${what}, blinded`).toBe(
+          expected,
+        );
       expect(outcome(program, { engine: "jit", verified: true }, "batch"), `${what}, batch`).toBe(lowHalves(expected));
     }
   });

@@ -8,7 +8,7 @@
 import { BPF_REG_FP, STACK_SIZE } from "../../isa/index.ts";
 import type { Callee, OwnFunction } from "./link.ts";
 import type { Slots } from "./slots.ts";
-import { CONST, constOf, FRAME, isZext, type State, U32_MAX } from "./values.ts";
+import { CONST, constOf, FRAME, isZext, REGISTERS, type State, U32_MAX } from "./values.ts";
 import {
   type FuncType,
   I32,
@@ -31,7 +31,7 @@ export interface Emitter {
   readonly locals: number[];
   readonly calls: { at: number; callee: Callee }[];
   readonly typeUses: { at: number; type: FuncType }[];
-  /** Local of r0-r9. */
+  /** Local of each register; r10 has none. */
   readonly regs: number[];
   readonly frame: { readonly local: number } | { readonly address: number };
   /** What is known before the insn that is being translated. */
@@ -77,7 +77,12 @@ export function newEmitter(shape: Shape, slots: Slots, state: State): Emitter {
     exit: shape.exitLabel === undefined ? undefined : { local: shape.type.params.length, label: shape.exitLabel },
   };
   if (e.exit) newLocal(e, I64);
-  for (let r = 0; r < BPF_REG_FP; r++) {
+  for (let r = 0; r < REGISTERS; r++) {
+    if (r === BPF_REG_FP) {
+      // r10 is the frame; the hole keeps the list indexed by register.
+      e.regs.push(-1);
+      continue;
+    }
     const param = shape.params.find(([register]) => register === r);
     e.regs.push(param ? param[1] : newLocal(e, I64));
   }

@@ -5,7 +5,7 @@
  * A wasm trap leaves the machine usable: memory and maps stay as the program had left them.
  */
 
-import { MAX_CALL_FRAMES, SLOT, STACK_SIZE } from "../../isa/index.ts";
+import { decode, type Insn, MAX_CALL_FRAMES, SLOT, STACK_SIZE } from "../../isa/index.ts";
 import { imageBytes, type RuntimeImage } from "../../maps/index.ts";
 import { WASM_PAGE } from "../../mem/index.ts";
 import type { CheckedCode } from "../code.ts";
@@ -16,6 +16,7 @@ import type { CallbackLoop } from "../interp.ts";
 import { RunError } from "../interp-engine.ts";
 import { CPU } from "../layout.ts";
 import type { Machine } from "../machine.ts";
+import { blind, bringsSecret } from "./blind.ts";
 import { AREA, TRAP } from "./calls.ts";
 import { type CompileOptions, compile } from "./compile.ts";
 import type { MapFacts } from "./inline-maps.ts";
@@ -59,9 +60,11 @@ function enterTable(machine: Machine, id: number, main: WebAssembly.ExportValue 
  * Compiles a program. Not `verified`, nothing is assumed about what its pointers reach: stack slots stay in memory and
  * calls check their depth. `fuel` counts loop turns and calls; without it neither costs anything.
  */
-export function jitEngine(machine: Machine, program: Resolved, options: EngineOptions = {}): JitRunner {
+export function jitEngine(machine: Machine, resolved: Resolved, options: EngineOptions = {}): JitRunner {
   const { memory, cpuBlock } = machine;
+  const program = options.blind ? blinded(machine, resolved) : resolved;
   const code = checkedCode(program);
+  const secrets = placeSecrets(machine, options.blind ? program.insns : []);
   const stack = memory.alloc(MAX_CALL_FRAMES * STACK_SIZE, 16);
   const area = memory.alloc(AREA.SIZE + 8, 16);
   const fuelWord = area + AREA.SIZE;
@@ -90,6 +93,7 @@ export function jitEngine(machine: Machine, program: Resolved, options: EngineOp
     stack,
     r0High: cpuBlock + CPU.R0_HI,
     verified: options.verified ?? false,
+    secrets: secrets.places,
     inlineBatch: options.inlineBatch ?? true,
     fuel: options.fuel === undefined ? undefined : fuelWord,
   };
@@ -151,8 +155,31 @@ export function jitEngine(machine: Machine, program: Resolved, options: EngineOp
       if (id) enterTable(machine, id, null);
       memory.free(stack);
       memory.free(area);
+      secrets.free();
     },
   };
+}
+
+/** The program with its constants hidden; what is known by slot moves along. */
+function blinded(machine: Machine, program: Resolved): Resolved {
+  const { code, moved } = blind(program.bytes, () => machine.host.random32());
+  const move = <T>(bySlot: ReadonlyMap<number, T>) => new Map([...bySlot].map(([pc, x]) => [moved.get(pc)!, x]));
+  const { maps, kfuncs } = program;
+  return { ...program, bytes: code, insns: decode(code), maps: move(maps), kfuncs: move(kfuncs) };
+}
+
+/** Puts the random words of a blinded program into memory. */
+function placeSecrets({ memory }: Machine, insns: readonly Insn[]) {
+  const places = new Map<number, number>();
+  const secret = insns.filter(bringsSecret);
+  if (!secret.length) return { places, free: () => {} };
+  const start = memory.alloc(8 * secret.length, 16);
+  secret.forEach((insn, i) => {
+    places.set(insn.pc, start + 8 * i);
+    memory.view.setInt32(start + 8 * i, insn.imm, true);
+    memory.view.setInt32(start + 8 * i + 4, insn.imm2, true);
+  });
+  return { places, free: () => memory.free(start) };
 }
 
 /** Resolving has checked the code already. */

@@ -21,13 +21,13 @@ import {
   BPF_XOR,
   CLASS_MASK,
   type Insn,
-  MAX_REG,
   MODE_MASK,
   OP_CALL,
   OP_CALLX,
   OP_MASK,
 } from "../../isa/index.ts";
 import type { Block } from "./cfg.ts";
+import { REGISTERS } from "./values.ts";
 
 export interface Rotates {
   /** By slot: temporaries that take the insn's dst before it runs. */
@@ -80,7 +80,7 @@ export function findRotates(blocks: readonly Block[]): Rotates {
 function inBlock(insns: readonly Insn[]) {
   const found: { from: number; to: number; amount: number; width: 32 | 64 }[] = [];
   if (insns.length < 3) return found;
-  const regs: Value[] = Array.from({ length: MAX_REG }, () => ({ narrow: false }));
+  const regs: Value[] = Array.from({ length: REGISTERS }, () => ({ narrow: false }));
   const lowHalves = new Map<Value, Value>();
   const low = (v: Value): Value => {
     if (v.narrow) return v;

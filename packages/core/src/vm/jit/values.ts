@@ -47,7 +47,6 @@ import {
   BPF_XOR,
   CLASS_MASK,
   type Insn,
-  MAX_REG,
   MODE_MASK,
   OP_CALL,
   OP_CALLX,
@@ -55,6 +54,7 @@ import {
   OP_MASK,
 } from "../../isa/index.ts";
 import { branchTarget, sizeBytes } from "../code.ts";
+import { BLIND_REG } from "./blind.ts";
 import type { Cfg } from "./cfg.ts";
 
 /** Nothing is known, and it does not derive from r10. */
@@ -70,7 +70,10 @@ export const FRAME_ANY = 4;
 /** Never assigned on any path so far. */
 export const UNDEF = 5;
 
-/** Abstract registers r0-r10: a kind and its number each. */
+/** Registers of a state: r0-r10 and the one that blinding hides constants in (`blind.ts`). */
+export const REGISTERS = BLIND_REG + 1;
+
+/** Abstract registers r0-r11: a kind and its number each. */
 export interface State {
   readonly kind: Uint8Array;
   readonly num: Float64Array;
@@ -80,7 +83,7 @@ export const U32_MAX = 2 ** 32 - 1;
 const SAFE = Number.MAX_SAFE_INTEGER;
 
 export function newState(): State {
-  return { kind: new Uint8Array(MAX_REG).fill(UNDEF), num: new Float64Array(MAX_REG) };
+  return { kind: new Uint8Array(REGISTERS).fill(UNDEF), num: new Float64Array(REGISTERS) };
 }
 
 export function copyState(to: State, from: State): void {
@@ -99,7 +102,8 @@ function putRange(s: State, r: number, max: number): void {
 }
 
 function putConst(s: State, r: number, value: number): void {
-  if (Number.isSafeInteger(value)) put(s, r, CONST, value);
+  // What is known is put in place of the register: a hidden constant must not be known.
+  if (Number.isSafeInteger(value) && r !== BLIND_REG) put(s, r, CONST, value);
   else put(s, r, ANY);
 }
 
@@ -128,7 +132,7 @@ export function isFrame(s: State, r: number): boolean {
 /** Makes `into` cover `from` too; true when it changed. `widen` gives up on bounds that keep growing. */
 function join(into: State, from: State, widen: boolean): boolean {
   let changed = false;
-  for (let r = 0; r < MAX_REG; r++) {
+  for (let r = 0; r < REGISTERS; r++) {
     const a = into.kind[r]!;
     const b = from.kind[r]!;
     const x = into.num[r]!;
