@@ -5,14 +5,7 @@
 import { viewOf } from "../bytes/index.ts";
 import { formatIpv6 } from "./address.ts";
 import { type Layer, layerOf } from "./layer.ts";
-import {
-  IPPROTO_AH,
-  IPPROTO_DSTOPTS,
-  IPPROTO_FRAGMENT,
-  IPPROTO_HOPOPTS,
-  IPPROTO_MH,
-  IPPROTO_ROUTING,
-} from "./numbers.ts";
+import { IPPROTO_AH, IPPROTO_DSTOPTS, IPPROTO_FRAGMENT, IPPROTO_HOPOPTS, IPPROTO_ROUTING } from "./numbers.ts";
 
 export const IPV6_FIELD = {
   versionClassFlow: 0,
@@ -96,16 +89,12 @@ export interface Ipv6Chain {
   readonly fragment?: Ipv6Fragment;
 }
 
-const EXTENSIONS: readonly number[] = [
-  IPPROTO_HOPOPTS,
-  IPPROTO_ROUTING,
-  IPPROTO_FRAGMENT,
-  IPPROTO_AH,
-  IPPROTO_DSTOPTS,
-  IPPROTO_MH,
-];
+const EXTENSIONS: readonly number[] = [IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_FRAGMENT, IPPROTO_AH, IPPROTO_DSTOPTS];
 
-/** True for the types that `walkIpv6` steps over. ESP is none: what follows is hidden. */
+/**
+ * True for the types that `walkIpv6` steps over: those of the kernel's ipv6_ext_hdr(), less 59 (no next header). ESP is
+ * none, since what follows is hidden; the mobility header is none, since nothing follows it (RFC 6275 section 6.1.1).
+ */
 export function isIpv6Extension(type: number): boolean {
   return EXTENSIONS.includes(type);
 }

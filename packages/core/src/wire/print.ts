@@ -190,7 +190,6 @@ const EXTENSION_NAMES: Readonly<Record<number, string>> = {
   [N.IPPROTO_ROUTING]: "RT6",
   [N.IPPROTO_DSTOPTS]: "DSTOPT",
   [N.IPPROTO_AH]: "AH",
-  [N.IPPROTO_MH]: "MOBILITY",
 };
 
 function printTransport(ends: Ends, protocol: number, bytes: Uint8Array, depth: number): string {
