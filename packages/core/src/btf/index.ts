@@ -9,6 +9,7 @@ export {
   resolveCoreRelo,
 } from "./core.ts";
 export { type DumpCOptions, dumpC } from "./dump-c.ts";
+export { dumpTypeScript, pascalCase, propertyName, TS_PRELUDE, type TsTypes } from "./dump-ts.ts";
 export { type EncodedBtf, encodeBtf } from "./encode.ts";
 export {
   type BtfExt,
@@ -22,6 +23,6 @@ export {
 } from "./ext.ts";
 export { parseBtf } from "./parse.ts";
 export { type BtfPatch, patchBtf } from "./patch.ts";
-export { alignOf, arrayOf, resolve, sizeOf, skipModifiers, typeText } from "./query.ts";
+export { alignOf, arrayOf, resolve, sizeOf, skipModifiers, typeText, wholeBytes } from "./query.ts";
 export * from "./types.ts";
 export { type BtfValue, decodeValue, encodeValue, isNetworkOrder } from "./value.ts";

@@ -2,5 +2,7 @@
 export { POISON_IMM, relocateCore } from "./core.ts";
 export { readElf } from "./read.ts";
 export { SECTION_TABLE, type SectionKind, sectionKind } from "./sections.ts";
+export { type TypedMap, typedMap, typedMaps } from "./typed-map.ts";
+export { type GenerateTypesOptions, generateTypes } from "./types.ts";
 export { applyKconfig, getVariable, type KernelConfig, parseKconfig, setVariables } from "./variables.ts";
 export { writeElf } from "./write.ts";
