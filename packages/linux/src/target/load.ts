@@ -357,14 +357,15 @@ function refused(spec: ProgramSpec, errno: number, log: string): Error {
 
 /** A VerifierError whose message names the program, the instruction, the source line and the kernel's complaint. */
 export function verifierError(spec: ProgramSpec, log: string, cause: SysError): VerifierError {
-  const { message, pc } = summarizeLog(log);
+  const { message, pc, rule } = summarizeLog(log);
   const line = pc === undefined ? undefined : lineAt(spec, pc);
   const place = [
     `program ${spec.name}`,
     pc === undefined ? undefined : `slot ${pc}`,
     line ? `${line.file}:${line.line}:${line.col}` : undefined,
   ].filter((part) => part !== undefined);
-  return new VerifierError(`${place.join(": ")}: ${message || cause.code}`, { pc, log, cause });
+  const said = rule === undefined ? message || cause.code : `${message}; ${rule}`;
+  return new VerifierError(`${place.join(": ")}: ${said}`, { pc, log, cause });
 }
 
 /** The kernel object behind a program of the `Program` interface. */
