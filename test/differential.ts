@@ -5,9 +5,10 @@
  */
 import { concatBytes, toHex } from "@ebplane/core/bytes";
 import { SysError, VerifierError } from "@ebplane/core/errors";
-import type { BpfMap, ProgramSpec } from "@ebplane/core/object";
-import { type EngineName, Machine, type VmMap, XdpRing } from "@ebplane/core/vm";
+import { type BpfMap, type ProgramSpec, ProgType } from "@ebplane/core/object";
+import { type EngineName, Machine, SkbBuffer, type VmMap, XdpRing } from "@ebplane/core/vm";
 import { linuxTarget } from "@ebplane/linux";
+import type { LinuxProgram } from "@ebplane/linux/bpf";
 import {
   build,
   collection,
@@ -22,6 +23,8 @@ import { Random } from "../packages/core/src/vm/testing/random.ts";
 /** What one run left behind, as text to compare and to print. */
 export interface Outcome {
   readonly verdict: number;
+  /** Of a tc program: the fields that a test run gives back. */
+  readonly ctx: string;
   readonly packet: string;
   readonly vals: string;
   readonly hash: string;
@@ -44,9 +47,31 @@ function resetMaps(vals: BpfMap, hash: BpfMap, program: ProgramSpec): void {
 
 const usesHash = (program: ProgramSpec): boolean => program.relocs.some((r) => r.name === "hash");
 
-function outcome(program: ProgramSpec, verdict: number, packet: Uint8Array, vals: BpfMap, hash: BpfMap): Outcome {
+/** mark, priority, cb and tstamp of a struct __sk_buff. */
+function skbFields(ctx: Uint8Array): string {
+  return [ctx.subarray(8, 12), ctx.subarray(32, 36), ctx.subarray(48, 68), ctx.subarray(152, 160)]
+    .map((f) => toHex(f))
+    .join(" ");
+}
+
+const usesJump = (program: ProgramSpec): boolean => program.relocs.some((r) => r.name === "jump");
+
+function u32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
+
+function outcome(
+  program: ProgramSpec,
+  verdict: number,
+  packet: Uint8Array,
+  ctx: string,
+  vals: BpfMap,
+  hash: BpfMap,
+): Outcome {
   const entries = usesHash(program) ? [...hash.entries()].map(([k, v]) => `${toHex(k)}=${toHex(v)}`).sort() : [];
-  return { verdict, packet: toHex(packet), vals: toHex(vals.lookup(ZERO_KEY)!), hash: entries.join(" ") };
+  return { verdict, ctx, packet: toHex(packet), vals: toHex(vals.lookup(ZERO_KEY)!), hash: entries.join(" ") };
 }
 
 /** An engine of ours. */
@@ -54,6 +79,7 @@ export function engineRunner(engine: EngineName): Runner {
   let machine: Machine;
   let maps: Map<string, VmMap>;
   let ring: XdpRing;
+  let skb: SkbBuffer;
   let runs = 0;
   return {
     name: engine,
@@ -63,14 +89,27 @@ export function engineRunner(engine: EngineName): Runner {
         machine = new Machine();
         maps = new Map(MAPS.map((spec) => [spec.name, machine.createMap(spec)]));
         ring = new XdpRing(machine.memory);
+        skb = new SkbBuffer(machine.memory);
       }
       const vals = maps.get("vals")!;
       const hash = maps.get("hash")!;
       resetMaps(vals, hash, program);
-      const loaded = machine.load(program, { maps, license: "GPL", engine });
-      const verdict = loaded.run(ring.write(0, packet));
-      // The kernel's test run gives back what lies between data_meta and data_end.
-      const result = outcome(program, verdict, concatBytes([ring.metadata(), ring.packet()]), vals, hash);
+      const loaded = machine.load(program, { maps, license: "GPL", engine, verified: true });
+      const jump = maps.get("jump")!;
+      if (usesJump(program)) jump.update(u32(0), u32(loaded.id));
+      let result: Outcome;
+      if (program.type === ProgType.BPF_PROG_TYPE_XDP) {
+        const verdict = loaded.run(ring.write(0, packet));
+        // The kernel's test run gives back what lies between data_meta and data_end.
+        const after = concatBytes([ring.metadata(), ring.packet()]);
+        result = outcome(program, verdict, after, "", vals, hash);
+      } else {
+        const ctx = skb.write(packet, { ifindex: 1, wireLen: packet.length });
+        const verdict = loaded.run(ctx);
+        const after = machine.memory.u8.slice(ctx, ctx + 192);
+        result = outcome(program, verdict, skb.packet(), skbFields(after), vals, hash);
+      }
+      if (usesJump(program)) jump.delete(u32(0));
       loaded.close();
       return result;
     },
@@ -81,23 +120,29 @@ export function engineRunner(engine: EngineName): Runner {
 /** The kernel, by PROG_TEST_RUN. */
 export function kernelRunner(): Runner {
   const target = linuxTarget();
-  const kept = target.load({ ...collection(build({ main: [], subprograms: [] })) });
-  // The first program uses `vals` alone: make the other one too.
-  const withHash = target.load(
-    { ...collection(build({ main: [], subprograms: [] })), programs: new Map() },
-    { reuse: kept.maps },
-  );
-  const maps = new Map([...withHash.maps, ...kept.maps]);
+  // Prog arrays belong to one program type: one for each hook.
+  const load = () =>
+    target.load({ ...collection(build({ hook: "xdp", main: [], subprograms: [] })), programs: new Map() });
+  const kept = load();
+  const other = load();
+  const xdpMaps = kept.maps;
+  const tcMaps = new Map([...kept.maps, ["jump", other.maps.get("jump")!]]);
   return {
     name: "kernel",
     run(program, packet) {
+      const isXdp = program.type === ProgType.BPF_PROG_TYPE_XDP;
+      const maps = isXdp ? xdpMaps : tcMaps;
       const vals = maps.get("vals")!;
       const hash = maps.get("hash")!;
+      const jump = maps.get("jump")!;
       resetMaps(vals, hash, program);
       try {
         using loaded = target.load(collection(program), { reuse: maps, programs: [program.name] });
-        const { verdict, packet: after } = loaded.programs.get(program.name)!.testRun({ packet });
-        return outcome(program, verdict, after, vals, hash);
+        const live = loaded.programs.get(program.name)!;
+        if (usesJump(program)) jump.update(u32(0), u32((live as LinuxProgram).fd));
+        const run = live.testRun(isXdp ? { packet } : { packet, ctx: new Uint8Array(192) });
+        if (usesJump(program)) jump.delete(u32(0));
+        return outcome(program, run.verdict, run.packet, run.ctx ? skbFields(run.ctx) : "", vals, hash);
       } catch (error) {
         if (error instanceof VerifierError) return { refused: error.log.split("\n").slice(-6).join("\n") };
         if (error instanceof SysError) return { refused: error.message };
@@ -105,7 +150,7 @@ export function kernelRunner(): Runner {
       }
     },
     close() {
-      withHash.close();
+      other.close();
       kept.close();
     },
   };
@@ -128,9 +173,15 @@ export interface Report {
   readonly differences: readonly Difference[];
 }
 
+/** A frame to the loopback device (whose address is zero), IPv4 or IPv6 more often than not, with random contents. */
 function packetOf(seed: number): Uint8Array {
   const random = new Random(seed ^ 0x5eed);
-  return random.bytes(PACKET_ROOM + random.below(140));
+  const packet = random.bytes(PACKET_ROOM + random.below(140));
+  packet.fill(0, 0, 6);
+  const kind = random.below(4);
+  if (kind === 0) return packet;
+  packet.set(kind === 3 ? [0x86, 0xdd, 0x60] : [0x08, 0x00, 0x45], 12);
+  return packet;
 }
 
 function compare(

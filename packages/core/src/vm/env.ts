@@ -108,8 +108,8 @@ export interface LoopHelper {
   readonly start: (env: Env, ...args: [number, number, number, number, number]) => CallbackLoop | number;
 }
 
-/** Up to eight numbers: five registers, of which some are two. */
-type Halves = [number, number, number, number, number, number, number, number];
+/** Up to ten numbers: five registers, of which some are two. */
+type Halves = [number, number, number, number, number, number, number, number, number, number];
 
 export function helper(args: string, ret: HelperImpl["ret"], fn: (env: Env, ...args: Halves) => number): HelperImpl {
   return { args, ret, fn: fn as HelperImpl["fn"] };

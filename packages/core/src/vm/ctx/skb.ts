@@ -38,6 +38,18 @@ export interface SkbMeta {
 const HEADROOM = 512;
 const ETH_HLEN = 14;
 
+/**
+ * What the kernel takes a frame for: its EtherType, or for a length field one of the two LLC forms.
+ * Source: net/ethernet/eth.c `eth_type_trans`.
+ */
+function etherType(frame: Uint8Array): number {
+  const type = (frame[12]! << 8) | frame[13]!;
+  if (type >= 0x600) return type;
+  const ETH_P_802_3 = 1;
+  const ETH_P_802_2 = 4;
+  return frame[14] === 0xff && frame[15] === 0xff ? ETH_P_802_3 : ETH_P_802_2;
+}
+
 /** One packet. Owns its memory until `close`. */
 export class SkbBuffer {
   readonly ctx: number;
@@ -83,7 +95,7 @@ export class SkbBuffer {
     put(SKB.NONLINEAR, frame.length - linear);
     put(SKB.NONLINEAR_AT, this.#tail);
     put(SKB.HAS_MAC, hasMac ? 1 : 0);
-    const type = meta.protocol ?? (frame[12]! << 8) | frame[13]!;
+    const type = meta.protocol ?? etherType(frame);
     put(SKB.PROTOCOL, ((type & 0xff) << 8) | (type >>> 8));
     put(SKB.PKT_TYPE, meta.pktType ?? 0);
     put(SKB.MARK, meta.mark ?? 0);

@@ -2,8 +2,8 @@
  * Helpers of programs on `__sk_buff`: bytes, checksums, VLAN tags, room, type and protocol.
  *
  * The linear data lies between SKB.DATA and SKB.DATA_END inside of a head buffer; SKB.LEN counts bytes beyond it too.
- * Where the kernel would allocate a new head (no room in front or behind), ours answers -ENOMEM: buffers are made with
- * as much room as the kernel lets a program ask for. Offloads (GSO, CHECKSUM_PARTIAL) are kept as fields only.
+ * Where the kernel would allocate a new head (no room in front or behind), ours moves the data within its buffer, which
+ * has as much room as the kernel lets a program ask for. Offloads (GSO, CHECKSUM_PARTIAL) are kept as fields only.
  * Source: net/core/filter.c 6.18 (`bpf_skb_*`, `bpf_l3_csum_replace` …), net/core/skbuff.c `skb_vlan_push`.
  */
 import { Errno } from "../../errors/index.ts";
@@ -31,8 +31,8 @@ const CHECKSUM_PARTIAL = 3;
 
 export const SKB_HELPERS: readonly (readonly [number, HelperImpl])[] = [
   /* skb_store_bytes(skb, offset, from, len, flags) */ [9, helper("iiiiw", "i", skbStoreBytes)],
-  /* l3_csum_replace(skb, offset, from, to, flags) */ [10, helper("iiiiw", "i", l3CsumReplace)],
-  /* l4_csum_replace(skb, offset, from, to, flags) */ [11, helper("iiiiw", "i", l4CsumReplace)],
+  /* l3_csum_replace(skb, offset, from, to, flags) */ [10, helper("iiwww", "i", l3CsumReplace)],
+  /* l4_csum_replace(skb, offset, from, to, flags) */ [11, helper("iiwww", "i", l4CsumReplace)],
   /* skb_vlan_push(skb, proto, tci) */ [18, helper("iii", "i", vlanPush)],
   /* skb_vlan_pop(skb) */ [19, helper("i", "i", vlanPop)],
   /* skb_load_bytes(skb, offset, to, len) */ [26, helper("iiii", "i", skbLoadBytes)],
@@ -105,13 +105,35 @@ export function makeWritable(env: Env, skb: number, length: number): number {
   if (missing <= 0) return 0;
   const nonlinear = get(env, skb, SKB.NONLINEAR);
   const end = get(env, skb, SKB.DATA_END);
-  if (missing > nonlinear || end + missing > get(env, skb, SKB.END)) return -Errno.ENOMEM;
+  if (missing > nonlinear) return -Errno.ENOMEM;
+  if (end + missing > get(env, skb, SKB.END)) {
+    return makeRoom(env, skb, 0, missing) ? makeWritable(env, skb, length) : -Errno.ENOMEM;
+  }
   const from = get(env, skb, SKB.NONLINEAR_AT);
   env.memory.u8.copyWithin(end, from, from + missing);
   put(env, skb, SKB.DATA_END, end + missing);
   put(env, skb, SKB.NONLINEAR, nonlinear - missing);
   put(env, skb, SKB.NONLINEAR_AT, from + missing);
   return 0;
+}
+
+/**
+ * Moves the linear data within its buffer so that `front` bytes before and `back` bytes behind it are free, where the
+ * kernel would allocate a new head. False when the buffer is too small for that.
+ */
+function makeRoom(env: Env, skb: number, front: number, back: number): boolean {
+  const head = get(env, skb, SKB.HEAD);
+  const end = get(env, skb, SKB.END);
+  const data = get(env, skb, SKB.DATA);
+  const dataEnd = get(env, skb, SKB.DATA_END);
+  const spare = end - head - (dataEnd - data) - front - back;
+  if (spare < 0) return false;
+  const shift = head + front + (spare >> 1) - data;
+  env.memory.u8.copyWithin(data + shift, data, dataEnd);
+  for (const field of [SKB.DATA, SKB.DATA_END, SKB.DATA_META, SKB.MAC, SKB.NETWORK]) {
+    put(env, skb, field, get(env, skb, field) + shift);
+  }
+  return true;
 }
 
 /** Copies packet bytes out, linear or not. Beyond the packet: zeros and -EFAULT. */
@@ -213,12 +235,15 @@ function csumField(env: Env, skb: number, offset: number): number {
   return get(env, skb, SKB.DATA) + at;
 }
 
+/** `from` and `to` are 64 bits wide; all but the check for zero look at the low ones. */
 function l3CsumReplace(
   env: Env,
   skb: number,
   offset: number,
   from: number,
+  fromHi: number,
   to: number,
+  _toHi: number,
   flags: number,
   high: number,
 ): number {
@@ -227,7 +252,7 @@ function l3CsumReplace(
   if (!at) return -Errno.EFAULT;
   const { view } = env.memory;
   const field = view.getUint16(at, true);
-  const result = replaceField(field, from, to, flags);
+  const result = flags === 0 && fromHi ? undefined : replaceField(field, from, to, flags);
   if (result === undefined) return -Errno.EINVAL;
   view.setUint16(at, result, true);
   return 0;
@@ -244,7 +269,9 @@ function l4CsumReplace(
   skb: number,
   offset: number,
   from: number,
+  fromHi: number,
   to: number,
+  _toHi: number,
   flags: number,
   high: number,
 ): number {
@@ -257,6 +284,7 @@ function l4CsumReplace(
   const zeroMeansNone = (flags & MARK_MANGLED_0) !== 0;
   if (zeroMeansNone && !(flags & MARK_ENFORCE) && field === 0) return 0;
   const kind = flags & HDR_FIELD_MASK;
+  if (kind === 0 && fromHi) return -Errno.EINVAL;
   let result: number | undefined;
   const summed = get(env, skb, SKB.IP_SUMMED);
   const pseudo = (flags & PSEUDO_HDR) !== 0;
@@ -282,9 +310,11 @@ function l4CsumReplace(
 /** Opens `length` zero bytes at `offset`, moving what is before it to the front. Source: `bpf_skb_generic_push`. */
 export function skbPush(env: Env, skb: number, offset: number, length: number): number {
   const { u8 } = env.memory;
+  if (get(env, skb, SKB.DATA) - length < get(env, skb, SKB.HEAD) && !makeRoom(env, skb, length, 0)) {
+    return -Errno.ENOMEM;
+  }
   const data = get(env, skb, SKB.DATA);
   const moved = data - length;
-  if (moved < get(env, skb, SKB.HEAD)) return -Errno.ENOMEM;
   u8.copyWithin(moved, data, data + offset);
   u8.fill(0, moved + offset, moved + offset + length);
   setData(env, skb, moved);
@@ -341,11 +371,15 @@ function changeTail(env: Env, skb: number, length: number, flags: number, high: 
   const least = Math.max(0, get(env, skb, SKB.NETWORK) - get(env, skb, SKB.DATA));
   if (flags | high || n > SKB_MAX_LENGTH || n < least) return -Errno.EINVAL;
   if (get(env, skb, SKB.ENCAPSULATION)) return -Errno.ENOTSUPP;
-  const data = get(env, skb, SKB.DATA);
   const now = get(env, skb, SKB.LEN);
-  const linear = headLength(env, skb);
   if (n > now) {
-    if (makeWritable(env, skb, now) || data + n > get(env, skb, SKB.END)) return -Errno.ENOMEM;
+    if (makeWritable(env, skb, now)) return -Errno.ENOMEM;
+    const over = get(env, skb, SKB.DATA) + n > get(env, skb, SKB.END);
+    if (over && !makeRoom(env, skb, 0, n - now)) return -Errno.ENOMEM;
+  }
+  const linear = headLength(env, skb);
+  const data = get(env, skb, SKB.DATA);
+  if (n > now) {
     u8.fill(0, data + now, data + n);
     put(env, skb, SKB.DATA_END, data + n);
   } else {
@@ -479,6 +513,8 @@ function insertTag(env: Env, skb: number, proto: number, tci: number): number {
   view.setUint16(data + 12, proto, true);
   view.setUint16(data + 14, tci, false);
   put(env, skb, SKB.MAC, data);
+  // As in the kernel the network header follows the link header's 14 bytes: it is the tag now.
+  put(env, skb, SKB.NETWORK, get(env, skb, SKB.NETWORK) - VLAN_HLEN);
   return 0;
 }
 
@@ -534,8 +570,13 @@ function getHash(env: Env, skb: number): number {
 /** Source: include/net/inet_ecn.h `INET_ECN_set_ce`: 1 when the packet carries CE now. */
 function ecnSetCe(env: Env, skb: number): number {
   const { view } = env.memory;
-  const proto = get(env, skb, SKB.PROTOCOL);
+  let proto = get(env, skb, SKB.PROTOCOL);
   const at = get(env, skb, SKB.NETWORK);
+  // The protocol is looked for behind VLAN tags, the header is not.
+  for (let tag = get(env, skb, SKB.MAC) + ETH_HLEN; isVlan(proto); tag += VLAN_HLEN) {
+    if (tag + VLAN_HLEN > get(env, skb, SKB.DATA_END)) return 0;
+    proto = view.getUint16(tag + 2, true);
+  }
   const size = proto === IPV4 ? 20 : proto === IPV6 ? 40 : 0;
   if (!size || makeWritable(env, skb, at - get(env, skb, SKB.DATA) + size)) return 0;
   if (proto === IPV4) {
@@ -557,9 +598,9 @@ function setTimestamp(env: Env, skb: number, low: number, high: number, type: nu
   const proto = get(env, skb, SKB.PROTOCOL);
   if (proto !== IPV4 && proto !== IPV6) return -Errno.EOPNOTSUPP;
   const { view } = env.memory;
-  // BPF_SKB_CLOCK_REALTIME wants 0; MONOTONIC and TAI a time.
+  // BPF_SKB_CLOCK_REALTIME takes any time, MONOTONIC and TAI not 0.
   if (type < 0 || type > 2) return -Errno.EINVAL;
-  if (type === 0 ? low | high : !(low | high)) return -Errno.EINVAL;
+  if (type !== 0 && !(low | high)) return -Errno.EINVAL;
   view.setInt32((skb >>> 0) + SKB.TSTAMP, low, true);
   view.setInt32((skb >>> 0) + SKB.TSTAMP + 4, high, true);
   view.setUint8((skb >>> 0) + SKB.TSTAMP_TYPE, type);
