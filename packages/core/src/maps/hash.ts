@@ -64,8 +64,8 @@ export interface HashShape {
   readonly kind?: number;
   /** Elements come as they are needed, whatever the flags say. */
   readonly onDemand?: boolean;
-  /** Preallocated elements, where it is not max_entries. */
-  readonly elems?: number;
+  /** Buckets for so many elements, where max_entries says nothing. */
+  readonly expected?: number;
 }
 
 /** What the spare elements of an ordinary hash number. */
@@ -86,11 +86,11 @@ export abstract class HashBase extends MapBase {
     this.#valueOffset = L.ELEM_KEY + Math.ceil(spec.keySize / 8) * 8;
     this.#elemSize = shape.lead + this.#valueOffset + (this.perCpu ? 8 : this.stride);
     // At least two buckets: a shift by 32 is none. With one element the order is the same.
-    const bits = Math.max(1, Math.ceil(Math.log2(spec.maxEntries)));
+    const bits = Math.max(1, Math.ceil(Math.log2(shape.expected ?? spec.maxEntries)));
     const elems = prealloc
-      ? (shape.elems ?? spec.maxEntries) + shape.spares
+      ? spec.maxEntries + shape.spares
       : Math.min(
-          spec.maxEntries,
+          shape.expected ?? spec.maxEntries,
           Math.max(1, Math.floor(CHUNK / (this.#elemSize + (this.perCpu ? this.stride * rt.cpus : 0)))),
         );
     this.set(L.MAP_BUCKETS, this.own(4 * 2 ** bits, 64));
@@ -118,7 +118,8 @@ export abstract class HashBase extends MapBase {
     const zero = (spec.flags & BPF_F_ZERO_SEED) !== 0;
     const bySize = spec.keySize === 4 ? L.HASH_4 : spec.keySize === 8 ? L.HASH_8 : L.HASH_ANY;
     this.set(L.MAP_HASH_KIND, kind ?? (zero ? L.HASH_JHASH : bySize));
-    if (zero) return;
+    // A fixed order wants the kernel's fixed seed, 0.
+    if (zero || kind === L.HASH_JHASH) return;
     this.set(L.MAP_SEED, this.rt.random() | 1);
     this.set(L.MAP_SEED + 4, this.rt.random());
     for (let i = 0; i < 8; i++) this.set(L.MAP_SEEDS + 4 * i, this.rt.random());

@@ -33,7 +33,7 @@ function check(spec: MapSpec): number {
 
 class LocalStorageMap extends HashBase {
   constructor(rt: MapRuntime, spec: MapSpec) {
-    super(rt, { ...spec, maxEntries: BUCKETS }, { lead: 0, spares: 0, kind: L.HASH_4, onDemand: true });
+    super(rt, spec, { lead: 0, spares: 0, kind: L.HASH_4, onDemand: true, expected: BUCKETS });
     this.set(L.MAP_MAX_ENTRIES, 0x7fffffff);
     this.set(L.STORAGE_ZERO, this.own(Math.max(8, this.stride)));
   }

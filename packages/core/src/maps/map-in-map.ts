@@ -82,12 +82,18 @@ class HashOfMaps extends HashBase {
   updateAt(keyAddr: number, valueAddr: number, flags: number): number {
     const map = innerMap(this.rt, this.spec, this.word(valueAddr));
     if (typeof map === "number") return map;
-    const old = this.lookupAt(keyAddr);
+    const slot = this.rt.exports.hash_lookup(this.addr, keyAddr) >>> 0;
+    if (slot && flags <= 2) {
+      // In place since 6.15: the element keeps its position.
+      if (flags === 1) return -Errno.EEXIST;
+      map.retain();
+      this.rt.byAddress.get(this.word(slot))?.close();
+      this.setWord(slot, map.addr);
+      return 0;
+    }
     this.setWord(this.scratchAddr, map.addr);
-    map.retain();
     const result = this.rt.exports.hash_update(this.addr, keyAddr, this.scratchAddr, flags);
-    if (result) map.close();
-    else if (old) this.rt.byAddress.get(old)?.close();
+    if (!result) map.retain();
     return result;
   }
 
