@@ -302,7 +302,7 @@ class Generator {
     // `x < 0` of an unsigned x is refused.
     if ((op === "<" || op === ">=") && /^0n?$/.test(b.text)) b = { text: kind.endsWith("64") ? "1n" : "1", run: () => 1n };
     return {
-      text: `(${a.text} ${op} ${b.text})`,
+      text: `((${a.text}) ${op} ${b.text})`,
       run: (e) => {
         const x = a.run(e);
         const y = b.run(e);

@@ -218,10 +218,12 @@ export function isPure(i: Insn): boolean {
 }
 
 /** The value is the address of something that exists: never null. */
-export function isPointer(v: Insn): boolean {
+export function isPointer(v: Insn, depth = 6): boolean {
   if (v.op === "frame") return true;
   if (v.op === "load") return v.region.kind === "ctx" && v.region.pointer === true;
-  return v.op === "add" && v.w === 64 && isPointer(v.args[0]!);
+  if (!depth) return false;
+  if (v.op === "phi") return v.args.length > 0 && v.args.every((a) => a === v || isPointer(a, depth - 1));
+  return v.op === "add" && v.w === 64 && isPointer(v.args[0]!, depth - 1);
 }
 
 /** Removes `pred` from a block's predecessors, with the operands of its phis. */

@@ -234,11 +234,13 @@ export function joinValues(
   const { b } = cx;
   // A dead arm's value still has a type: without it the program would type-check differently under other constants.
   const live = ends.some((e) => e.live) ? ends.filter((e) => e.live) : ends;
-  let type = typeOfVal(live[0]!.value);
-  for (const e of live.slice(1)) {
+  // Literals last: they take the others' type.
+  const typed = [...live].sort((x, y) => Number(x.value.k === "lit") - Number(y.value.k === "lit"));
+  let type = typeOfVal(typed[0]!.value);
+  for (const e of typed.slice(1)) {
     const joined = joinTypes(type, typeOfVal(e.value));
     if (!joined)
-      refuse(cx, at, `the paths give different things: ${describe(live[0]!.value)} and ${describe(e.value)}`);
+      refuse(cx, at, `the paths give different things: ${describe(typed[0]!.value)} and ${describe(e.value)}`);
     type = joined!;
   }
   if (live.length === 1) {
@@ -377,6 +379,17 @@ function compare(cx: Context, cmp: Cmp, op: BinaryOp, at: number, a: Val, b: Val
   }
   if (equality && a.k === "int" && b.k === "int" && a.type.kind === "bool" && b.type.kind === "bool") {
     return bool(cx.b.cmp(cmp, 32, a.v, b.v));
+  }
+  if (equality && (a.k === "opt") !== (b.k === "opt")) {
+    // Undefined equals no value.
+    const maybe = (a.k === "opt" ? a : b) as Val & { k: "opt" };
+    const there = cx.b.newBlock();
+    const not = cx.b.newBlock();
+    testThere(cx, maybe, there, not);
+    return joinArms(cx, at, [
+      [there, () => (a.k === "opt" ? compare(cx, cmp, op, at, a.inner, b) : compare(cx, cmp, op, at, a, (b as typeof maybe).inner))],
+      [not, () => known(cmp === "ne")],
+    ]);
   }
   if (equality && a.k === "ref" && b.k === "ref" && !a.nullable && !b.nullable) {
     refuse(cx, at, "structs are compared with equal(a, b)");

@@ -64,6 +64,66 @@ export function mergeChains(fn: Fn): boolean {
   return any;
 }
 
+/**
+ * Sends edges past blocks that only bring values together and go on: their predecessors bring them themselves.
+ * It makes more of the answers known where they are asked for.
+ */
+export function collapseJoins(fn: Fn): boolean {
+  let any = false;
+  const blocks = reversePostorder(fn);
+  const users = new Map<Insn, Set<Block>>();
+  const use = (v: Insn, b: Block) => {
+    if (v.op !== "phi") return;
+    const set = users.get(v);
+    if (set) set.add(b);
+    else users.set(v, new Set([b]));
+  };
+  for (const b of blocks) {
+    for (const i of b.insns) for (const a of i.args) use(a, b);
+    // A phi's operand counts as used by its block only over the edge that brings it.
+    for (const p of b.phis) for (const [k, a] of p.args.entries()) use(a, a.block === b.preds[k] ? b : fn.entry);
+    const t = b.term;
+    if (t?.kind === "br") {
+      use(t.a, b);
+      use(t.b, b);
+    } else if (t?.kind === "ret") use(t.value, b);
+  }
+  for (const b of blocks) {
+    const t = b.term;
+    if (t?.kind !== "jump" || b.insns.length || b === fn.entry || t.to === b) continue;
+    const { to } = t;
+    if (b.phis.some((p) => [...(users.get(p) ?? [])].some((u) => u !== to))) continue;
+    // Only phis of `to` may use them: an instruction of `to` would need one place to find them.
+    if (b.phis.some((p) => to.insns.some((i) => i.args.includes(p)) || usedByTerm(to, p))) continue;
+    const at = to.preds.indexOf(b);
+    for (const pred of [...b.preds]) {
+      if (to.preds.includes(pred) || pred === b) continue;
+      const k = b.preds.indexOf(pred);
+      to.preds.push(pred);
+      for (const phi of to.phis) {
+        const v = phi.args[at]!;
+        phi.args.push(b.phis.includes(v) ? v.args[k]! : v);
+        if (b.phis.includes(v)) use(v.args[k]!, v.args[k]!.block === pred ? to : fn.entry);
+      }
+      const s = pred.term!;
+      if (s.kind === "jump") s.to = to;
+      else if (s.kind === "br") {
+        if (s.yes === b) s.yes = to;
+        if (s.no === b) s.no = to;
+      }
+      removePred(b, pred);
+      any = true;
+    }
+    if (!b.preds.length) removePred(to, b);
+  }
+  return any;
+}
+
+function usedByTerm(b: Block, v: Insn): boolean {
+  const t = b.term;
+  return (t?.kind === "br" && (t.a === v || t.b === v)) || (t?.kind === "ret" && t.value === v);
+}
+
 /** An edge from a block with several successors to one with several predecessors gets a block of its own. */
 export function splitCriticalEdges(fn: Fn): void {
   const blocks = reversePostorder(fn);

@@ -288,7 +288,12 @@ class Numbering {
         }
       }
     }
-    // x & mask compared with 0 is one test.
+    // Whether a comparison came out true is the comparison.
+    if ((c === "ne" || c === "eq") && a.op === "cmp" && b.op === "const" && b.value === 0n) {
+      const inner = c === "ne" ? a.cmp : negateCmp(a.cmp);
+      if (inner) return this.canonical(inner, a.w, a.args[0]!, a.args[1]!);
+    }
+    // A difference is 0 when both sides are the same.
     if ((c === "ne" || c === "eq") && b.op === "const" && b.value === 0n && a.op === "xor" && a.w >= w) {
       return this.canonical(c, w, a.args[0]!, a.args[1]!);
     }

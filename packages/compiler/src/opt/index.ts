@@ -1,6 +1,6 @@
 /** The optimiser: which passes run, in which order. */
 import { type Fn, isPure } from "../ir/index.ts";
-import { deadCode, dropTrivialPhis, mergeChains, prune, splitCriticalEdges } from "./cfg.ts";
+import { collapseJoins, deadCode, dropTrivialPhis, mergeChains, prune, splitCriticalEdges } from "./cfg.ts";
 import { expandCompares } from "./compares.ts";
 import { numberValues } from "./gvn.ts";
 import { promoteStack } from "./stack.ts";
@@ -14,6 +14,8 @@ export function optimize(fn: Fn): void {
   for (let round = 0; round < MAX_ROUNDS; round++) {
     let changed = promoteStack(fn);
     clean(fn);
+    changed = collapseJoins(fn) || changed;
+    prune(fn);
     changed = threadJumps(fn) || changed;
     clean(fn);
     changed = numberValues(fn) || changed;
