@@ -1,4 +1,5 @@
 /** A program ready to run packets, on one of the engines that the command offers. */
+import { UnsupportedError } from "@ebplane/core/errors";
 import type { Collection, CollectionSpec, Program, Target } from "@ebplane/core/object";
 import { SimTarget } from "@ebplane/core/sim";
 import { UsageError } from "./failure.ts";
@@ -14,16 +15,30 @@ export function parseEngine(name: string, option = "--engine"): Engine {
   return name as Engine;
 }
 
+/** An engine's target. `inside` runs synchronous code where its interfaces are: ifindex 1 is there on every engine. */
+export interface EngineTarget {
+  readonly engine: Engine;
+  readonly target: Target;
+  inside<T>(body: () => T): T;
+}
+
 /**
- * The target behind an engine. The kernel's needs Linux and privileges and is imported only here.
+ * The target behind an engine. The kernel's needs Linux and privileges and is imported only here; its programs see a
+ * network namespace of their own, so that no redirect entry refers to a real interface.
  * @throws UnsupportedError in one line when there is no kernel to ask.
  */
-export async function openTarget(engine: Engine, cpus = 1): Promise<Target> {
-  if (engine !== "kernel") return new SimTarget({ engine, cpus });
-  const { linuxTarget, pinToCpu } = await import("@ebplane/linux");
+export async function openTarget(engine: Engine, cpus = 1): Promise<EngineTarget> {
+  if (engine !== "kernel") {
+    return { engine, target: new SimTarget({ engine, cpus, devices: ["lo"] }), inside: (body) => body() };
+  }
+  const { kernelAvailable, linuxTarget, pinToCpu } = await import("@ebplane/linux");
+  const kernel = kernelAvailable();
+  if (!kernel.ok) throw new UnsupportedError("kernel", `the kernel engine: ${kernel.reason}`);
+  const { NetNs } = await import("@ebplane/linux/netns");
   // One CPU for all runs, so that per-CPU values are where the other engines put them.
   pinToCpu(0);
-  return linuxTarget();
+  const ns = NetNs.create();
+  return { engine, target: linuxTarget({ netns: ns.fd }), inside: (body) => ns.run(body) };
 }
 
 /** A loaded program with its collection; closing it releases both. */
@@ -33,8 +48,23 @@ export interface Session extends Disposable {
   readonly program: Program;
 }
 
-export function openSession(engine: Engine, target: Target, spec: CollectionSpec, program: string): Session {
-  const collection = target.load(spec, { programs: [program] });
+/** `fill` puts more into the maps than the spec's contents. */
+export function openSession(
+  { engine, target, inside }: EngineTarget,
+  spec: CollectionSpec,
+  program: string,
+  fill: (maps: Collection["maps"]) => void = () => {},
+): Session {
+  const collection = inside(() => {
+    const loaded = target.load(spec, { programs: [program] });
+    try {
+      fill(loaded.maps);
+    } catch (e) {
+      loaded.close();
+      throw e;
+    }
+    return loaded;
+  });
   return {
     engine,
     collection,

@@ -11,7 +11,7 @@ import { SimTarget } from "@ebplane/core/sim";
 import { XDP, XdpRing } from "@ebplane/core/vm";
 import type { Command } from "commander";
 import { openCapture } from "../captures.ts";
-import { type Engine, openTarget, parseEngine } from "../engines.ts";
+import { type Engine, openSession, openTarget, parseEngine } from "../engines.ts";
 import { UsageError } from "../failure.ts";
 import { loadObject, pickProgram } from "../input.ts";
 import { fillMaps } from "../map-file.ts";
@@ -65,12 +65,12 @@ export function registerBench(program: Command): void {
       for (const { name } of chosen) {
         const timers = [];
         for (const engine of engines) {
-          const target = await openTarget(engine);
-          const collection = target.load(spec, { programs: [name] });
-          fillMaps(collection.maps, options.map);
-          const live = collection.programs.get(name)!;
+          const opened = await openTarget(engine);
+          const { target } = opened;
+          const session = openSession(opened, spec, name, (maps) => fillMaps(maps, options.map));
+          const live = session.program;
           const time = target instanceof SimTarget ? batchTimer(target, live, packets) : kernelTimer(live, packets);
-          timers.push({ engine, time: calibrated(time), close: () => collection.close(), ns: [] as number[] });
+          timers.push({ engine, time: calibrated(time), close: () => session[Symbol.dispose](), ns: [] as number[] });
         }
         for (let r = 0; r < rounds; r++) for (const t of timers) t.ns.push(t.time());
         for (const t of timers) t.close();

@@ -5,7 +5,7 @@
 
 import { dirname, join } from "node:path";
 import { bytesEqual, toHex } from "@ebplane/core/bytes";
-import { type CollectionSpec, verdictName } from "@ebplane/core/object";
+import { type Collection, type CollectionSpec, verdictName } from "@ebplane/core/object";
 import type { Command } from "commander";
 import { openCapture } from "../captures.ts";
 import { ENGINES, type Engine, openSession, openTarget, parseEngine, type Session } from "../engines.ts";
@@ -48,12 +48,12 @@ export function registerDiff(program: Command): void {
       const jobs = diffJobs(path, options);
       const differences: Difference[] = [];
       let packets = 0;
-      for (const { spec, name, pcap } of jobs) {
+      for (const { spec, name, pcap, fill } of jobs) {
         const frames = openCapture(pcap)
           .packets.map((p, i) => ({ number: i + 1, bytes: p.bytes }))
           .filter((f) => f.bytes.length >= 14);
         packets += frames.length;
-        const found = await compare(spec, name, engines, frames);
+        const found = await compare(spec, name, engines, frames, fill);
         if (found) differences.push(found);
       }
       if (differences.length) answerNo();
@@ -67,6 +67,8 @@ export function registerDiff(program: Command): void {
 }
 
 interface Job {
+  /** What is in the maps besides the spec's contents. */
+  readonly fill: (maps: Collection["maps"]) => void;
   readonly spec: CollectionSpec;
   readonly name: string;
   readonly pcap: string;
@@ -78,12 +80,22 @@ function diffJobs(path: string, options: DiffOptions): Job[] {
     return built.layout.interfaces.flatMap(({ name, program }) => {
       const pcap = plane.interfaces.get(name)!.pcap;
       if (!program || pcap === undefined || (options.prog !== undefined && options.prog !== program.name)) return [];
-      return [{ spec: built.spec, name: program.name, pcap: join(dirname(path), pcap) }];
+      // Every redirect finds a device: ifindex 1, the loopback of a namespace of its own.
+      const fill = (maps: Collection["maps"]): void => {
+        const devices = built.layout.devices === undefined ? undefined : maps.get(built.layout.devices);
+        for (let i = 0; devices && i < plane.interfaces.size; i++) devices.update(word(i), word(1));
+      };
+      return [{ spec: built.spec, name: program.name, pcap: join(dirname(path), pcap), fill }];
     });
   }
   if (options.pcap === undefined) throw new UsageError("diff: name the packets with --pcap FILE");
   const spec = loadObject(path);
-  return [{ spec, name: pickProgram(spec, options.prog, path).name, pcap: options.pcap }];
+  return [{ spec, name: pickProgram(spec, options.prog, path).name, pcap: options.pcap, fill: () => {} }];
+}
+
+/** A 32-bit word in memory order. */
+function word(n: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(n).buffer);
 }
 
 type Frame = { readonly number: number; readonly bytes: Uint8Array };
@@ -93,11 +105,12 @@ async function compare(
   name: string,
   engines: readonly Engine[],
   frames: readonly Frame[],
+  fill: Job["fill"],
 ): Promise<Difference | undefined> {
-  const cpus = engines.includes("kernel") ? (await openTarget("kernel")).cpus : 1;
+  const cpus = engines.includes("kernel") ? (await openTarget("kernel")).target.cpus : 1;
   const targets = await Promise.all(engines.map((engine) => openTarget(engine, cpus)));
   const step = (from: number, to: number, every: number): Difference | undefined => {
-    const sessions = engines.map((engine, i) => openSession(engine, targets[i]!, spec, name));
+    const sessions = targets.map((target) => openSession(target, spec, name, fill));
     try {
       for (let i = 0; i < to; i++) {
         const frame = frames[i]!;

@@ -33,7 +33,7 @@ export function registerRun(program: Command): void {
       const spec = loadObject(path);
       const chosen = pickProgram(spec, options.prog, path);
       const capture = openCapture(options.pcap);
-      using session = openSession(engine, await openTarget(engine), spec, chosen.name);
+      using session = openSession(await openTarget(engine), spec, chosen.name);
       const verdicts: Record<string, number> = {};
       const kept: { timestampNs: bigint; bytes: Uint8Array }[] = [];
       let refused = 0;

@@ -29,7 +29,7 @@ export function registerVerify(program: Command): void {
       if (options.type !== undefined && type === undefined)
         throw new UsageError(`--type: no program type named ${options.type}`);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
-      const kernel = options.kernel ? await openTarget("kernel") : undefined;
+      const kernel = options.kernel ? (await openTarget("kernel")).target : undefined;
       const results = [];
       for (const original of chosen) {
         const p: ProgramSpec = type === undefined ? original : { ...original, type };
