@@ -3,7 +3,7 @@
  * The descriptive side of a helper (name, argument types, program types) is object/helpers.ts; here is only code.
  */
 
-import type { MapRuntime, VmMap } from "../maps/index.ts";
+import type { MapRuntime, RuntimeFunction, VmMap } from "../maps/index.ts";
 import type { Memory } from "../mem/index.ts";
 import type { CallbackLoop } from "./interp.ts";
 
@@ -84,6 +84,8 @@ export interface HelperImpl {
   readonly args: string;
   readonly ret: "i" | "u" | "w" | "v";
   readonly fn: (env: Env, ...args: number[]) => number;
+  /** The map runtime's function that does the same with the same arguments: an engine may call it directly. */
+  readonly runtime?: RuntimeFunction;
 }
 
 /** The program that calls a helper, for those that keep it for later; its runner is there once it is loaded. */

@@ -34,8 +34,7 @@ export function interpEngine(machine: Machine, program: Resolved): InterpRunner 
   const env = interpEnv(machine);
   const activation = new Activation(linked, stack);
   const r0Hi = machine.cpuBlock + CPU.R0_HI;
-  const go = (pc: number, args: readonly number[]): number => {
-    activation.reset(linked, pc, args);
+  const finish = (): number => {
     try {
       for (;;) {
         const status = execute(activation, env, NO_LIMIT);
@@ -43,23 +42,29 @@ export function interpEngine(machine: Machine, program: Resolved): InterpRunner 
         if (status !== OUT_OF_FUEL) throw new RunError(activation.fault, activation.pc);
       }
     } catch (error) {
-      if (error instanceof RangeError) throw new RunError(`leaves the memory: ${error.message}`, activation.pc);
+      const { pc } = activation;
+      // The next run must not find this one's calls.
+      activation.reset(linked, 0, []);
+      if (error instanceof RangeError) throw new RunError(`leaves the memory: ${error.message}`, pc);
       throw error;
     }
-    env.view.setInt32(r0Hi, activation.hi[0]!, true);
+    machine.memory.view.setInt32(r0Hi, activation.hi[0]!, true);
     return activation.lo[0]! >>> 0;
   };
-  const one = [0];
   const run = (ctx: number): number => {
-    one[0] = ctx;
-    return go(0, one);
+    activation.begin(linked, ctx);
+    return finish();
+  };
+  const call = (pc: number, args: readonly number[]): number => {
+    activation.reset(linked, pc, args);
+    return finish();
   };
   return {
     linked,
     activation,
     env,
     run,
-    call: go,
+    call,
     batch: (ctx, stride, count, verdicts) => {
       for (let i = 0; i < count; i++) {
         const verdict = run(ctx + i * stride);
@@ -118,6 +123,20 @@ export function linkProgram(env: Env, program: Resolved): Linked {
 
 /** A call over register halves of an implementation that takes numbers; the common shapes without a spread. */
 export function bindCall(env: Env, impl: HelperImpl): HelperCall {
+  if (impl.runtime && impl.args === "ii") {
+    const f = env.runtime.exports[impl.runtime] as (a: number, b: number) => number;
+    if (impl.ret === "u") {
+      return (lo, hi) => {
+        lo[0] = f(lo[1]!, lo[2]!);
+        hi[0] = 0;
+      };
+    }
+    return (lo, hi) => {
+      const r = f(lo[1]!, lo[2]!);
+      lo[0] = r;
+      hi[0] = r >> 31;
+    };
+  }
   const call = bindArgs(env, impl);
   const high = env.cpuBlock + CPU.RESULT_HI;
   switch (impl.ret) {

@@ -133,6 +133,24 @@ export class Activation {
     lo[10] = this.stack + STACK_SIZE;
   }
 
+  /**
+   * `reset` to the program's start for code that reads no register before writing it: only r1 and r10 are set.
+   * Nothing of a call or loop is left over after a run that ended by itself.
+   */
+  begin(prog: Linked, ctx: number): void {
+    if (this.prog !== prog) this.enter(prog);
+    this.pc = 0;
+    this.depth = 0;
+    this.tailCalls = 0;
+    this.executed = 0;
+    this.mayGoto = MAY_GOTO_LIMIT;
+    const { lo, hi } = this;
+    lo[1] = ctx;
+    hi[1] = 0;
+    lo[10] = this.stack + STACK_SIZE;
+    hi[10] = 0;
+  }
+
   /** Makes `prog` the one that runs; registers are carried over. */
   enter(prog: Linked): void {
     if (this.prog === prog) return;

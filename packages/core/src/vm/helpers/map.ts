@@ -1,5 +1,7 @@
 /** Map helpers: thin doors to the map runtime. Source: kernel/bpf/helpers.c 6.18. */
-import { type HelperImpl, helper } from "../env.ts";
+import { layout } from "../../maps/index.ts";
+import { MapType } from "../../object/index.ts";
+import { type Env, type HelperImpl, helper } from "../env.ts";
 
 /** Flags as the runtime takes them, for the common ones without making a BigInt. */
 const FLAGS = [0n, 1n, 2n, 3n, 4n, 5n, 6n, 7n];
@@ -10,14 +12,15 @@ export function flags64(low: number, high: number): bigint {
 }
 
 export const MAP_HELPERS: readonly (readonly [number, HelperImpl])[] = [
-  /* map_lookup_elem */ [1, helper("ii", "u", (env, map, key) => env.runtime.exports.map_lookup(map, key))],
-  /* map_update_elem */ [
-    2,
-    helper("iiiw", "i", (env, map, key, value, low, high) =>
-      env.runtime.exports.map_update(map, key, value, flags64(low, high)),
-    ),
+  /* map_lookup_elem */ [
+    1,
+    { ...helper("ii", "u", (env, map, key) => env.runtime.exports.map_lookup(map, key)), runtime: "map_lookup" },
   ],
-  /* map_delete_elem */ [3, helper("ii", "i", (env, map, key) => env.runtime.exports.map_delete(map, key))],
+  /* map_update_elem */ [2, helper("iiiw", "i", update)],
+  /* map_delete_elem */ [
+    3,
+    { ...helper("ii", "i", (env, map, key) => env.runtime.exports.map_delete(map, key)), runtime: "map_delete" },
+  ],
   /* map_lookup_percpu_elem */ [
     195,
     helper("iii", "u", (env, map, key, cpu) =>
@@ -25,3 +28,19 @@ export const MAP_HELPERS: readonly (readonly [number, HelperImpl])[] = [
     ),
   ],
 ];
+
+/** The common types by their own function, which takes flags of 32 bits: a BigInt a call would cost more than the rest. */
+function update(env: Env, map: number, key: number, value: number, flags: number, high: number): number {
+  const { exports } = env.runtime;
+  if (high === 0) {
+    switch (env.memory.view.getUint32((map >>> 0) + layout.MAP_TYPE, true)) {
+      case MapType.BPF_MAP_TYPE_HASH:
+        return exports.hash_update(map, key, value, flags);
+      case MapType.BPF_MAP_TYPE_ARRAY:
+        return exports.array_update(map, key, value, flags);
+      case MapType.BPF_MAP_TYPE_LRU_HASH:
+        return exports.lru_update(map, key, value, flags);
+    }
+  }
+  return exports.map_update(map, key, value, flags64(flags, high));
+}
