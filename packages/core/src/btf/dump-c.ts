@@ -5,6 +5,7 @@
  * Names that C would find twice get `___2`, `___3` … behind them, which CO-RE ignores; characters that C does not
  * take in a name become `_`.
  */
+import { BtfError } from "../errors/index.ts";
 import { alignOf, resolve, sizeOf } from "./query.ts";
 import type { Btf, BtfEnum, BtfMember, BtfStruct } from "./types.ts";
 
@@ -29,7 +30,7 @@ const MAX_DEPTH = 64;
 export function dumpC(btf: Btf, options: DumpCOptions = {}): string {
   const out: string[] = [];
   const names = nameTypes(btf);
-  const printer = { btf, names, out, done: new Set<number>(), pads: 0 };
+  const printer = { btf, names, out, done: new Set<number>(), nesting: 0, pads: 0 };
   const roots = options.roots ?? Array.from({ length: btf.length - 1 }, (_, i) => i + 1);
   const wanted = reachable(btf, roots);
   const enums = [...wanted].filter((id) => isEnum(btf, id));
@@ -64,6 +65,8 @@ interface Printer {
   readonly names: Names;
   readonly out: string[];
   readonly done: Set<number>;
+  /** Nameless structs being written inside each other. */
+  nesting: number;
   /** Paddings named so far: nameless structs share their owner's names. */
   pads: number;
 }
@@ -303,6 +306,16 @@ function enumText(p: Printer, id: number, indent: string): string {
 
 /** The struct's body with the padding that keeps every member where BTF says. */
 function structText(p: Printer, id: number, indent: string): string {
+  if (p.nesting >= MAX_DEPTH) throw new BtfError(`structs nest deeper than ${MAX_DEPTH}`, { typeId: id });
+  p.nesting++;
+  try {
+    return structBody(p, id, indent);
+  } finally {
+    p.nesting--;
+  }
+}
+
+function structBody(p: Printer, id: number, indent: string): string {
   const { btf } = p;
   const type = btf.type(id) as BtfStruct;
   const packed = isPacked(btf, type);

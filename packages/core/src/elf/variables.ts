@@ -11,7 +11,9 @@ import { KCONFIG_MAP } from "./externs.ts";
 /** The variable's initial value by its type; the bytes where the object has no BTF. */
 export function getVariable(spec: CollectionSpec, name: string): BtfValue {
   const v = variable(spec, name);
-  const bytes = dataOf(spec.maps.get(v.map)!).slice(v.offset, v.offset + v.size);
+  const data = spec.maps.get(v.map)?.contents?.[0]?.value;
+  // Without contents all is zero; a section of gigabytes is not made for that.
+  const bytes = data instanceof Uint8Array ? data.slice(v.offset, v.offset + v.size) : new Uint8Array(v.size);
   return spec.btf && v.typeId ? decodeValue(spec.btf, v.typeId, bytes) : bytes;
 }
 

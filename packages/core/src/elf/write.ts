@@ -6,7 +6,7 @@
  * no place in libbpf's format: they go into a section of our own, which others ignore and read.ts knows.
  */
 import { BtfBuilder, type BtfDatasec, type BtfExt, encodeBtfExt, extStrings } from "../btf/index.ts";
-import { concatBytes, viewOf } from "../bytes/index.ts";
+import { concatBytes, toHex, viewOf } from "../bytes/index.ts";
 import { ElfError } from "../errors/index.ts";
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, decode, type Insn, OP_CALL, OP_LDDW, SLOT } from "../isa/index.ts";
 import type { CollectionSpec, CoreReloc, LineInfo, MapSpec, ProgramSpec, Reloc } from "../object/index.ts";
@@ -77,11 +77,12 @@ export function writeElf(spec: CollectionSpec): Uint8Array {
   const mapSymbols = writeMaps(spec, out, btf, new Map([...funcSymbols].map(([f, s]) => [f.name, s])));
   const dataSections = writeData(spec, out, btf);
   const externs = externSymbols(spec, out, btf);
+  const byKey = new Map(functions.map((f) => [f.key, f]));
   for (const f of functions) {
     const index = codeIndex.get(f.section)!;
     for (const r of f.relocs) relocate(r, f, index, out, { spec, mapSymbols, dataSections, externs });
     for (const link of f.links) {
-      const to = functions.find((g) => g.key === link.to)!;
+      const to = byKey.get(link.to)!;
       if (to.section === f.section) continue;
       const isCall = f.code[link.pc * SLOT] === OP_CALL;
       const symbol = funcSymbols.get(to) ?? out.sectionSymbol(codeIndex.get(to.section)!);
@@ -111,25 +112,73 @@ export function writeElf(spec: CollectionSpec): Uint8Array {
 function splitFunctions(spec: CollectionSpec): OutFunction[] {
   const mains: OutFunction[] = [];
   const subs = new Map<string, OutFunction>();
+  const globals = new Map<string, string>();
   for (const program of spec.programs.values()) {
     const insns = decode(program.code);
     const starts = functionStarts(program, insns);
     const names = functionNames(program, starts, spec);
-    starts.forEach((start, i) => {
-      const end = starts[i + 1] ?? program.code.length / SLOT;
-      const f = cutFunction(program, insns, start, end, names, spec);
-      if (i === 0) {
-        mains.push(f);
-        return;
+    const cuts = starts.map((start, i) =>
+      cutFunction(program, insns, start, starts[i + 1] ?? program.code.length / SLOT, names.get(start)!, spec),
+    );
+    const keys = functionKeys(program, cuts);
+    for (const { start, targets, ...f } of cuts) {
+      const links = targets.map(({ pc, target }) => ({ pc, to: keys.get(target)! }));
+      const bad = targets.find(({ target }) => !keys.has(target));
+      if (bad)
+        throw new ElfError(
+          `program ${program.name} slot ${start + bad.pc}: calls slot ${bad.target}, which is outside`,
+        );
+      const key = keys.get(start)!;
+      if (start === 0) mains.push({ ...f, key, links });
+      else if (!subs.has(key)) {
+        if (f.global && globals.has(f.name)) {
+          throw new ElfError(`program ${program.name}: function ${f.name} differs from another program's of that name`);
+        }
+        if (f.global) globals.set(f.name, key);
+        subs.set(key, { ...f, key, links });
       }
-      const known = subs.get(f.name);
-      if (!known) subs.set(f.name, f);
-      else if (!sameFunction(known, f)) {
-        throw new ElfError(`program ${program.name}: subprogram ${f.name} differs from another program's of that name`);
-      }
-    });
+    }
   }
   return [...mains, ...subs.values()];
+}
+
+/** A function as cut from a program, its calls still by slot of the program. */
+type Cut = Omit<OutFunction, "key" | "links"> & {
+  readonly start: number;
+  readonly targets: readonly { readonly pc: number; readonly target: number }[];
+};
+
+/**
+ * Keys by start slot: name and all that the function is, what it calls included, so that equal keys mean functions
+ * that can stand for each other.
+ */
+function functionKeys(program: ProgramSpec, cuts: readonly Cut[]): Map<number, string> {
+  const byStart = new Map(cuts.map((c) => [c.start, c]));
+  const own = new Map(
+    cuts.map((c) => {
+      const code = c.code.slice();
+      for (const t of c.targets) viewOf(code).setInt32(t.pc * SLOT + 4, 0);
+      return [c.start, JSON.stringify([c.name, toHex(code), c.relocs, c.coreRelos])];
+    }),
+  );
+  return new Map(
+    cuts.map((c) => {
+      if (c.start === 0) return [0, `program ${program.name}`];
+      // Everything reachable, in the order of calls: each function once, so cycles end.
+      const seen = new Set<number>();
+      const stack = [c.start];
+      const parts: string[] = [];
+      while (stack.length) {
+        const at = stack.pop()!;
+        const cut = byStart.get(at);
+        parts.push(at === 0 ? `program ${program.name}` : seen.has(at) ? (cut?.name ?? "") : (own.get(at) ?? ""));
+        if (seen.has(at) || !cut || at === 0) continue;
+        seen.add(at);
+        for (const t of [...cut.targets].reverse()) stack.push(t.target);
+      }
+      return [c.start, parts.join("\n")];
+    }),
+  );
 }
 
 function functionStarts(program: ProgramSpec, insns: readonly Insn[]): number[] {
@@ -162,18 +211,17 @@ function cutFunction(
   insns: readonly Insn[],
   start: number,
   end: number,
-  names: ReadonlyMap<number, string>,
+  name: string,
   spec: CollectionSpec,
-): OutFunction {
+): Cut {
   const inside = <T extends { readonly pc: number }>(list: readonly T[]): T[] =>
     list.filter((x) => x.pc >= start && x.pc < end).map((x) => ({ ...x, pc: x.pc - start }));
-  const keyOf = (pc: number) => (pc === 0 ? `program ${program.name}` : names.get(pc)!);
   const info = program.funcInfo.find((f) => f.pc === start);
   const type = info && spec.btf ? spec.btf.type(info.typeId) : undefined;
-  const links = inside(insns.filter(isLink)).map((i) => ({ pc: i.pc, to: keyOf(i.pc + start + 1 + i.imm) }));
+  const targets = inside(insns.filter(isLink)).map((i) => ({ pc: i.pc, target: i.pc + start + 1 + i.imm }));
   return {
-    name: names.get(start)!,
-    key: keyOf(start),
+    start,
+    name,
     section: start === 0 ? program.section : ".text",
     global: start === 0 || (type?.kind === "func" && type.linkage === "global"),
     typeId: info?.typeId ?? 0,
@@ -181,7 +229,7 @@ function cutFunction(
     relocs: inside(program.relocs),
     lines: withFirstLine(inside(program.lineInfo)),
     coreRelos: inside(program.coreRelos ?? []),
-    links,
+    targets,
     offset: 0,
   };
 }
@@ -190,15 +238,6 @@ function cutFunction(
 function withFirstLine(lines: LineInfo[]): LineInfo[] {
   const [first] = lines;
   return first && first.pc !== 0 ? [{ ...first, pc: 0 }, ...lines] : lines;
-}
-
-function sameFunction(a: OutFunction, b: OutFunction): boolean {
-  const plain = (f: OutFunction) => {
-    const code = f.code.slice();
-    for (const l of f.links) viewOf(code).setInt32(l.pc * SLOT + 4, 0);
-    return JSON.stringify([[...code], f.relocs, f.links, f.coreRelos]);
-  };
-  return plain(a) === plain(b);
 }
 
 /** Puts each function into its section's bytes and patches the links' distances; .text comes first. */

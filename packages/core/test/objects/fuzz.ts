@@ -5,7 +5,7 @@
  */
 import { disassemble } from "@ebplane/core/asm";
 import { dumpC } from "@ebplane/core/btf";
-import { getVariable, readElf, relocateCore, writeElf } from "@ebplane/core/elf";
+import { generateTypes, getVariable, readElf, relocateCore, writeElf } from "@ebplane/core/elf";
 import { BtfError, ElfError } from "@ebplane/core/errors";
 import { build, CORPUS } from "./corpus.ts";
 
@@ -114,10 +114,12 @@ function useAll(bytes: Uint8Array): void {
   for (const p of spec.programs.values()) {
     disassemble(p.code, { relocs: p.relocs, funcInfo: p.funcInfo, lineInfo: p.lineInfo, labels: true });
   }
-  for (const name of spec.variables!.keys()) getVariable(spec, name);
+  // A variable of gigabytes in .bss is fine until someone asks for its value.
+  for (const [name, v] of spec.variables!) if (v.size < 1 << 20) getVariable(spec, name);
   if (spec.btf) {
     relocateCore(spec, spec.btf);
     dumpC(spec.btf);
+    generateTypes(spec);
   }
   if (spec.byteOrder === "little") writeElf(spec);
 }
