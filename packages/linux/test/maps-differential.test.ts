@@ -6,11 +6,12 @@
 
 import { fromHex } from "@ebplane/core/bytes";
 import { Errno, errnoName, SysError } from "@ebplane/core/errors";
-import { createMap, createRuntime, type MapRuntime, type VmMap } from "@ebplane/core/maps";
+import { createMap, createRuntime, type MapRuntime, type ValueField, type VmMap } from "@ebplane/core/maps";
 import { Memory } from "@ebplane/core/mem";
 import { isPerCpu, type MapSpec, MapType, mapTypeName, ProgType } from "@ebplane/core/object";
 import { beforeAll, expect, test } from "vitest";
 import {
+  btfLoad,
   Cmd,
   mapBatch,
   mapCreate,
@@ -238,6 +239,8 @@ interface Plan {
   readonly steps?: number;
   /** Values are indexes into these pairs: what the kernel takes for it (an fd) and what ebplane takes (an id). */
   readonly refs?: (rt: MapRuntime) => Refs;
+  /** Special fields in the values; the kernel learns them by BTF. */
+  readonly fields?: readonly ValueField[];
 }
 
 interface Refs {
@@ -267,10 +270,18 @@ function randomValue(rnd: (below: number) => number, spec: MapSpec): Uint8Array 
 
 const FLAGS = [0, 0, 0, 0, 1, 2, 3, 4, 8];
 
-function* pair(rt: MapRuntime, spec: MapSpec, refs?: Refs): Generator<[Subject, Subject]> {
-  const fd = tryMapCreate({ ...spec, name: "eb_diff", innerMapFd: refs?.innerMapFd });
+function* pair(
+  rt: MapRuntime,
+  spec: MapSpec,
+  refs?: Refs,
+  fields: readonly ValueField[] = [],
+): Generator<[Subject, Subject]> {
+  const btfFd = fields.length ? loadBtf(spec, fields) : undefined;
+  const types = btfFd === undefined ? {} : { btfFd, btfKeyTypeId: 1, btfValueTypeId: 2 };
+  const fd = tryMapCreate({ ...spec, name: "eb_diff", innerMapFd: refs?.innerMapFd, ...types });
+  if (btfFd !== undefined) close(btfFd);
   const ours = answer(() => {
-    made = createMap(rt, spec);
+    made = createMap(rt, spec, fields);
     return "ok";
   });
   expect(ours, `creating ${JSON.stringify({ ...spec, mapExtra: Number(spec.mapExtra ?? 0) })}`).toBe(result(fd));
@@ -331,7 +342,7 @@ function run(plan: Plan, seed: number): void {
   const value = refs ? refValue : (plan.value ?? randomValue);
   const flags = plan.flags ?? FLAGS;
   const log: string[] = [];
-  for (const [kernel, ours] of pair(rt, spec, refs)) {
+  for (const [kernel, ours] of pair(rt, spec, refs, plan.fields)) {
     const both = (what: string, act: (s: Subject) => Answer) => {
       const want = act(kernel);
       log.push(`${what} -> ${want}`);
@@ -381,6 +392,7 @@ function dump(s: Subject, ordered: boolean): string[] {
   return ordered ? out : out.sort();
 }
 
+const FIELD_TYPES = { spin_lock: ["bpf_spin_lock", 4], timer: ["bpf_timer", 16], kptr: ["", 0] } as const;
 const T = MapType;
 const noKey = () => new Uint8Array(0);
 const NO_PREALLOC = 1;
@@ -527,6 +539,19 @@ const PLANS: readonly Plan[] = [
       ordered: true,
     })),
   ]),
+  ...[T.BPF_MAP_TYPE_HASH, T.BPF_MAP_TYPE_ARRAY, T.BPF_MAP_TYPE_PERCPU_HASH, T.BPF_MAP_TYPE_LRU_HASH].flatMap((type) =>
+    [0, NO_PREALLOC].flatMap((flags) =>
+      (["spin_lock", "timer"] as const).map((kind) => ({
+        title: `type ${type} flags ${flags} with a ${kind}`,
+        spec: { type, flags: flags ? NO_PREALLOC | ZERO_SEED : 0, valueSize: 40 },
+        key: type === T.BPF_MAP_TYPE_ARRAY ? arrayKey : randomKey,
+        fields: [{ offset: 8, size: FIELD_TYPES[kind][1], kind }],
+        flags: [0, 0, 1, 2, 4, 4, 5, 6, 8],
+        ordered: false,
+        steps: 400,
+      })),
+    ),
+  ),
   { title: "hash of one", spec: { type: T.BPF_MAP_TYPE_HASH, maxEntries: 1, flags: ZERO_SEED }, ordered: true },
   { title: "read-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 8 }, ordered: true, steps: 100 },
   { title: "write-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 16 }, ordered: true, steps: 100 },
@@ -546,6 +571,31 @@ function lpmKey(variety: number) {
     key.set(u32(rnd(4) ? length : max));
     return key;
   };
+}
+
+/** BTF of an integer key (type 1) and a struct value (type 2) with these fields. @returns its fd. */
+function loadBtf(spec: MapSpec, fields: readonly ValueField[]): number {
+  let strings = "\0key\0value\0";
+  const name = (text: string) => {
+    strings += `${text}\0`;
+    return strings.length - text.length - 1;
+  };
+  const KIND_INT = 1;
+  const KIND_STRUCT = 4;
+  const words = [1, KIND_INT << 24, spec.keySize, 8 * spec.keySize];
+  words.push(5, (KIND_STRUCT << 24) | fields.length, spec.valueSize);
+  fields.forEach((field, i) => {
+    words.push(name(`field${i}`), 3 + i, 8 * field.offset);
+  });
+  for (const { kind } of fields) words.push(name(FIELD_TYPES[kind][0]), KIND_STRUCT << 24, FIELD_TYPES[kind][1]);
+  const head = [0x0001eb9f, 24, 0, 4 * words.length, 4 * words.length, strings.length];
+  const data = Buffer.concat([
+    Buffer.from(new Uint32Array([...head, ...words]).buffer),
+    Buffer.from(strings, "latin1"),
+  ]);
+  const { fd, log } = btfLoad(new Uint8Array(data));
+  if (fd < 0) throw new Error(`BTF: ${errnoName(fd)}: ${log}`);
+  return fd;
 }
 
 /** Two programs, a map's fd that is none, and an fd that is closed. */

@@ -166,7 +166,7 @@ export abstract class HashBase extends MapBase {
   /** All of an element's value as bpf(2) shows it. */
   protected valueOfElem(elem: number): Uint8Array {
     const at = elem + this.#valueOffset;
-    if (!this.perCpu) return this.bytes(at, this.spec.valueSize);
+    if (!this.perCpu) return this.valueBytes(at);
     return this.allCpus(this.rt.memory.u32[at >>> 2]!, this.get(L.MAP_CPU_STRIDE));
   }
 

@@ -4,7 +4,7 @@ export type { Batch } from "./batch.ts";
 export { CgroupStorageMap } from "./cgroup-storage.ts";
 export * from "./create.ts";
 export * as layout from "./layout.ts";
-export type { BatchDone, MapKind, VmMap } from "./map.ts";
+export type { BatchDone, MapKind, ValueField, VmMap } from "./map.ts";
 export { PerfEventArrayMap, type PerfReader } from "./perf-event-array.ts";
 export { RingbufMap, UserRingbufMap } from "./ringbuf.ts";
 export * from "./runtime.ts";

@@ -72,12 +72,20 @@ export interface BatchCommands {
   readonly delete?: true;
 }
 
+/** A special field in a map's values, as BTF describes it: never copied by an update or a lookup. */
+export interface ValueField {
+  /** Bytes from the start of the value. */
+  readonly offset: number;
+  readonly size: number;
+  readonly kind: "spin_lock" | "timer" | "kptr";
+}
+
 /** How one map type is made. */
 export interface MapKind {
   readonly type: number;
   /** The kernel's answer to the attributes of creation: 0 or an errno. */
   check(spec: MapSpec, rt: MapRuntime): number;
-  create(rt: MapRuntime, spec: MapSpec): VmMap;
+  create(rt: MapRuntime, spec: MapSpec): MapBase;
 }
 
 export abstract class MapBase implements VmMap {
@@ -97,6 +105,7 @@ export abstract class MapBase implements VmMap {
   #frozen = false;
   #closed = false;
   #users = 1;
+  #fields: readonly ValueField[] = [];
 
   /** @param headerSize at least MAP_HEADER_SIZE. */
   constructor(rt: MapRuntime, spec: MapSpec, headerSize: number = L.MAP_HEADER_SIZE) {
@@ -130,9 +139,23 @@ export abstract class MapBase implements VmMap {
     return (this.#scratch ||= this.own(Math.max(8, this.perCpu ? this.stride * this.rt.cpus : this.stride)));
   }
 
+  /** The special fields of the values, ascending. To be called once, before the first update. */
+  defineFields(fields: readonly ValueField[]): void {
+    const table = this.own(4 + L.FIELD_ROW * fields.length);
+    this.setWord(table, fields.length);
+    fields.forEach((field, i) => {
+      const row = table + 4 + L.FIELD_ROW * i;
+      this.setWord(row, field.offset);
+      this.setWord(row + 4, field.size);
+      this.setWord(row + 8, field.kind === "spin_lock" ? L.FIELD_SPIN_LOCK : L.FIELD_OWNED);
+    });
+    this.set(L.MAP_FIELDS, table);
+    this.#fields = fields;
+  }
+
   freeze(): void {
     this.alive();
-    if (this.get(L.MAP_FIELDS)) this.fail("BPF_MAP_FREEZE", Errno.ENOTSUPP, "the values hold special fields");
+    if (this.#fields.length) this.fail("BPF_MAP_FREEZE", Errno.ENOTSUPP, "the values hold special fields");
     this.writable("BPF_MAP_FREEZE");
     this.#frozen = true;
   }
@@ -151,7 +174,7 @@ export abstract class MapBase implements VmMap {
 
   update(key: Uint8Array, value: Uint8Array, flags = 0): void {
     this.writable("BPF_MAP_UPDATE_ELEM");
-    if (flags & BPF_F_LOCK && !this.get(L.MAP_FIELDS)) {
+    if (flags & BPF_F_LOCK && !this.#fields.some((f) => f.kind === "spin_lock")) {
       this.fail("BPF_MAP_UPDATE_ELEM", Errno.EINVAL, "BPF_F_LOCK needs a spin lock in the value");
     }
     this.putKey("BPF_MAP_UPDATE_ELEM", key);
@@ -257,7 +280,7 @@ export abstract class MapBase implements VmMap {
   /** What bpf(2) returns for the key at `keyAddr`; special fields read as zero. */
   protected readValue(keyAddr: number): Uint8Array | undefined {
     const at = this.lookupAt(keyAddr);
-    return at ? this.bytes(at, this.spec.valueSize) : undefined;
+    return at ? this.valueBytes(at) : undefined;
   }
 
   // ---- helpers of the types ----
@@ -316,6 +339,13 @@ export abstract class MapBase implements VmMap {
     this.setWord(this.addr + field, value);
   }
 
+  /** A value as bpf(2) shows it: special fields read as zero. */
+  protected valueBytes(at: number): Uint8Array {
+    const value = this.bytes(at, this.spec.valueSize);
+    for (const { offset, size } of this.#fields) value.fill(0, offset, offset + size);
+    return value;
+  }
+
   protected bytes(at: number, size: number): Uint8Array {
     const copy = new Uint8Array(size);
     const { u8 } = this.rt.memory;
@@ -330,7 +360,9 @@ export abstract class MapBase implements VmMap {
     const all = new Uint8Array(this.stride * this.rt.cpus);
     for (let cpu = 0; cpu < this.rt.cpus; cpu++) {
       const at = first + cpu * cpuStride;
-      all.set(this.rt.memory.u8.subarray(at, at + this.stride), cpu * this.stride);
+      const to = cpu * this.stride;
+      all.set(this.rt.memory.u8.subarray(at, at + this.stride), to);
+      for (const { offset, size } of this.#fields) all.fill(0, to + offset, to + offset + size);
     }
     return all;
   }
