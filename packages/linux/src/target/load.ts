@@ -364,7 +364,9 @@ export function verifierError(spec: ProgramSpec, log: string, cause: SysError): 
     pc === undefined ? undefined : `slot ${pc}`,
     line ? `${line.file}:${line.line}:${line.col}` : undefined,
   ].filter((part) => part !== undefined);
-  const said = rule === undefined ? message || cause.code : `${message}; ${rule}`;
+  // A CO-RE relocation that the target had no answer for is an impossible helper call: say what was missing.
+  const poison = pc === undefined ? undefined : spec.poisoned?.get(pc);
+  const said = poison ?? (rule === undefined ? message || cause.code : `${message}; ${rule}`);
   return new VerifierError(`${place.join(": ")}: ${said}`, { pc, log, cause });
 }
 
