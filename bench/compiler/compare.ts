@@ -45,8 +45,17 @@ function packet(): Uint8Array {
 
 function clang(name: string): CollectionSpec {
   const out = join(tmp, `${name}.o`);
-  const flags = ["-O2", "-mcpu=v3", "-target", "bpf", "-g", `-I/usr/include/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`];
-  execFileSync("clang", [...flags, "-c", join(DIR, `${name}.c`), "-o", out], { stdio: ["ignore", "ignore", "inherit"] });
+  const flags = [
+    "-O2",
+    "-mcpu=v3",
+    "-target",
+    "bpf",
+    "-g",
+    `-I/usr/include/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`,
+  ];
+  execFileSync("clang", [...flags, "-c", join(DIR, `${name}.c`), "-o", out], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   return readElf(readFileSync(out));
 }
 
@@ -63,7 +72,9 @@ function read(path: string): string | undefined {
 }
 
 try {
-  console.log(`${"program".padEnd(14)}${"clang".padStart(7)}${"ours".padStart(7)}${"ratio".padStart(7)}${"ns".padStart(8)}${"ns".padStart(8)}${"ratio".padStart(7)}`);
+  console.log(
+    `${"program".padEnd(14)}${"clang".padStart(7)}${"ours".padStart(7)}${"ratio".padStart(7)}${"ns".padStart(8)}${"ns".padStart(8)}${"ratio".padStart(7)}`,
+  );
   for (const name of names) {
     const specs = [clang(name), ours(name)];
     const loaded = specs.map((s) => target.load(s));
@@ -71,7 +82,10 @@ try {
     const times = [Infinity, Infinity];
     for (let r = 0; r < ROUNDS; r++) {
       for (const [k, p] of programs.entries()) {
-        times[k] = Math.min(times[k]!, p.testRun({ packet: packet(), repeat: name === "ipip" ? 1 : REPEAT }).durationNs);
+        times[k] = Math.min(
+          times[k]!,
+          p.testRun({ packet: packet(), repeat: name === "ipip" ? 1 : REPEAT }).durationNs,
+        );
       }
     }
     for (const c of loaded) c.close();
@@ -79,7 +93,9 @@ try {
     logInsns += Math.log(b / a);
     logTime += Math.log(Math.max(1, times[1]!) / Math.max(1, times[0]!));
     const cells = [a, b, (b / a).toFixed(2)].map((x) => String(x).padStart(7)).join("");
-    console.log(`${name.padEnd(14)}${cells}${String(times[0]).padStart(8)}${String(times[1]).padStart(8)}${(times[1]! / Math.max(1, times[0]!)).toFixed(2).padStart(7)}`);
+    console.log(
+      `${name.padEnd(14)}${cells}${String(times[0]).padStart(8)}${String(times[1]).padStart(8)}${(times[1]! / Math.max(1, times[0]!)).toFixed(2).padStart(7)}`,
+    );
   }
   const mean = (log: number) => Math.exp(log / names.length).toFixed(3);
   console.log(`geometric mean: insns ${mean(logInsns)}, ns ${mean(logTime)}`);

@@ -1,4 +1,18 @@
-import { be16, be32, ETH_P_IP, ethernet, hash, ipv4, ktimeGetNs, ntohs, struct, u64, XDP_DROP, XDP_PASS, xdp } from "ebplane/bpf";
+import {
+  be16,
+  be32,
+  ETH_P_IP,
+  ethernet,
+  hash,
+  ipv4,
+  ktimeGetNs,
+  ntohs,
+  struct,
+  u64,
+  XDP_DROP,
+  XDP_PASS,
+  xdp,
+} from "ebplane/bpf";
 
 const Bucket = struct({ tokens: u64, last: u64 });
 export const buckets = hash(be32, Bucket, { maxEntries: 4096 });

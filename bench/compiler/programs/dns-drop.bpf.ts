@@ -1,4 +1,18 @@
-import { be16, ETH_P_IP, ETH_P_IPV6, ethernet, IPPROTO_UDP, ipv4, ipv6, type Packet, u8, udp, XDP_DROP, XDP_PASS, xdp } from "ebplane/bpf";
+import {
+  be16,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  ethernet,
+  IPPROTO_UDP,
+  ipv4,
+  ipv6,
+  type Packet,
+  type u8,
+  udp,
+  XDP_DROP,
+  XDP_PASS,
+  xdp,
+} from "ebplane/bpf";
 
 function transport(p: Packet): u8 | undefined {
   const eth = p.take(ethernet);

@@ -1,9 +1,37 @@
 import {
-  array, be16, be32, ETH_P_IP, ethernet, IPPROTO_TCP, IPPROTO_UDP, ipv4, ntohs, percpuArray, range, struct, u8, u16, u32, u64, udp,
-  XDP_DROP, XDP_PASS, xdp,
+  array,
+  be16,
+  be32,
+  ETH_P_IP,
+  ethernet,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  ipv4,
+  ntohs,
+  percpuArray,
+  range,
+  struct,
+  u8,
+  u16,
+  type u32,
+  u64,
+  udp,
+  XDP_DROP,
+  XDP_PASS,
+  xdp,
 } from "ebplane/bpf";
 
-const Rule = struct({ saddr: be32, smask: be32, daddr: be32, dmask: be32, lo: u16, hi: u16, proto: u8, any: u8, drop: u16 });
+const Rule = struct({
+  saddr: be32,
+  smask: be32,
+  daddr: be32,
+  dmask: be32,
+  lo: u16,
+  hi: u16,
+  proto: u8,
+  any: u8,
+  drop: u16,
+});
 export const rules = array(Rule, { maxEntries: 64 });
 export const hits = percpuArray(u64, { maxEntries: 64 });
 

@@ -1,6 +1,21 @@
 import {
-  atomicAdd, be16, be32, bytes, ETH_P_IP, ethernet, IPPROTO_TCP, IPPROTO_UDP, ipv4, ktimeGetNs, lruHash, struct, u8, u64, udp,
-  XDP_PASS, xdp,
+  atomicAdd,
+  be16,
+  be32,
+  bytes,
+  ETH_P_IP,
+  ethernet,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  ipv4,
+  ktimeGetNs,
+  lruHash,
+  struct,
+  u8,
+  u64,
+  udp,
+  XDP_PASS,
+  xdp,
 } from "ebplane/bpf";
 
 const Key = struct({ saddr: be32, daddr: be32, sport: be16, dport: be16, proto: u8, pad: bytes(3) });

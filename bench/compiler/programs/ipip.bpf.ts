@@ -1,6 +1,24 @@
 import {
-  array, be16, be32, copy, ETH_P_IP, ethernet, htons, IPPROTO_IPIP, IPPROTO_TCP, ipv4, ntohl, ntohs, raw, u32, udp, XDP_DROP,
-  XDP_PASS, XDP_TX, xdp, xdpAdjustHead,
+  array,
+  be16,
+  be32,
+  copy,
+  ETH_P_IP,
+  ethernet,
+  htons,
+  IPPROTO_IPIP,
+  IPPROTO_TCP,
+  ipv4,
+  ntohl,
+  ntohs,
+  raw,
+  type u32,
+  udp,
+  XDP_DROP,
+  XDP_PASS,
+  XDP_TX,
+  xdp,
+  xdpAdjustHead,
 } from "ebplane/bpf";
 
 export const backends = array(be32, { maxEntries: 1024 });

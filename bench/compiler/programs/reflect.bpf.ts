@@ -1,5 +1,19 @@
 import {
-  be16, bytes, copy, ETH_P_IP, ethernet, htons, icmp, IPPROTO_ICMP, ipv4, ntohs, struct, XDP_DROP, XDP_PASS, XDP_TX, xdp,
+  be16,
+  bytes,
+  copy,
+  ETH_P_IP,
+  ethernet,
+  htons,
+  IPPROTO_ICMP,
+  icmp,
+  ipv4,
+  ntohs,
+  struct,
+  XDP_DROP,
+  XDP_PASS,
+  XDP_TX,
+  xdp,
 } from "ebplane/bpf";
 
 const Mac = struct({ bytes: bytes(6) });

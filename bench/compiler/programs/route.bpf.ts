@@ -1,5 +1,20 @@
 import {
-  be16, bytes, copy, ETH_P_IP, ethernet, htons, ipv4, Lpm4, lpmTrie, ntohs, redirect, struct, u32, XDP_DROP, XDP_PASS, xdp,
+  be16,
+  bytes,
+  copy,
+  ETH_P_IP,
+  ethernet,
+  htons,
+  ipv4,
+  Lpm4,
+  lpmTrie,
+  ntohs,
+  redirect,
+  struct,
+  u32,
+  XDP_DROP,
+  XDP_PASS,
+  xdp,
 } from "ebplane/bpf";
 
 const Next = struct({ ifindex: u32, dst: bytes(6), src: bytes(6) });

@@ -134,7 +134,13 @@ export declare function range(start: number, end: number): Iterable<u32>;
  */
 export declare function config(name: string, fallback: boolean): boolean;
 export declare function config<T extends number | bigint>(name: string, fallback: T): Widen<T>;
-type Widen<T> = T extends { readonly __int?: string } ? T : T extends { readonly [order]: number } ? T : T extends number ? number : bigint;
+type Widen<T> = T extends { readonly __int?: string }
+  ? T
+  : T extends { readonly [order]: number }
+    ? T
+    : T extends number
+      ? number
+      : bigint;
 
 /** The licence of the object; GPL-only helpers need a compatible one. Once, at the top level. */
 export declare function license(text: string): void;

@@ -2,8 +2,25 @@
  * The library of `ebplane/bpf` that is written in the language itself: constants, the headers of the protocols, and
  * checksum arithmetic. Only what a program uses is compiled into it.
  */
-import { arrayOf, be16, be32, be64, bits, bytes, header, ntohs, raw, asBe16, struct, u8, u16, u32, union } from "./bpf.js";
+
 import type { Infer } from "./bpf.js";
+import {
+  arrayOf,
+  asBe16,
+  be16,
+  be32,
+  be64,
+  bits,
+  bytes,
+  header,
+  ntohs,
+  raw,
+  struct,
+  u8,
+  u16,
+  u32,
+  union,
+} from "./bpf.js";
 
 // ---- verdicts ----
 

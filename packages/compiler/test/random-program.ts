@@ -208,7 +208,11 @@ class Generator {
     const args = f.params.map((p) => this.narrow(p, depth - 1));
     return {
       text: `${f.name}(${args.map((a) => a.text).join(", ")})`,
-      run: (e) => f.run(args.map((a) => a.run(e)), e),
+      run: (e) =>
+        f.run(
+          args.map((a) => a.run(e)),
+          e,
+        ),
     };
   }
 
@@ -234,7 +238,9 @@ class Generator {
     const a = this.expr(kind, depth - 1);
     const bits = kind === "u64" || kind === "i64" ? 64n : 32n;
     if (op === "<<" || op === ">>" || op === ">>>") {
-      const b = this.chance(0.6) ? this.shiftLiteral(kind) : this.expr(kind === "i64" ? "u64" : kind === "i32" ? "u32" : kind, depth - 1);
+      const b = this.chance(0.6)
+        ? this.shiftLiteral(kind)
+        : this.expr(kind === "i64" ? "u64" : kind === "i32" ? "u32" : kind, depth - 1);
       return {
         text: `(${a.text} ${op} ${b.text})`,
         run: (e) => {
@@ -284,7 +290,10 @@ class Generator {
     if (depth <= 0 || r === 0) return this.leaf("bool");
     if (r === 1) {
       const a = this.condition(depth - 1);
-      return { text: `!${a.text.startsWith("(") || /^\w+$/.test(a.text) ? a.text : `(${a.text})`}`, run: (e) => (a.run(e) ? 0n : 1n) };
+      return {
+        text: `!${a.text.startsWith("(") || /^\w+$/.test(a.text) ? a.text : `(${a.text})`}`,
+        run: (e) => (a.run(e) ? 0n : 1n),
+      };
     }
     if (r === 2) {
       const op = this.pick(["&&", "||"]);
@@ -300,14 +309,22 @@ class Generator {
     const a = this.expr(kind, depth - 1);
     let b = this.chance(0.4) ? this.literal(kind) : this.expr(kind, depth - 1);
     // `x < 0` of an unsigned x is refused.
-    if ((op === "<" || op === ">=") && /^0n?$/.test(b.text)) b = { text: kind.endsWith("64") ? "1n" : "1", run: () => 1n };
+    if ((op === "<" || op === ">=") && /^0n?$/.test(b.text))
+      b = { text: kind.endsWith("64") ? "1n" : "1", run: () => 1n };
     return {
       text: `((${a.text}) ${op} ${b.text})`,
       run: (e) => {
         const x = a.run(e);
         const y = b.run(e);
         const order = x < y ? -1 : x > y ? 1 : 0;
-        const truth = { "===": order === 0, "!==": order !== 0, "<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0 };
+        const truth = {
+          "===": order === 0,
+          "!==": order !== 0,
+          "<": order < 0,
+          "<=": order <= 0,
+          ">": order > 0,
+          ">=": order >= 0,
+        };
         return truth[op as "==="] ? 1n : 0n;
       },
     };
@@ -373,7 +390,10 @@ class Generator {
     const v = this.narrow(t, 2 + depth);
     const mutable = this.chance(0.7);
     this.vars.push({ name, type: t, mutable });
-    return { lines: [`${mutable ? "let" : "const"} ${name}: ${t} = ${v.text};`], run: (e) => void e.vars.set(name, v.run(e)) };
+    return {
+      lines: [`${mutable ? "let" : "const"} ${name}: ${t} = ${v.text};`],
+      run: (e) => void e.vars.set(name, v.run(e)),
+    };
   }
 
   private assignment(): Stmt {
@@ -397,7 +417,14 @@ class Generator {
         run: (e) => {
           const old = e.vars.get(v.name)!;
           const y = x.run(e);
-          const all: Record<string, bigint> = { "+": old + y, "-": old - y, "*": old * y, "&": old & y, "|": old | y, "^": old ^ y };
+          const all: Record<string, bigint> = {
+            "+": old + y,
+            "-": old - y,
+            "*": old * y,
+            "&": old & y,
+            "|": old | y,
+            "^": old ^ y,
+          };
           e.vars.set(v.name, wrap(t, all[op]!));
         },
       };
@@ -447,7 +474,10 @@ class Generator {
         },
       };
     }
-    return { lines: [`${struct}.${name} = ${v.text};`], run: (e) => writeField(e.structs.get(struct)!, type, off, v.run(e)) };
+    return {
+      lines: [`${struct}.${name} = ${v.text};`],
+      run: (e) => writeField(e.structs.get(struct)!, type, off, v.run(e)),
+    };
   }
 
   private ifElse(depth: number): Stmt {
@@ -544,7 +574,11 @@ class Generator {
   private choice(depth: number): Stmt {
     const v = this.expr("u32", 2);
     const values = [...new Set([0, 1, 2, this.int(300)])];
-    const arms = values.map((n) => ({ n: BigInt(n), body: this.body(1 + this.int(2), depth - 1), falls: this.chance(0.2) }));
+    const arms = values.map((n) => ({
+      n: BigInt(n),
+      body: this.body(1 + this.int(2), depth - 1),
+      falls: this.chance(0.2),
+    }));
     const fallback = this.chance(0.6) ? this.body(1, depth - 1) : undefined;
     // `break` inside an arm would leave the switch, not the loop: arms are made without one.
     return {
@@ -576,7 +610,10 @@ class Generator {
     const which = this.int(3);
     if (which === 0) {
       const v = this.expr("u32", 2);
-      return { lines: [`head.w = htonl(${v.text});`], run: (e) => new DataView(e.packet.buffer).setUint32(4, Number(v.run(e))) };
+      return {
+        lines: [`head.w = htonl(${v.text});`],
+        run: (e) => new DataView(e.packet.buffer).setUint32(4, Number(v.run(e))),
+      };
     }
     if (which === 1) {
       const v = this.narrow("u8", 2);

@@ -43,7 +43,8 @@ function check(seed: number, targets: readonly Target[]): string | undefined {
       }
       for (let k = 0; values && k < MAP_ENTRIES; k++) {
         const now = values.lookup(u32(k))!;
-        if (!bytesEqual(now, world.map[k]!)) return `${where}: value ${k} ${toHex(now)}, expected ${toHex(world.map[k]!)}`;
+        if (!bytesEqual(now, world.map[k]!))
+          return `${where}: value ${k} ${toHex(now)}, expected ${toHex(world.map[k]!)}`;
       }
     }
   }

@@ -1,3 +1,4 @@
 /** Machine form to eBPF. */
-export * from "./emit.ts";
+
 export { TypeTable } from "./btf.ts";
+export * from "./emit.ts";

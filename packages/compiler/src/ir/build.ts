@@ -158,7 +158,10 @@ export class Builder {
 
   branch(cmp: Cmp, w: Width, a: Insn, b: Insn, yes: Block, no: Block): void {
     const known = foldCmp(cmp, w, a, b);
-    if (known !== undefined) return this.jump(known ? yes : no);
+    if (known !== undefined) {
+      this.jump(known ? yes : no);
+      return;
+    }
     if (this.block.term || !this.live()) return;
     this.block.term = { kind: "br", cmp, w, a, b, yes, no, at: this.at };
     yes.preds.push(this.block);

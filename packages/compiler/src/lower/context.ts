@@ -61,6 +61,8 @@ export interface Context {
   /** A label that waits for the loop it names. */
   label: string | undefined;
   nextId: number;
+  /** How many complaints there were. */
+  complaints: number;
   readonly constants: Constants;
   /** By path of the file. */
   readonly settings: ReadonlyMap<string, ModuleSettings>;

@@ -135,7 +135,7 @@ function requireThere(cx: Context, v: Val, e: Expr): Val {
 
 function member(cx: Context, e: Expr & { kind: "member" }): Val {
   const object = lowerExpr(cx, e.object);
-  if (e.optional && (object.k === "opt" || object.k === "undef" || (object.k === "ref" && object.nullable))) {
+  if (inChain(e) && (object.k === "opt" || object.k === "undef" || (object.k === "ref" && object.nullable))) {
     return ifThere(cx, object, e.at, (there) => memberOf(cx, there, e));
   }
   return memberOf(cx, requireThere(cx, object, e.object), e);
@@ -182,10 +182,15 @@ function element(cx: Context, e: Expr & { kind: "index" }): Val {
     if (there.k !== "ref") return refuse(cx, e.at, `${describe(there)} has no elements`);
     return readPlace(cx, elementPlace(cx, there, index, e.index.at));
   };
-  if (e.optional && (object.k === "opt" || object.k === "undef" || (object.k === "ref" && object.nullable))) {
+  if (inChain(e) && (object.k === "opt" || object.k === "undef" || (object.k === "ref" && object.nullable))) {
     return ifThere(cx, object, e.at, read);
   }
   return read(requireThere(cx, object, e.object));
+}
+
+/** The expression has a `?.` before it: all of it is left out where that finds nothing. */
+function inChain(e: Expr): boolean {
+  return (e.kind === "member" || e.kind === "index") && (e.optional || inChain(e.object));
 }
 
 /** `v?.…`: the member where v is there, undefined where not. */
@@ -387,7 +392,11 @@ function compare(cx: Context, cmp: Cmp, op: BinaryOp, at: number, a: Val, b: Val
     const not = cx.b.newBlock();
     testThere(cx, maybe, there, not);
     return joinArms(cx, at, [
-      [there, () => (a.k === "opt" ? compare(cx, cmp, op, at, a.inner, b) : compare(cx, cmp, op, at, a, (b as typeof maybe).inner))],
+      [
+        there,
+        () =>
+          a.k === "opt" ? compare(cx, cmp, op, at, a.inner, b) : compare(cx, cmp, op, at, a, (b as typeof maybe).inner),
+      ],
       [not, () => known(cmp === "ne")],
     ]);
   }
@@ -497,8 +506,14 @@ function negate(cx: Context, v: Insn): Insn {
 
 function branchOnValue(cx: Context, v: Val, e: Expr, yes: Block, no: Block): void {
   const simple = truth(cx, v);
-  if (simple) return cx.b.branchOn(simple, yes, no);
-  if (v.k !== "opt") return refuse(cx, e.at, `expected a condition, got ${describe(v)}`);
+  if (simple) {
+    cx.b.branchOn(simple, yes, no);
+    return;
+  }
+  if (v.k !== "opt") {
+    refuse(cx, e.at, `expected a condition, got ${describe(v)}`);
+    return;
+  }
   const there = cx.b.newBlock();
   cx.b.branch("ne", 32, v.flag, constant(0n), there, no);
   cx.b.seal(there);

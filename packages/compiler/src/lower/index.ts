@@ -123,7 +123,11 @@ function makeContext(constants: Constants, settings: Context["settings"], report
     removed: [],
     calledFunctions: new Set(),
     license: undefined,
-    report,
+    complaints: 0,
+    report: (at, message) => {
+      cx.complaints++;
+      report(at, message);
+    },
     expr: (e) => lowerExpr(cx, e),
     invoke: (fn, args, at) => invoke(cx, fn, args, at),
     moduleName: (m, name) => moduleName(cx, m, name),
@@ -144,9 +148,13 @@ function lowerProgram(cx: Context, name: string, decl: ProgramDecl): Fn {
   if (decl.type !== ProgType.BPF_PROG_TYPE_XDP && decl.type !== ProgType.BPF_PROG_TYPE_SCHED_CLS) cx.packet = undefined;
   reloadPacket(cx);
   try {
-    const v = invoke(cx, decl.run, [{ k: "ctx" }], decl.run.fn.at);
+    const before = cx.complaints;
+    const args = decl.run.fn.params.length ? [{ k: "ctx" } as const] : [];
+    const v = invoke(cx, decl.run, args, decl.run.fn.at);
     const signed = v.k === "int" && v.type.kind === "int" && v.type.signed;
     const at = decl.run.fn.at;
+    // After another complaint the missing return may be the one that was left out.
+    if (cx.complaints > before) return b.fn;
     if (v.k === "void") cx.report(at, `${name} must return a verdict on every path`);
     else b.ret(toScalar(cx, v, signed ? I32 : NUMBER, at));
   } catch (e) {

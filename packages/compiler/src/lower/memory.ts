@@ -30,7 +30,10 @@ export function loadBytes(cx: Context, address: Insn, off: number, size: Size, r
 }
 
 export function storeBytes(cx: Context, address: Insn, off: number, size: Size, region: Region, value: Insn): void {
-  if (aligned(region, off, size)) return cx.b.store(size, address, value, off, region);
+  if (aligned(region, off, size)) {
+    cx.b.store(size, address, value, off, region);
+    return;
+  }
   const half = (size / 2) as Size;
   storeBytes(cx, address, off, half, region, value);
   storeBytes(cx, address, off + half, half, region, cx.b.bin("shr", 64, value, constant(BigInt(half * 8))));
@@ -96,7 +99,8 @@ export function readPlace(cx: Context, p: Place): Val {
 export function writePlace(cx: Context, p: Place, v: Val, at: number): void {
   if (p.bit) {
     const bits = v.k === "lit" ? literalBits(cx, v, p.bit.width, at) : toScalar(cx, v, { ...NUMBER }, at);
-    return writeBits(cx, p, p.bit, bits);
+    writeBits(cx, p, p.bit, bits);
+    return;
   }
   const t = p.type;
   if (t.kind === "struct" || t.kind === "array") {
@@ -105,7 +109,8 @@ export function writePlace(cx: Context, p: Place, v: Val, at: number): void {
     if (typeName(v.type) !== typeName(t) || sizeOf(v.type) !== sizeOf(t)) {
       refuse(cx, at, `expected ${typeName(t)}, got ${describe(v)}`);
     }
-    return copyBytes(cx, { ...p, k: "ref", nullable: false }, v, sizeOf(t));
+    copyBytes(cx, { ...p, k: "ref", nullable: false }, v, sizeOf(t));
+    return;
   }
   const value = storeValue(cx, v, t as ScalarType, at);
   storeBytes(cx, p.address, p.off, sizeOf(t) as Size, p.region, value);

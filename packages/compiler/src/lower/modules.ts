@@ -225,8 +225,8 @@ export function evaluate(cx: Context, module: Module, stmt: Stmt): void {
       }
     } else cx.report(stmt.at, "this statement belongs in a function");
   } finally {
-    const { nextId, license } = cx;
-    Object.assign(cx, saved, { nextId, license });
+    const { nextId, license, complaints } = cx;
+    Object.assign(cx, saved, { nextId, license, complaints });
   }
 }
 

@@ -66,34 +66,47 @@ function statement(cx: Context, s: Stmt): void {
     case "function":
       return;
     case "type":
-      return refuse(cx, s.at, "declare types at the top level of the file");
+      refuse(cx, s.at, "declare types at the top level of the file");
+      return;
     case "expr":
       lowerExpr(cx, s.expr);
       return;
     case "block":
-      return inScope(cx, () => lowerStatements(cx, s.body));
+      inScope(cx, () => lowerStatements(cx, s.body));
+      return;
     case "if":
-      return lowerIf(cx, s);
+      lowerIf(cx, s);
+      return;
     case "for":
-      return inScope(cx, () => {
+      inScope(cx, () => {
         if (s.init) lowerStatement(cx, s.init);
         loop(cx, label, s.test, s.body, s.step ? () => void lowerExpr(cx, s.step!) : undefined, false);
       });
+      return;
     case "while":
-      return loop(cx, label, s.test, s.body, undefined, s.testLast);
+      loop(cx, label, s.test, s.body, undefined, s.testLast);
+      return;
     case "forOf":
-      return lowerForOf(cx, s, label);
+      lowerForOf(cx, s, label);
+      return;
     case "switch":
-      return lowerSwitch(cx, s, label);
+      lowerSwitch(cx, s, label);
+      return;
     case "break":
     case "continue":
-      return leave(cx, s);
+      leave(cx, s);
+      return;
     case "return":
-      return lowerReturn(cx, s);
+      lowerReturn(cx, s);
+      return;
     case "label":
       cx.label = s.label;
-      if (["for", "forOf", "while", "switch"].includes(s.body.kind)) return statement(cx, s.body);
-      return refuse(cx, s.at, "only loops and switches have labels");
+      if (["for", "forOf", "while", "switch"].includes(s.body.kind)) {
+        statement(cx, s.body);
+        return;
+      }
+      refuse(cx, s.at, "only loops and switches have labels");
+      return;
   }
 }
 
@@ -110,8 +123,14 @@ function declare(
   if (b.kind === "name") {
     if (cx.scope.names.has(b.name)) refuse(cx, b.at, `${b.name} is declared twice`);
     if (!value) {
-      if (!type) return refuse(cx, b.at, `give ${b.name} a type or a value: let ${b.name}: u32 = 0`);
-      if (type.k !== "int") return refuse(cx, b.at, `give ${b.name} a value`);
+      if (!type) {
+        refuse(cx, b.at, `give ${b.name} a type or a value: let ${b.name}: u32 = 0`);
+        return;
+      }
+      if (type.k !== "int") {
+        refuse(cx, b.at, `give ${b.name} a value`);
+        return;
+      }
       value = type.type.kind === "bool" ? { k: "int", type: type.type, v: constant(0n) } : zeroOf(type.type);
     }
     if (constantName && !type) {
@@ -146,7 +165,10 @@ function declare(
     });
     return;
   }
-  if (!value) return refuse(cx, b.at, "a pattern needs a value");
+  if (!value) {
+    refuse(cx, b.at, "a pattern needs a value");
+    return;
+  }
   if (b.kind === "fields") {
     for (const f of b.fields) {
       if (value.k === "record") {
@@ -348,7 +370,10 @@ function loop(
 
 function lowerForOf(cx: Context, s: Stmt & { kind: "forOf" }, label: string | undefined): void {
   const over = lowerExpr(cx, s.over);
-  if (over.k === "range") return rangeLoop(cx, s, over, label);
+  if (over.k === "range") {
+    rangeLoop(cx, s, over, label);
+    return;
+  }
   const { b } = cx;
   const items: (() => Val)[] = [];
   if (over.k === "record" && over.tuple) for (const v of over.fields.values()) items.push(() => v);
@@ -356,7 +381,10 @@ function lowerForOf(cx: Context, s: Stmt & { kind: "forOf" }, label: string | un
     for (let k = 0; k < over.type.length; k++) {
       items.push(() => readPlace(cx, elementPlace(cx, over, { k: "lit", value: BigInt(k), big: false }, s.at)));
     }
-  } else return refuse(cx, s.over.at, `for…of goes over range(n) or an array, got ${describe(over)}`);
+  } else {
+    refuse(cx, s.over.at, `for…of goes over range(n) or an array, got ${describe(over)}`);
+    return;
+  }
   if (items.length > MAX_UNROLL) refuse(cx, s.over.at, `${items.length} copies of the body are too many: use range(n)`);
   const done = b.newBlock();
   for (const item of items) {
@@ -383,7 +411,10 @@ function rangeLoop(
   label: string | undefined,
 ): void {
   const { b } = cx;
-  if (s.binding.kind !== "name") return refuse(cx, s.binding.at, "name the counter: for (const i of range(n))");
+  if (s.binding.kind !== "name") {
+    refuse(cx, s.binding.at, "name the counter: for (const i of range(n))");
+    return;
+  }
   const name = s.binding.name;
   const end = toScalar(cx, over.end, U32, s.at);
   const counter = b.newVar();
@@ -454,7 +485,10 @@ function leave(cx: Context, s: Stmt & { kind: "break" | "continue" }): void {
   const fits = (e: Exit) => (s.label === undefined ? s.kind === "break" || e.onContinue : e.label === s.label);
   const exit = exits.findLast(fits);
   const to = s.kind === "break" ? exit?.onBreak : exit?.onContinue;
-  if (!to) return refuse(cx, s.at, s.label ? `there is no loop labelled ${s.label}` : `${s.kind} stands in no loop`);
+  if (!to) {
+    refuse(cx, s.at, s.label ? `there is no loop labelled ${s.label}` : `${s.kind} stands in no loop`);
+    return;
+  }
   cx.b.jump(to);
   unreachable(cx);
 }
@@ -514,7 +548,10 @@ function paramName(b: Binding): string {
 }
 
 function bindParam(cx: Context, fn: FunctionNode, b: Binding, type: ValType | undefined, given: Val, at: number): void {
-  if (b.kind !== "name") return declare(cx, b, true, undefined, given, at);
+  if (b.kind !== "name") {
+    declare(cx, b, true, undefined, given, at);
+    return;
+  }
   const fits = type ? checkParam(cx, type, given, `${fn.name}: parameter ${b.name}`, at) : given;
   if (!fn.assigned.has(b.name)) {
     cx.scope.names.set(b.name, { kind: "const", id: cx.nextId++, value: fits });
@@ -549,7 +586,9 @@ function runBody(cx: Context, fn: FunctionNode, frame: Frame): Val {
     const v = lowerExpr(cx, fn.body);
     return frame.declared ? convertReturn(cx, frame.declared, v, fn.at) : v;
   }
+  const before = cx.complaints;
   lowerStatements(cx, fn.body);
+  const complained = cx.complaints > before;
   const end = b.block;
   const fallsThrough = b.live() && !b.block.term;
   if (!frame.returns.length) return { k: "void" };
@@ -560,6 +599,7 @@ function runBody(cx: Context, fn: FunctionNode, frame: Frame): Val {
   });
   if (fallsThrough) {
     if (ends.some((e) => e.value.k !== "void")) {
+      if (complained) throw new Refused();
       refuse(cx, fn.at, `${fn.name} does not return a value on every path: end it with return`);
     }
     ends.push({ block: end, value: { k: "void" }, live: true });

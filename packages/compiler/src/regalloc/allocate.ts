@@ -179,8 +179,13 @@ class Colouring {
     for (const a of this.matrix[r]!) if (!this.gone(a)) yield a;
   }
 
-  private pendingMoves(r: number): number[] {
-    return this.moveList[r]!.filter((id) => this.moveState[id] !== "done");
+  private hasMoves(r: number): boolean {
+    const list = this.moveList[r]!;
+    for (let k = list.length - 1; k >= 0; k--) {
+      if (this.moveState[list[k]!] !== "done") return true;
+      list.pop();
+    }
+    return false;
   }
 
   private simplifyAll(): void {
@@ -193,7 +198,7 @@ class Colouring {
       // Simplify.
       let progress = false;
       for (const r of left) {
-        if (this.degree[r]! < K && !this.pendingMoves(r).length) {
+        if (this.degree[r]! < K && !this.hasMoves(r)) {
           this.take(r);
           left.delete(r);
           progress = true;
@@ -203,10 +208,7 @@ class Colouring {
       // Coalesce.
       for (const id of order) {
         if (this.moveState[id] !== "worklist") continue;
-        if (this.coalesce(id)) {
-          progress = true;
-          break;
-        }
+        if (this.coalesce(id)) progress = true;
       }
       if (progress) {
         for (const r of left) if (this.coalesced[r]) left.delete(r);
@@ -279,24 +281,26 @@ class Colouring {
 
   /** Every neighbour of `y` is harmless to `x`. */
   private georgeSafe(x: number, y: number): boolean {
-    for (const t of this.adjacent(y)) {
+    for (const t of this.matrix[y]!) {
+      if (this.gone(t)) continue;
       if (!(this.degree[t]! < K || (t < K && x < K) || this.matrix[t]!.has(x))) return false;
     }
     return true;
   }
 
   private briggsSafe(x: number, y: number): boolean {
-    const seen = new Set<number>();
     let heavy = 0;
-    for (const r of [x, y]) {
-      for (const t of this.adjacent(r)) {
-        if (seen.has(t)) continue;
-        seen.add(t);
-        const common = this.matrix[x]!.has(t) && this.matrix[y]!.has(t);
-        if (this.degree[t]! - (common ? 1 : 0) >= K) heavy++;
-      }
+    const mx = this.matrix[x]!;
+    const my = this.matrix[y]!;
+    for (const t of mx) {
+      if (this.gone(t)) continue;
+      if (this.degree[t]! - (my.has(t) ? 1 : 0) >= K && ++heavy >= K) return false;
     }
-    return heavy < K;
+    for (const t of my) {
+      if (this.gone(t) || mx.has(t)) continue;
+      if (this.degree[t]! >= K && ++heavy >= K) return false;
+    }
+    return true;
   }
 
   private combine(x: number, y: number): void {

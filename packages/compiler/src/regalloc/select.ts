@@ -209,7 +209,8 @@ class Selector {
     const { at } = i;
     switch (i.op) {
       case "ctx":
-        return this.emit(MOV64_REG, at, { dst: this.reg(i), src: 1 });
+        this.emit(MOV64_REG, at, { dst: this.reg(i), src: 1 });
+        return;
       case "phi":
       case "const":
       case "frame":
@@ -217,47 +218,57 @@ class Selector {
         return;
       case "neg":
         this.into(this.reg(i), i.args[0]!, at);
-        return this.emit((i.w === 64 ? BPF_ALU64 : BPF_ALU) | BPF_NEG, at, { dst: this.reg(i) });
+        this.emit((i.w === 64 ? BPF_ALU64 : BPF_ALU) | BPF_NEG, at, { dst: this.reg(i) });
+        return;
       case "bswap":
         this.into(this.reg(i), i.args[0]!, at);
-        return this.emit(BPF_ALU | BPF_END | BPF_TO_BE, at, { dst: this.reg(i), imm: i.bits });
+        this.emit(BPF_ALU | BPF_END | BPF_TO_BE, at, { dst: this.reg(i), imm: i.bits });
+        return;
       case "zext32":
-        return this.emit(BPF_ALU | BPF_MOV | BPF_X, at, { dst: this.reg(i), src: this.use(i.args[0]!, at) });
+        this.emit(BPF_ALU | BPF_MOV | BPF_X, at, { dst: this.reg(i), src: this.use(i.args[0]!, at) });
+        return;
       case "sext": {
         const r = this.reg(i);
         const cls = i.w === 64 ? BPF_ALU64 : BPF_ALU;
         const imm = i.w - i.bits;
         this.into(r, i.args[0]!, at);
         this.emit(cls | BPF_LSH, at, { dst: r, imm });
-        return this.emit(cls | BPF_ARSH, at, { dst: r, imm });
+        this.emit(cls | BPF_ARSH, at, { dst: r, imm });
+        return;
       }
       case "load": {
         const base = this.base(i.args[0]!, at);
-        return this.emit(BPF_LDX | BPF_MEM | SIZE[i.size], at, {
+        this.emit(BPF_LDX | BPF_MEM | SIZE[i.size], at, {
           dst: this.reg(i),
           src: base.reg,
           off: i.off,
           slot: base.slot,
         });
+        return;
       }
       case "store": {
         const base = this.base(i.args[0]!, at);
         const v = i.args[1]!;
         const imm = v.op === "const" ? storeImmediate(v.value, i.size) : undefined;
         const where = { dst: base.reg, off: i.off, slot: base.slot };
-        if (imm !== undefined) return this.emit(BPF_ST | BPF_MEM | SIZE[i.size], at, { ...where, imm });
-        return this.emit(BPF_STX | BPF_MEM | SIZE[i.size], at, { ...where, src: this.use(v, at) });
+        if (imm !== undefined) {
+          this.emit(BPF_ST | BPF_MEM | SIZE[i.size], at, { ...where, imm });
+          return;
+        }
+        this.emit(BPF_STX | BPF_MEM | SIZE[i.size], at, { ...where, src: this.use(v, at) });
+        return;
       }
       case "atomic": {
         const base = this.base(i.args[0]!, at);
         const src = this.use(i.args[1]!, at);
-        return this.emit(BPF_STX | BPF_ATOMIC | SIZE[i.size], at, {
+        this.emit(BPF_STX | BPF_ATOMIC | SIZE[i.size], at, {
           dst: base.reg,
           src,
           off: i.off,
           slot: base.slot,
           imm: i.code,
         });
+        return;
       }
       case "call": {
         for (const [k, a] of i.args.entries()) {
@@ -269,12 +280,14 @@ class Selector {
           if (a.op === "map") this.emit(OP_LDDW, at, { dst: k + 1, src: BPF_PSEUDO_MAP_FD, map: a.name });
         }
         this.emit(OP_CALL, at, { imm: i.helper, args: i.args.length });
-        return this.emit(MOV64_REG, at, { dst: this.reg(i), src: 0 });
+        this.emit(MOV64_REG, at, { dst: this.reg(i), src: 0 });
+        return;
       }
       case "cmp":
         throw new RangeError("comparisons are expanded before selection");
       default:
-        return this.binary(i, b);
+        this.binary(i, b);
+        return;
     }
   }
 
