@@ -126,7 +126,6 @@ export abstract class HashBase extends MapBase {
   }
 
   override grown(start: number, end: number): void {
-    super.grown(start, end);
     const elems = start + 16;
     const count = this.get(L.MAP_CHUNK_ELEMS);
     if (!this.perCpu) {

@@ -56,7 +56,6 @@ class LpmTrieMap extends MapBase {
   }
 
   override grown(start: number, end: number): void {
-    super.grown(start, end);
     this.announce(start + 16 + this.#valueOffset, end, this.#elemSize);
   }
 

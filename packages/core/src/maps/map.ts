@@ -316,9 +316,8 @@ export abstract class MapBase implements VmMap {
 
   notified(): void {}
 
-  grown(start: number, _end: number): void {
-    this.#owned.push(start);
-  }
+  /** Element memory is found again by the header's list of chunks: other threads add to it too. */
+  grown(_start: number, _end: number): void {}
 
   /** What a type gives back at close beyond its `own` memory; the header is still there. */
   protected release(): void {}
@@ -418,6 +417,11 @@ export abstract class MapBase implements VmMap {
     this.release();
     this.#closed = true;
     for (const drop of this.#regions) drop();
+    for (let chunk = this.get(L.MAP_CHUNKS); chunk; ) {
+      const next = this.word(chunk);
+      this.rt.memory.free(chunk);
+      chunk = next;
+    }
     for (const at of this.#owned) this.rt.memory.free(at);
     this.rt.byAddress.delete(this.addr);
     this.rt.byId.delete(this.id);
