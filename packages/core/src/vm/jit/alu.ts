@@ -233,7 +233,7 @@ function emitEnd(e: Emitter, insn: Insn, is64: boolean): void {
 }
 
 /** The low 16 bits of the i32 on the stack, swapped; the rest becomes zero. */
-export function swap16(e: Emitter): void {
+function swap16(e: Emitter): void {
   const t = scratch32(e, 0);
   tee(e, t);
   i32(e, 8);
@@ -248,9 +248,8 @@ export function swap16(e: Emitter): void {
   op(e, Op.i32_or);
 }
 
-/** Two rotates and two masks: wasm has no byte swap, and V8 finds none in the usual pattern. */
-export function swap32(e: Emitter): void {
-  const t = scratch32(e, 0);
+/** Byte swap of the i32 on the stack, `t` a local to work in. Two rotates and two masks: wasm has no byte swap, and V8 finds none in the usual pattern. */
+export function swap32(e: Emitter, t = scratch32(e, 0)): void {
   tee(e, t);
   i32(e, 8);
   op(e, Op.i32_rotl);

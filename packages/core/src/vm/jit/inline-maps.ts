@@ -9,6 +9,7 @@
 import type { Insn } from "../../isa/index.ts";
 import { layout as L } from "../../maps/index.ts";
 import { BPF_F_NO_PREALLOC, MapType } from "../../object/index.ts";
+import { swap32 } from "./alu.ts";
 import {
   access,
   address,
@@ -235,8 +236,8 @@ function emitHashLookup(e: Emitter, map: MapFacts, size: 4 | 8): void {
 }
 
 /**
- * A full-length IPv4 lookup by the stride table, a byte of the address a level; other prefix lengths, lists of prefixes
- * and a map whose table is gone go to the runtime.
+ * A full-length IPv4 lookup by the stride table, a byte of the address a level, and by the short list of prefixes that
+ * may end it; other prefix lengths and a map whose table is gone go to the runtime.
  */
 function emitLpmLookup(e: Emitter, map: MapFacts): void {
   const addr = scratch32(e, 0);
@@ -254,6 +255,8 @@ function emitLpmLookup(e: Emitter, map: MapFacts): void {
   const slow = e.depth - 1;
   open(e, Op.block, VOID);
   const found = e.depth - 1;
+  open(e, Op.block, VOID);
+  const list = e.depth - 1;
   const leave = (opcode: number, label: number) => branch(e, opcode, e.depth - 1 - label);
   i32(e, 0);
   access(e, Op.i32_load, map.address + L.LPM_STRIDE);
@@ -292,8 +295,11 @@ function emitLpmLookup(e: Emitter, map: MapFacts): void {
     get(e, node);
     i32(e, 1);
     op(e, Op.i32_and);
-    leave(Op.br_if, slow);
+    leave(Op.br_if, list);
   }
+  leave(Op.br, found);
+  close(e);
+  emitPrefixList(e, addr, node, best);
   close(e);
   get(e, best);
   i32(e, map.header(L.MAP_VALUE_OFFSET));
@@ -312,6 +318,38 @@ function emitLpmLookup(e: Emitter, map: MapFacts): void {
   spillPointer(e, 2, map.keySize);
   callRuntime(e, "lpm_lookup", 2);
   setReg32(e, 0);
+  close(e);
+}
+
+/** Takes the first prefix of the list at `node` (bit 0 is set) that covers the address. A list holds no /0. */
+function emitPrefixList(e: Emitter, addr: number, node: number, best: number): void {
+  open(e, Op.block, VOID);
+  get(e, node);
+  i32(e, 1);
+  op(e, Op.i32_sub);
+  set(e, node);
+  open(e, Op.loop, VOID);
+  get(e, node);
+  access(e, Op.i32_load, L.NODE_DATA);
+  get(e, addr);
+  op(e, Op.i32_xor);
+  swap32(e, scratch32(e, 3));
+  i32(e, 32);
+  get(e, node);
+  access(e, Op.i32_load, L.NODE_PREFIX);
+  op(e, Op.i32_sub);
+  op(e, Op.i32_shr_u);
+  op(e, Op.i32_eqz);
+  open(e, Op.if_, VOID);
+  get(e, node);
+  set(e, best);
+  branch(e, Op.br, 2);
+  close(e);
+  get(e, node);
+  access(e, Op.i32_load, L.NODE_LIST);
+  tee(e, node);
+  branch(e, Op.br_if, 0);
+  close(e);
   close(e);
 }
 
