@@ -88,7 +88,6 @@ export const OP = {
   CALL_LOCAL: 271,
   CALL_LOOP: 272,
   TAIL_CALL: 273,
-  THROW: 274,
   ATOMIC: 275,
   LOAD_PACKET: 276,
 } as const;

@@ -101,6 +101,10 @@ describe("a guarded run", () => {
     expect(executed).toBe(1000);
   });
 
+  test("an exception ends it with its cookie", () => {
+    expect(guard("r1 = 5\ncall kfunc[bpf_throw]\nr0 = 0\nexit")).toMatchObject({ r0: 5n, fault: undefined });
+  });
+
   test("steps tell what each insn wrote, across calls", () => {
     const machine = new Machine();
     const text = "r1 = 7\ncall f\nexit\nf: *(u32 *)(r10 - 4) = 0x11223344\nr0 = r1\nexit";

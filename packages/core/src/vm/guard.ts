@@ -25,6 +25,7 @@ import { type HelperArg, helperById, mapTypeName, ProgType } from "../object/ind
 import { helperTakesMap } from "../verifier/index.ts";
 import { OP, sizeBytes } from "./code.ts";
 import { RINGBUF_RECORD, SOCKET, type Timer } from "./env.ts";
+import { ProgramException } from "./helpers/iter.ts";
 import { type Activation, type ActivationState, EXIT, execute, FAULT, type InterpEnv } from "./interp.ts";
 import type { InterpRunner } from "./interp-engine.ts";
 import { SKB, XDP } from "./layout.ts";
@@ -275,6 +276,10 @@ export class GuardedRun implements Guard {
     try {
       body();
     } catch (error) {
+      if (error instanceof ProgramException) {
+        this.#result = { r0: error.cookie, fault: undefined, executed: this.activation.executed };
+        return;
+      }
       // A trap of the map runtime, or a view left by a helper: forged dynptrs and the like lead there.
       if (!(error instanceof RangeError) && !(error instanceof WebAssembly.RuntimeError)) throw error;
       this.#end(this.#fault("helper", `the helper left the memory: ${error.message}`));

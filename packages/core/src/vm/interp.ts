@@ -716,14 +716,6 @@ export function execute(a: Activation, env: InterpEnv, fuel: number): number {
         }
         break;
       }
-      case 274: // exception: leaves every frame with r1 as the result
-        lo[0] = lo[1]!;
-        hi[0] = hi[1]!;
-        a.depth = 0;
-        a.loops.fill(undefined);
-        a.pc = i;
-        a.executed += start - fuel;
-        return EXIT;
       case 276: // legacy packet load: beyond the packet it ends the function with 0, as exit does
       case 0x95:
         if (op[i] === 276) {

@@ -13,6 +13,7 @@ import type { EngineOptions, Runner } from "./engine.ts";
 import { type EngineName, engineByName } from "./engines.ts";
 import type { Env, Host, Timer } from "./env.ts";
 import type { Guard } from "./guard.ts";
+import { ProgramException } from "./helpers/iter.ts";
 import { loadPacket } from "./helpers/skb.ts";
 import { VirtualHost } from "./host.ts";
 import { CPU } from "./layout.ts";
@@ -101,7 +102,9 @@ export class Machine implements Env {
   load(spec: ProgramSpec, options: ProgramLoad = {}): VmProgram {
     const engine = options.engine ?? "interp";
     const resolved = resolve(spec, options.maps ?? new Map());
-    const runner = engineByName(engine)(this, resolved, options);
+    const throws = [...resolved.kfuncs.values()].some((k) => k.name === "bpf_throw");
+    const bare = engineByName(engine)(this, resolved, options);
+    const runner = throws ? this.#catching(bare) : bare;
     resolved.self.runner = runner;
     const id = this.#nextId++;
     runner.named?.(id);
@@ -114,6 +117,32 @@ export class Machine implements Env {
     const program: VmProgram = { spec, id, engine, runner, run, close, [Symbol.dispose]: close };
     this.programs.set(id, program);
     return program;
+  }
+
+  /** A runner whose program ends with the cookie of an exception as its result, as without a callback of its own. */
+  #catching(runner: Runner): Runner {
+    const guard = (body: () => number): number => {
+      try {
+        return body();
+      } catch (error) {
+        if (!(error instanceof ProgramException)) throw error;
+        const low = this.wide(error.cookie);
+        this.memory.view.setInt32(this.cpuBlock + CPU.R0_HI, Number(BigInt.asIntN(32, error.cookie >> 32n)), true);
+        return low >>> 0;
+      }
+    };
+    const run = (ctx: number): number => guard(() => runner.run(ctx));
+    return {
+      ...runner,
+      run,
+      call: (pc, args) => guard(() => runner.call(pc, args)),
+      batch: (ctx, stride, count, verdicts) => {
+        for (let i = 0; i < count; i++) {
+          const verdict = run(ctx + i * stride);
+          this.memory.view.setUint32(verdicts + i * 4, verdict, true);
+        }
+      },
+    };
   }
 
   /**

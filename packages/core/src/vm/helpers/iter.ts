@@ -1,6 +1,16 @@
-/** Kernel functions without state outside of the program: number iterators, read-side locks, hints of the device. */
+/** Kernel functions without state outside of the program: iterators, exceptions, read-side locks, hints of the device. */
 import { Errno } from "../../errors/index.ts";
 import { type HelperImpl, helper } from "../env.ts";
+import { flags64 } from "./map.ts";
+
+/** What bpf_throw throws through an engine; the machine turns it into the program's result. */
+export class ProgramException extends Error {
+  readonly cookie: bigint;
+  constructor(cookie: bigint) {
+    super(`bpf_throw(${cookie})`);
+    this.cookie = cookie;
+  }
+}
 
 const MAX_NUMBERS = 8 * 1024 * 1024;
 const nothing = helper("", "v", () => 0);
@@ -36,6 +46,12 @@ export const ITER_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
     helper("i", "v", (env, it) => {
       env.memory.u8.fill(0, it >>> 0, (it >>> 0) + 8);
       return 0;
+    }),
+  ],
+  [
+    "bpf_throw",
+    helper("w", "v", (_env, low, high) => {
+      throw new ProgramException(flags64(low, high));
     }),
   ],
   ["bpf_rcu_read_lock", nothing],
