@@ -17,12 +17,9 @@ import {
   IP_MF,
   IP_OFFSET,
   IPPROTO_AH,
-  IPPROTO_DSTOPTS,
   IPPROTO_FRAGMENT,
-  IPPROTO_HOPOPTS,
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
-  IPPROTO_ROUTING,
   IPPROTO_SCTP,
   IPPROTO_TCP,
   IPPROTO_UDP,
@@ -125,7 +122,7 @@ function parseIpv4(p: Cursor, out: Packet): u32 {
     return OK;
   }
   if (protocol === IPPROTO_ICMP) return parseIcmp(p, out, total - headerSize);
-  return parseTransport(p, out, protocol, total - headerSize, (fragment & IP_MF) !== 0);
+  return parseTransport(p, out, protocol, total - headerSize, fragment & IP_MF);
 }
 
 function parseIpv6(p: Cursor, out: Packet): u32 {
@@ -138,27 +135,28 @@ function parseIpv6(p: Cursor, out: Packet): u32 {
   out.dst0 = raw(ip.daddr.longs[0]);
   out.dst1 = raw(ip.daddr.longs[1]);
   let next = u32(ip.nexthdr);
-  let more = false;
+  let more = u32(0);
   for (const _ of range(MAX_EXTENSIONS)) {
     if (!isExtension(next)) break;
     const e = p.peek(extension);
     if (!e) return BAD_IPV6;
-    let step = (u32(e.hdrlen) + 1) * 8;
-    if (next === IPPROTO_AH) step = (u32(e.hdrlen) + 2) * 4;
     if (next === IPPROTO_FRAGMENT) {
-      step = 8;
       const word = u32(ntohs(e.word));
-      more = (word & 1) !== 0;
+      more = word & 1;
       if (word >= 8) {
         if (size < 8) return BAD_IPV6;
         out.kind |= IS_IP | LATER_FRAGMENT | (u64(e.nexthdr) << 32n);
         return OK;
       }
     }
+    // Without a branch, so that the verifier walks on with one state whatever the header was: units of 8 bytes after
+    // the first 8, of 4 in AH, none in the fragment header.
+    const units = u32(e.hdrlen) & ~(0 - isEqual(next, IPPROTO_FRAGMENT));
+    const step = ((units << (3 - isEqual(next, IPPROTO_AH))) + 8) & 0xfff;
     if (step > size) return BAD_IPV6;
     size -= step;
     next = e.nexthdr;
-    p.skip(u16(step));
+    p.skip(step);
   }
   if (isExtension(next)) return BAD_CHAIN;
   out.kind |= IS_IP | (u64(next) << 32n);
@@ -166,14 +164,16 @@ function parseIpv6(p: Cursor, out: Packet): u32 {
   return parseTransport(p, out, next, size, more);
 }
 
+/** Bit n is set for the extension headers that are walked. */
+const EXTENSIONS = (1n << 0n) | (1n << 43n) | (1n << 44n) | (1n << 51n) | (1n << 60n);
+
 function isExtension(next: u32): boolean {
-  return (
-    next === IPPROTO_HOPOPTS ||
-    next === IPPROTO_ROUTING ||
-    next === IPPROTO_FRAGMENT ||
-    next === IPPROTO_AH ||
-    next === IPPROTO_DSTOPTS
-  );
+  return next < 64 && ((EXTENSIONS >> u64(next)) & 1n) !== 0n;
+}
+
+/** 1 when both are the same number below 2^31, else 0, without a branch. */
+function isEqual(a: u32, b: u32): u32 {
+  return ((a ^ b) - 1) >>> 31;
 }
 
 /** `size`: bytes from here that the IP header says belong to the packet. */
@@ -184,8 +184,8 @@ function parseIcmp(p: Cursor, out: Packet, size: u32): u32 {
   return OK;
 }
 
-/** `more`: fragments follow, so the datagram is longer than this packet. */
-function parseTransport(p: Cursor, out: Packet, protocol: u32, size: u32, more: boolean): u32 {
+/** `more`: not 0 when fragments follow, so that the datagram is longer than this packet. */
+function parseTransport(p: Cursor, out: Packet, protocol: u32, size: u32, more: u32): u32 {
   if (protocol === IPPROTO_TCP) {
     const segment = p.take(tcp);
     if (!segment || size < segment.doff * 4) return BAD_TCP;
@@ -196,7 +196,7 @@ function parseTransport(p: Cursor, out: Packet, protocol: u32, size: u32, more: 
     const datagram = p.take(udp);
     if (!datagram || size < 8) return BAD_UDP;
     const length = u32(ntohs(datagram.len));
-    if (length < 8 || (!more && length > size)) return BAD_UDP;
+    if (length < 8 || (more === 0 && length > size)) return BAD_UDP;
     out.sport = ntohs(datagram.source);
     out.dport = ntohs(datagram.dest);
     out.kind |= HAS_PORTS;
