@@ -17,7 +17,6 @@ import {
   raw,
   struct,
   u8,
-  u16,
   u32,
   union,
 } from "./bpf.js";

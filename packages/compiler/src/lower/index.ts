@@ -52,6 +52,8 @@ export function lower(
   modules = loadModules(entry, read, complain);
   if (!modules) return undefined;
   for (const [at, message] of pending) report(at, message, modules.sources);
+  // What was refused is not in the tree: all further complaints would be its echo.
+  if (pending.length) return nothing(modules);
   const cx = makeContext(constants, settings, complain);
   for (const m of modules.all) {
     for (const s of m.node.body) if (s.kind !== "let" && s.kind !== "function" && s.kind !== "type") evaluate(cx, m, s);
@@ -78,7 +80,7 @@ export function lower(
       }
     }
   }
-  if (!declared.length && !pending.length) {
+  if (!declared.length) {
     complain(modules.entry.node.source.index * 2 ** 26, "the file has no program: export const name = xdp((ctx) => …)");
   }
   for (const m of modules.all) {
@@ -103,6 +105,18 @@ export function lower(
     removed: cx.removed.filter((r) => r.at >= 2 ** 26),
     usedConstants: cx.usedConstants,
     unusedFunctions,
+  };
+}
+
+function nothing(modules: Modules): Lowered {
+  return {
+    programs: [],
+    maps: new Map(),
+    license: "",
+    sources: modules.sources,
+    removed: [],
+    usedConstants: new Map(),
+    unusedFunctions: [],
   };
 }
 
