@@ -64,7 +64,7 @@ export class Bench {
     if (!loaded) return undefined;
     try {
       for (const packet of packets) {
-        const problem = this.#run(loaded, packet, recorded, exhaustive);
+        const problem = this.#run(loaded, packet, recorded, exhaustive ? undefined : report.facts.live);
         if (problem) return problem;
       }
     } finally {
@@ -87,7 +87,7 @@ export class Bench {
     loaded: VmProgram,
     packet: Uint8Array,
     recorded: ReadonlyMap<number, readonly Recorded[]>,
-    exhaustive: boolean,
+    live: Uint16Array | undefined,
   ): string | undefined {
     const ctx = this.#ring.write(0, packet, { ingressIfindex: 3, rxQueueIndex: 1 });
     const run = new GuardedRun(this.#machine, loaded, [ctx], { budget: 200_000 });
@@ -98,9 +98,12 @@ export class Bench {
       const values = run.registers();
       const states = recorded.get(pc)?.filter((s) => s.depth === run.frame) ?? [];
       const world = this.#world(ctx, run);
-      if (!states.some((s) => s.regs.every((r, i) => holds(r, values[i]!, world, exhaustive)))) {
+      // Without pruning every register counts; with it those that are read again, and numbers that were looked at.
+      const counts = live ? live[pc]! : 0x7ff;
+      const holdsAt = (r: Reg, i: number) => ((counts >> i) & 1) === 0 || holds(r, values[i]!, world, !live);
+      if (!states.some((s) => s.regs.every(holdsAt))) {
         const seen = states.map((s) => s.regs.map((r, i) => `r${i}=${show(r)}`).join(" "));
-        const wrong = states[0]?.regs.findIndex((r, i) => !holds(r, values[i]!, world, exhaustive));
+        const wrong = states[0]?.regs.findIndex((r, i) => !holdsAt(r, i));
         return `pc ${pc}, r${wrong}: no recorded state holds ${[...values].map((v, i) => `r${i}=0x${v.toString(16)}`).join(" ")}\n${seen.slice(0, 5).join("\n")}`;
       }
     } while (run.step());

@@ -4,6 +4,7 @@
  */
 import type { CtxLayout, MapSpec, Reloc } from "../object/index.ts";
 import type { Program } from "./cfg/program.ts";
+import type { MapField } from "./check/map-fields.ts";
 import { markPrecise, type Node, type Reg } from "./domain/reg.ts";
 import type { Checkpoint, Frame, State } from "./domain/state.ts";
 import type { Profile } from "./profile.ts";
@@ -21,6 +22,8 @@ export interface MapRef {
   readonly spec: MapSpec;
   /** What the slots of a map of maps hold. */
   readonly inner: MapRef | undefined;
+  /** Parts of the value that only their own helpers may touch. */
+  readonly fields: readonly MapField[];
 }
 
 export interface Pending {
@@ -94,6 +97,8 @@ export class Context {
   readonly visited: Uint8Array;
   readonly helpersUsed = new Set<number>();
   readonly mapsUsed = new Set<string>();
+  /** Asynchronous callbacks that were queued, with their map. */
+  readonly asyncWalked = new Set<string>();
   readonly prune: boolean;
   observer: Observer | undefined;
   private lastId = 0;

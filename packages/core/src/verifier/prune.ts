@@ -6,9 +6,10 @@
  *
  * Source: kernel/bpf/verifier.c `is_state_visited`, `states_equal`, `regsafe`, `stacksafe`.
  */
+import { OP_MAY_GOTO } from "../isa/index.ts";
 import type { Context } from "./context.ts";
-import { ADD_CONST, Kind, markPrecise, type Reg, unknownReg } from "./domain/reg.ts";
-import { scalarEqual, scalarIn } from "./domain/scalar.ts";
+import { ADD_CONST, Kind, markPrecise, type Node, type Reg, scalarReg, unknownReg } from "./domain/reg.ts";
+import { scalarEqual, scalarIn, UNKNOWN } from "./domain/scalar.ts";
 import { Byte, byteAt, type Checkpoint, detach, type Frame, markRead, type Slot, type State } from "./domain/state.ts";
 
 /** Pairs of ids that play the same part in the old and the new state. */
@@ -48,20 +49,23 @@ export function isVisited(cx: Context): boolean {
   for (let i = 0; i < list.length; i++) {
     const old = list[i]!;
     if (old.branches > 0) {
-      if (
-        maybeLooping(old.state, state) &&
-        statesEqual(cx, old, state, "exact") &&
-        old.state.mayGotoDepth === state.mayGotoDepth
-      ) {
-        cx.reject("endless-loop", "the loop comes back to this instruction with nothing changed: it never ends", {
-          fix: "change what the loop's condition tests on every round",
-        });
+      if (force && comesBack(cx, old, state)) {
+        entangle(old.state, state);
+        noteLoop(state, old);
+        return true;
       }
+      checkProgress(cx, old, state);
       if (!force && cx.jumps - cx.prevJumps < 20 && cx.processed - cx.prevProcessed < 100) add = false;
-    } else if (statesEqual(cx, old, state, "relevant")) {
-      old.hits++;
-      propagate(old.state, state, cx);
-      return true;
+    } else {
+      const entry = unfinishedLoop(old);
+      if (statesEqual(cx, old, state, entry ? "within" : "relevant")) {
+        old.hits++;
+        if (entry) {
+          entangle(old.state, state);
+          noteLoop(state, entry);
+        } else propagate(old.state, state, cx);
+        return true;
+      }
     }
     if (add) old.misses++;
     const patience = force && old.branches > 0 ? 64 : 3;
@@ -71,12 +75,113 @@ export function isVisited(cx: Context): boolean {
   return false;
 }
 
+/** At a call that calls back, or a may_goto: the round has added nothing to a state that is still being walked. */
+function comesBack(cx: Context, old: Checkpoint, state: State): boolean {
+  const mayGoto = cx.program.insns[cx.pc]!.opcode === OP_MAY_GOTO;
+  if (mayGoto && old.state.mayGotoDepth === state.mayGotoDepth) return false;
+  return statesEqual(cx, old, state, "within");
+}
+
+/** A path that returns to one of its own states exactly goes round for ever. */
+function checkProgress(cx: Context, old: Checkpoint, state: State): void {
+  const { unrolled, mayGotoDepth } = old.state;
+  if (unrolled !== state.unrolled || mayGotoDepth !== state.mayGotoDepth) return;
+  if (!maybeLooping(old.state, state) || !statesEqual(cx, old, state, "exact")) return;
+  cx.reject("endless-loop", "the loop comes back to this instruction with nothing changed: it never ends", {
+    fix: "change what the loop's condition tests on every round",
+  });
+}
+
+/** The loop that this state's walk ended in, when it is not finished. */
+function unfinishedLoop(point: Checkpoint): Checkpoint | undefined {
+  const entry = point.loopEntry;
+  if (entry && entry.branches === 0) point.loopEntry = undefined;
+  return point.loopEntry;
+}
+
+/** All states on the way from `entry` to the running one depend on it. */
+function noteLoop(state: State, entry: Checkpoint): void {
+  for (let p = state.parent; p && p !== entry; p = p.parent) {
+    if (!p.loopEntry || entry.depth < p.loopEntry.depth) p.loopEntry = entry;
+  }
+}
+
+/**
+ * The running state stands for a round of a loop that is still being walked from the old one: whatever is looked at
+ * there later is looked at here.
+ */
+function entangle(old: State, cur: State): void {
+  old.frames.forEach((frame, f) => {
+    const now = cur.frames[f]!;
+    frame.regs.forEach((r, i) => {
+      follow(r.node, now.regs[i]!.node);
+    });
+    frame.stack.forEach((slot, i) => {
+      const other = now.stack[i];
+      if (!slot || !other) return;
+      follow(slot.reg?.node, other.reg?.node);
+      if (slot.cell.read) markRead(other);
+      else if (slot.cell.also) slot.cell.also.push(other.cell);
+      else slot.cell.also = [other.cell];
+    });
+  });
+}
+
+/** Makes `follower` precise when `leader` is or becomes so. */
+function follow(leader: Node | undefined, follower: Node | undefined): void {
+  if (!leader || !follower || leader === follower) return;
+  if (leader.precise) markPrecise(follower);
+  else leader.also = { precise: false, from: leader.also, also: follower };
+}
+
+/** The nearest earlier state of this path at `pc`, in the same calls, from checkpoint `from` upwards. */
+export function previousVisit(state: State, pc: number, from: Checkpoint | undefined): State | undefined {
+  for (let p = from; p; p = p.parent) {
+    if (p.pc !== pc || p.state.frames.length !== state.frames.length) continue;
+    if (p.state.frames.every((frame, i) => frame.callsite === state.frames[i]!.callsite)) return p.state;
+  }
+  return undefined;
+}
+
+/**
+ * Numbers that changed since the last round and that nothing looked at are forgotten, so that the next round finds an
+ * equal state. Sound: forgetting only adds values.
+ */
+export function widen(before: State, now: State): void {
+  before.frames.forEach((old, f) => {
+    const frame = now.frames[f];
+    if (!frame) return;
+    for (let i = 0; i < 10; i++) frame.regs[i] = widened(old.regs[i]!, frame.regs[i]!);
+    frame.stack.forEach((slot, i) => {
+      const was = old.stack[i];
+      if (!slot?.reg || !was?.reg || slot.bytes !== was.bytes) return;
+      const reg = widened(was.reg, slot.reg);
+      if (reg !== slot.reg) frame.stack[i] = { ...slot, reg };
+    });
+  });
+}
+
+function widened(old: Reg, cur: Reg): Reg {
+  if (old.kind !== Kind.SCALAR || cur.kind !== Kind.SCALAR) return cur;
+  if (old.node?.precise || cur.node?.precise || sameReg(old, cur)) return cur;
+  return scalarReg(UNKNOWN, cur.node);
+}
+
 function save(cx: Context, list: Checkpoint[]): void {
   const { state, pc } = cx;
   cx.totalStates++;
   cx.prevJumps = cx.jumps;
   cx.prevProcessed = cx.processed;
-  const point: Checkpoint = { pc, state: state.clone(), parent: state.parent, branches: 1, hits: 0, misses: 0 };
+  const point: Checkpoint = {
+    pc,
+    state: state.clone(),
+    parent: state.parent,
+    branches: 1,
+    hits: 0,
+    misses: 0,
+    depth: (state.parent?.depth ?? 0) + 1,
+    loopEntry: undefined,
+  };
   list.unshift(point);
   state.parent = point;
   detach(state);
@@ -145,7 +250,7 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
   for (let f = 0; f < old.frames.length; f++) {
     const a = old.frames[f]!;
     const b = cur.frames[f]!;
-    if (a.callsite !== b.callsite || a.subprog !== b.subprog) return false;
+    if (a.callsite !== b.callsite || a.subprog !== b.subprog || a.callbackDepth > b.callbackDepth) return false;
     const live = exactness === "relevant" ? liveOf(cx, old, f) : 0x3ff;
     for (let i = 0; i < 10; i++) {
       if ((live >> i) & 1 && !regSafe(a.regs[i]!, b.regs[i]!, ids, exactness)) return false;
@@ -153,7 +258,7 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
     if (!stackSafe(a, b, ids, exactness)) return false;
   }
   for (let i = 0; i < old.refs.length; i++) if (!ids.same(old.refs[i]!.id, cur.refs[i]!.id)) return false;
-  return old.callbackDepth <= cur.callbackDepth;
+  return true;
 }
 
 function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness): boolean {

@@ -32,8 +32,10 @@ import { checkNothingHeld, checkReturn } from "./check/exit.ts";
 import type { Context } from "./context.ts";
 import { Kind, pointer, scalarReg } from "./domain/reg.ts";
 import { constScalar } from "./domain/scalar.ts";
+import { previousVisit, widen } from "./prune.ts";
 import { alu } from "./transfer/alu.ts";
 import { call, exit } from "./transfer/call.ts";
+import { checkResult } from "./transfer/callback.ts";
 import { condJump } from "./transfer/jump.ts";
 import { atomic, load, loadPacket, store } from "./transfer/memory.ts";
 import { readReg } from "./transfer/registers.ts";
@@ -80,15 +82,35 @@ function jump(cx: Context, insn: Insn, next: number): number | undefined {
     case OP_GOTOL:
       return jumpTarget(insn);
     case OP_MAY_GOTO:
-      return cx.unsupported("may_goto", "may_goto is not checked yet");
+      return mayGoto(cx, jumpTarget(insn), next);
     default:
       return condJump(cx, insn, jumpTarget(insn), next);
   }
 }
 
+/**
+ * A loop that the machine itself ends after at most 8 million rounds: both leaving and one more round are walked, the
+ * round with what changed since the last one forgotten.
+ */
+function mayGoto(cx: Context, target: number, next: number): number {
+  const { state } = cx;
+  // The state itself was saved just now: the round before is behind it.
+  const before = previousVisit(state, cx.pc, state.parent?.parent);
+  const round = cx.push(next, state.clone());
+  round.mayGotoDepth++;
+  if (before) widen(before, round);
+  return target;
+}
+
 function leave(cx: Context): number | undefined {
   const back = exit(cx);
   if (back !== undefined) return back;
+  const { callback } = cx.frame;
+  if (callback) {
+    checkNothingHeld(cx, "the callback ends");
+    checkResult(cx, readReg(cx, 0), callback);
+    return undefined;
+  }
   readReg(cx, 0);
   checkNothingHeld(cx, "the program ends");
   checkReturn(cx);

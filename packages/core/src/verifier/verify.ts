@@ -4,6 +4,7 @@
  *
  * Read next: `step.ts` (one insn), `domain/` (what is known of values), `prune.ts` (why it ends).
  */
+import type { Btf } from "../btf/index.ts";
 import {
   BPF_F_ANY_ALIGNMENT,
   BPF_F_SLEEPABLE,
@@ -18,6 +19,7 @@ import {
 } from "../object/index.ts";
 import { analyse } from "./cfg/cfg.ts";
 import { checkStackDepth } from "./check/depth.ts";
+import { specialFields } from "./check/map-fields.ts";
 import { Context, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./context.ts";
 import { Kind, pointer } from "./domain/reg.ts";
 import { Frame, type PathStep, State } from "./domain/state.ts";
@@ -31,6 +33,8 @@ export interface VerifyEnv {
   readonly maps: ReadonlyMap<string, MapSpec>;
   /** The object's licence string. */
   readonly license: string;
+  /** The collection's BTF: where locks and timers lie in map values. */
+  readonly btf?: Btf;
   /** The kernel whose rules apply; the newest known one when absent. */
   readonly profile?: ProfileName;
   /** Insns walked at most, for callers in a hurry; never more than the kernel's 1,000,000. */
@@ -76,6 +80,8 @@ export interface ProgramFacts {
   readonly helpers: readonly number[];
   /** Names of the maps that some path uses. */
   readonly maps: readonly string[];
+  /** By pc: bit set of the registers that may be read before they are written again. */
+  readonly live: Uint16Array;
   /** pcs that no path reaches (dead code after decided branches). */
   readonly dead: readonly number[];
 }
@@ -102,7 +108,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   frame.regs[10] = pointer(Kind.STACK);
   state.frames.push(frame);
   const maps = new Map<string, MapRef>();
-  for (const [name, spec] of env.maps) maps.set(name, mapRef(name, spec));
+  for (const [name, spec] of env.maps) maps.set(name, mapRef(name, spec, env.btf));
   return new Context({
     program: analyse(program.code, profile),
     progType: program.type,
@@ -121,8 +127,9 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   });
 }
 
-function mapRef(name: string, spec: MapSpec): MapRef {
-  return { name, spec, inner: spec.inner && mapRef(`${name}'s inner map`, spec.inner) };
+function mapRef(name: string, spec: MapSpec, btf: Btf | undefined): MapRef {
+  const inner = spec.inner && mapRef(`${name}'s inner map`, spec.inner, btf);
+  return { name, spec, inner, fields: specialFields(spec, btf) };
 }
 
 /** Walks all paths, depth first, until none is left or one is refused. */
@@ -193,6 +200,7 @@ function factsOf(cx: Context | undefined): ProgramFacts {
   return {
     helpers: [...(cx?.helpersUsed ?? [])].sort((a, b) => a - b),
     maps: [...(cx?.mapsUsed ?? [])],
+    live: cx?.program.live ?? new Uint16Array(0),
     dead,
   };
 }

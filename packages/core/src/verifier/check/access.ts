@@ -54,6 +54,7 @@ export function checkRegion(cx: Context, region: Region): void {
     cx.reject("unbounded", `r${register} (flow_keys) has a variable offset`, { register });
   }
   checkExtent(cx, region, size, "");
+  if (base.kind === Kind.MAP_VALUE) checkFields(cx, base.obj as MapRef, region);
 }
 
 /** Under BPF_F_STRICT_ALIGNMENT: packet data is taken to lie 2 bytes off, as behind an Ethernet header. */
@@ -79,6 +80,22 @@ function checkMapFlags(cx: Context, map: MapRef, region: Region): void {
   }
   if (!region.write && flags & BPF_F_WRONLY_PROG) {
     cx.reject("write-only", `map ${map.name} may not be read by programs`, { register: region.register });
+  }
+}
+
+/** The access, wherever in its range it falls, must miss every special field. */
+function checkFields(cx: Context, map: MapRef, { base, register, off, size }: Region): void {
+  const from = base.off + off + Number(base.val.smin);
+  const to = base.off + off + Number(base.val.umax) + size;
+  for (const field of map.fields) {
+    if (to <= field.offset || from >= field.offset + field.size) continue;
+    cx.reject(
+      "special-field",
+      `r${register} reaches the ${field.struct} at offset ${field.offset} of map ${map.name}'s value, which only its own helpers may touch`,
+      {
+        register,
+      },
+    );
   }
 }
 

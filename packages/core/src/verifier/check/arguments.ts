@@ -112,6 +112,10 @@ export function checkArgument(cx: Context, helper: Helper, n: number, facts: Cal
       if (r.kind !== Kind.FUNC) mismatch(cx, register, r, place, "a function of the program");
       facts.callback = r.num;
       return;
+    case "lock":
+    case "timer":
+      specialField(cx, arg.kind, register, r, place);
+      return;
     case "str":
       constantString(cx, register, r, place);
       return;
@@ -287,6 +291,27 @@ export function applyStackWrites(cx: Context, facts: CallFacts, args: readonly R
     const r = args[register]!;
     const [min, max] = stackRange(cx, r, 0, size, register);
     writeVariable(cx, frameOf(cx, r), min, max, size, undefined);
+  }
+}
+
+/** A lock or a timer: a map value's field of that kind, at its exact offset. */
+function specialField(cx: Context, kind: "lock" | "timer", register: number, r: Reg, place: string): void {
+  if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
+  if (r.kind !== Kind.MAP_VALUE) mismatch(cx, register, r, place, `a ${kind} in a map's value`);
+  const map = r.obj as MapRef;
+  const field = map.fields.find((f) => f.kind === kind);
+  if (!field) {
+    cx.reject("special-field", `${place} (r${register}): the value of map ${map.name} has no ${kind}`, {
+      register,
+      fix: `declare a struct ${kind === "lock" ? "bpf_spin_lock" : "bpf_timer"} in the map's value type, with BTF`,
+    });
+  }
+  if (!r.val.isConst || r.off + Number(r.val.smin) !== field.offset) {
+    cx.reject(
+      "special-field",
+      `${place} (r${register}) does not point to the ${kind}, which is at offset ${field.offset}`,
+      { register },
+    );
   }
 }
 

@@ -2,7 +2,7 @@
  * Stack depth: the frames of the deepest chain of calls together fit in 512 bytes, each rounded up as the kernel's
  * JIT lays them out. Source: kernel/bpf/verifier.c `check_max_stack_depth`.
  */
-import { OP_CALL, STACK_SIZE } from "../../isa/index.ts";
+import { BPF_PSEUDO_FUNC, OP_CALL, OP_LDDW, STACK_SIZE } from "../../isa/index.ts";
 import { helperByName } from "../../object/index.ts";
 import { calledPc } from "../cfg/cfg.ts";
 import { isPseudoCall } from "../cfg/program.ts";
@@ -11,6 +11,12 @@ import type { Context } from "../context.ts";
 const TAIL_CALL = helperByName("bpf_tail_call");
 /** A function that may tail call must have at most this much stack above it. */
 const TAIL_CALL_ROOM = 256;
+
+/** A callback that runs later has the stack to itself. */
+function isAsync(cx: Context, pc: number): boolean {
+  for (const key of cx.asyncWalked) if (key.startsWith(`${pc} `)) return true;
+  return false;
+}
 
 /** The deepest chain in bytes; refuses one that is too deep. */
 export function checkStackDepth(cx: Context): number {
@@ -28,7 +34,8 @@ export function checkStackDepth(cx: Context): number {
     for (let pc = start; pc < end; pc++) {
       const insn = insns[pc];
       if (!insn) continue;
-      if (isPseudoCall(insn)) calls.push({ pc, target: calledPc(insn) });
+      const callback = insn.opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC;
+      if (isPseudoCall(insn) || (callback && !isAsync(cx, calledPc(insn)))) calls.push({ pc, target: calledPc(insn) });
       else if (insn.opcode === OP_CALL && insn.src === 0 && insn.imm === TAIL_CALL) tailCalls.add(start);
     }
     callees.set(start, calls);
@@ -62,5 +69,6 @@ export function checkStackDepth(cx: Context): number {
     for (const call of callees.get(start)!) visit(call.target, total, call.pc, level + 1);
   };
   visit(0, 0, 0, 1);
+  for (const start of subprogs) if (isAsync(cx, start)) visit(start, 0, start, 1);
   return deepest;
 }

@@ -361,6 +361,20 @@ export function negate(s: Scalar, is32: boolean): Scalar {
   return arith(BPF_SUB, constScalar(0n), s, is32);
 }
 
+/** The low `bits` (16, 32 or 64) with their bytes reversed, or as they are; the rest is zero. Known bits move along. */
+export function swapBytes(s: Scalar, bits: number, swap: boolean): Scalar {
+  const low = tnumCast(s.tnum, bits / 8);
+  const d = UNKNOWN.clone();
+  d.tnum = swap ? { value: reverseBytes(low.value, bits), mask: reverseBytes(low.mask, bits) } : low;
+  return sync(d);
+}
+
+function reverseBytes(n: bigint, bits: number): bigint {
+  let out = 0n;
+  for (let at = 0; at < bits; at += 8) out = (out << 8n) | ((n >> BigInt(at)) & 0xffn);
+  return out;
+}
+
 function low32(n: bigint): number {
   return Number(n & U32);
 }

@@ -23,7 +23,7 @@ import {
   BPF_SUB,
   BPF_XOR,
 } from "../../isa/index.ts";
-import { arith, negate, signExtend, signExtend32, truncate } from "./arith.ts";
+import { arith, negate, signExtend, signExtend32, swapBytes, truncate } from "./arith.ts";
 import { JNSET, oppositeOf, outcome, refine } from "./refine.ts";
 import { constScalar, isContradiction, type Scalar, scalarHolds, sync, UNKNOWN } from "./scalar.ts";
 
@@ -214,6 +214,12 @@ test("narrowing and sign extension hold every concrete result", () => {
         const wide = BigInt.asUintN(64, BigInt.asIntN(size * 8, v));
         expect(scalarHolds(signExtend(s, size), wide)).toBe(true);
         if (size < 4) expect(scalarHolds(signExtend32(s, size), wide & 0xffffffffn)).toBe(true);
+      }
+      for (const bits of [16, 32, 64]) {
+        const bytes = Array.from({ length: bits / 8 }, (_, i) => (v >> BigInt(8 * i)) & 0xffn);
+        const swapped = bytes.reduce((n, byte) => (n << 8n) | byte, 0n);
+        expect(scalarHolds(swapBytes(s, bits, true), swapped)).toBe(true);
+        expect(scalarHolds(swapBytes(s, bits, false), BigInt.asUintN(bits, v))).toBe(true);
       }
       expect(scalarHolds(negate(s, false), BigInt.asUintN(64, -v))).toBe(true);
       expect(scalarHolds(negate(s, true), BigInt.asUintN(32, -v))).toBe(true);

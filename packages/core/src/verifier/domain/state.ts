@@ -15,6 +15,8 @@ export type Byte = (typeof Byte)[keyof typeof Byte];
 export interface Cell {
   read: boolean;
   readonly parent: Cell | undefined;
+  /** Cells of states that stand in for this one: what is read of this is read of them. */
+  also: Cell[] | undefined;
 }
 
 export interface Slot {
@@ -64,12 +66,20 @@ export function isSpill(slot: Slot | undefined): boolean {
 }
 
 export function freshCell(parent?: Cell): Cell {
-  return { read: false, parent };
+  return { read: false, parent, also: undefined };
 }
 
 /** The slot's content was needed: every saved state that passed it down must agree on it. */
 export function markRead(slot: Slot | undefined): void {
-  for (let cell = slot?.cell; cell && !cell.read; cell = cell.parent) cell.read = true;
+  if (!slot || slot.cell.read) return;
+  const work: Cell[] = [slot.cell];
+  for (let next = work.pop(); next; next = work.pop()) {
+    for (let cell: Cell | undefined = next; cell && !cell.read; cell = cell.parent) {
+      cell.read = true;
+      if (cell.also) work.push(...cell.also);
+      cell.also = undefined;
+    }
+  }
 }
 
 export class Frame {
@@ -82,6 +92,8 @@ export class Frame {
   readonly subprog: number;
   /** Set in a frame that a helper called. */
   readonly callback: Callback | undefined;
+  /** How often the callback of the call that this frame is at has been walked in a row. */
+  callbackDepth = 0;
 
   constructor(callsite: number, subprog: number, callback?: Callback) {
     this.regs = new Array(11).fill(NOT_INIT);
@@ -95,6 +107,7 @@ export class Frame {
     const copy = new Frame(this.callsite, this.subprog, this.callback);
     copy.regs = this.regs.slice();
     copy.stack = this.stack.slice();
+    copy.callbackDepth = this.callbackDepth;
     return copy;
   }
 }
@@ -113,6 +126,8 @@ export interface Reference {
   readonly id: number;
   /** The insn that acquired it. */
   readonly pc: number;
+  /** The callback frame that acquired it, 0 outside of callbacks: it must be released there. */
+  readonly frame: number;
 }
 
 /** One step of the path that led here: a conditional jump and where it went. Oldest is last in the chain. */
@@ -130,7 +145,8 @@ export class State {
   rcuDepth = 0;
   preemptDepth = 0;
   mayGotoDepth = 0;
-  callbackDepth = 0;
+  /** Callback rounds that this path is made of. */
+  unrolled = 0;
   parent: Checkpoint | undefined;
   path: PathStep | undefined;
 
@@ -146,7 +162,7 @@ export class State {
     copy.rcuDepth = this.rcuDepth;
     copy.preemptDepth = this.preemptDepth;
     copy.mayGotoDepth = this.mayGotoDepth;
-    copy.callbackDepth = this.callbackDepth;
+    copy.unrolled = this.unrolled;
     copy.parent = this.parent;
     copy.path = this.path;
     return copy;
@@ -162,6 +178,13 @@ export interface Checkpoint {
   branches: number;
   hits: number;
   misses: number;
+  /** Saved states on the path before this one. */
+  readonly depth: number;
+  /**
+   * Outermost state that a path from here came back to while that one was still being walked: until it is finished,
+   * not all that matters here is known.
+   */
+  loopEntry: Checkpoint | undefined;
 }
 
 /**
@@ -179,7 +202,7 @@ export function detach(state: State): void {
         bytes: slot.bytes,
         reg: slot.reg && freshNode(slot.reg),
         special: slot.special,
-        cell: { read: false, parent: slot.cell },
+        cell: freshCell(slot.cell),
       };
     }
   }

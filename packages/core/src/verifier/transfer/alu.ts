@@ -24,7 +24,7 @@ import {
   OP_MASK,
 } from "../../isa/index.ts";
 import { type Context, MAX_VAR_OFF } from "../context.ts";
-import { arith, negate, signExtend, signExtend32, truncate } from "../domain/arith.ts";
+import { arith, negate, signExtend, signExtend32, swapBytes, truncate } from "../domain/arith.ts";
 import {
   ADD_CONST,
   changed,
@@ -110,13 +110,22 @@ function scalarArith(cx: Context, insn: Insn, op: number, is32: boolean, dst: Re
   const val = arith(op, a, b, is32);
   const n = node(dst.node, src?.node);
   if (dst.node?.precise) cx.markPrecise(src?.node);
-  // r1 = r2; r1 += 4: r1 keeps r2's id and its distance, so what is learnt of one holds for the other.
-  const linkable = op === BPF_ADD && !is32 && dst.id !== 0 && b.isConst && !(src && insn.src === insn.dst);
-  if (linkable && (dst.id & ADD_CONST) === 0 && b.tnum.value <= BigInt(S32_MAX)) {
-    cx.setReg(insn.dst, linkedScalar(val, dst.id | ADD_CONST, Number(b.tnum.value), n));
-  } else {
-    cx.setReg(insn.dst, linkedScalar(val, 0, 0, n));
-  }
+  const distance = linkDistance(cx, op, is32, dst, b, src !== undefined && insn.src === insn.dst);
+  if (distance === undefined) cx.setReg(insn.dst, linkedScalar(val, 0, 0, n));
+  else cx.setReg(insn.dst, linkedScalar(val, dst.id | ADD_CONST, distance, n));
+}
+
+/**
+ * r1 = r2; r1 += 4: r1 keeps r2's id and its distance, so that what is learnt of one holds for the other. Undefined
+ * where the kernel loses the link.
+ */
+function linkDistance(cx: Context, op: number, is32: boolean, dst: Reg, b: Scalar, same: boolean): number | undefined {
+  const newer = cx.profile.version >= 618;
+  if (is32 || same || dst.id === 0 || (dst.id & ADD_CONST) !== 0 || !b.isConst) return undefined;
+  if (op !== BPF_ADD && !(newer && op === BPF_SUB)) return undefined;
+  const distance = op === BPF_ADD ? b.smin : -b.smin;
+  const least = newer ? BigInt(S32_MIN) : 0n;
+  return distance >= least && distance <= BigInt(S32_MAX) ? Number(distance) : undefined;
 }
 
 function forkValue(a: Scalar): { zero: Scalar; ones: Scalar } | undefined {
@@ -131,8 +140,12 @@ function unary(cx: Context, insn: Insn, op: number, is32: boolean, dst: Reg): vo
     cx.setReg(insn.dst, scalarReg(UNKNOWN));
     return;
   }
-  const negated = op === BPF_NEG && cx.profile.version >= 617;
-  cx.setReg(insn.dst, scalarReg(negated ? negate(dst.val, is32) : UNKNOWN, dst.node));
+  const { version } = cx.profile;
+  let val = UNKNOWN;
+  if (op === BPF_NEG && version >= 617) val = negate(dst.val, is32);
+  // Byte order of the kernel is the program's: little-endian here. ALU64's END always swaps.
+  if (op === BPF_END && version >= 618) val = swapBytes(dst.val, insn.imm, !is32 || (insn.opcode & BPF_X) !== 0);
+  cx.setReg(insn.dst, scalarReg(val, dst.node));
 }
 
 /** Subtracting pointers gives a number that says nothing; everything else between pointers is refused. */

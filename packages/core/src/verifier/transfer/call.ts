@@ -5,7 +5,7 @@
  * Source: kernel/bpf/verifier.c `check_helper_call`, `check_func_call`, `prepare_func_exit`.
  */
 import { BPF_PSEUDO_CALL, type Insn, MAX_CALL_FRAMES } from "../../isa/index.ts";
-import { type Helper, helperAllowed, helperById, MapType, progTypeName } from "../../object/index.ts";
+import { type Helper, helperAllowed, helperById, MapType, ProgType, progTypeName } from "../../object/index.ts";
 import { calledPc } from "../cfg/cfg.ts";
 import { applyStackWrites, type CallFacts, checkArgument, noFacts } from "../check/arguments.ts";
 import { checkNothingHeld } from "../check/exit.ts";
@@ -27,6 +27,7 @@ import {
 import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
 import { Byte, byteAt, Frame, isSpill, mapRegs, spillSize } from "../domain/state.ts";
 import { versionNumber } from "../profile.ts";
+import { leaveCallback, pushCallback } from "./callback.ts";
 import { byteIndex, frameOf, slotIndex } from "./stack.ts";
 
 /** Runs a call insn; returns the pc to go on at. */
@@ -59,6 +60,7 @@ export function exit(cx: Context): number | undefined {
   const { state } = cx;
   const callee = state.frame;
   if (state.frames.length === 1) return undefined;
+  if (callee.callback) return leaveCallback(cx, callee, callee.callback);
   const r0 = callee.regs[0]!;
   if (r0.kind === Kind.STACK) {
     cx.reject("return-value", "a pointer into the function's own stack is returned to its caller", { register: 0 });
@@ -84,13 +86,15 @@ function helperCall(cx: Context, insn: Insn): void {
     });
   }
   if (helper.mightSleep && !cx.sleepable) cx.reject("sleep", `${name} may sleep, and this program may not`);
-  if (cx.state.lock) cx.reject("lock", `${name} cannot be called while the spin lock is held`);
+  if (cx.state.lock && helper.name !== "spin_unlock") {
+    cx.reject("lock", `${name} cannot be called while the spin lock is held`, { fix: "unlock first" });
+  }
   cx.helpersUsed.add(helper.id);
   const facts = noFacts();
   for (let n = 0; n < helper.args.length; n++) checkArgument(cx, helper, n, facts);
   if (facts.map) checkMapHelper(cx, facts.map, helper.name);
   specialRules(cx, helper, facts);
-  if (facts.callback >= 0) cx.unsupported("callback", `${name} calls back: callbacks are not checked yet`);
+  if (facts.callback >= 0) pushCallback(cx, insn, helper, facts);
   finish(cx, insn, helper, facts);
 }
 
@@ -107,16 +111,48 @@ function specialRules(cx: Context, helper: Helper, facts: CallFacts): void {
       break;
     }
     case "spin_lock":
+      lock(cx);
+      break;
     case "spin_unlock":
-      cx.unsupported("spin-lock", "spin locks are not checked yet");
+      unlock(cx);
+      break;
+    case "timer_init":
+      if (cx.reg(1).obj !== facts.map) {
+        cx.reject("argument", "argument 2 of bpf_timer_init must be the map that holds the timer", { register: 2 });
+      }
       break;
     default:
-      if (facts.map && hasSpecialFields(facts.map)) break;
+      break;
   }
 }
 
-function hasSpecialFields(_map: MapRef): boolean {
-  return false;
+/** Program types that run where a lock could be held already. */
+const NO_LOCKS: ReadonlySet<number> = new Set([
+  ProgType.BPF_PROG_TYPE_SOCKET_FILTER,
+  ProgType.BPF_PROG_TYPE_KPROBE,
+  ProgType.BPF_PROG_TYPE_TRACEPOINT,
+  ProgType.BPF_PROG_TYPE_PERF_EVENT,
+  ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT,
+]);
+
+function lock(cx: Context): void {
+  const r = cx.reg(1);
+  if (NO_LOCKS.has(cx.progType)) cx.reject("lock", `${progTypeName(cx.progType)} programs cannot take spin locks`);
+  if (cx.state.lock) cx.reject("lock", "a second spin lock is taken while one is held", { register: 1 });
+  cx.state.lock = { obj: r.obj, id: r.id };
+}
+
+function unlock(cx: Context): void {
+  const r = cx.reg(1);
+  const held = cx.state.lock;
+  if (!held) cx.reject("lock", "a spin lock is released that was not taken", { register: 1 });
+  if (held.obj !== r.obj || held.id !== r.id) {
+    cx.reject("lock", "another spin lock is released than the one that is held", {
+      register: 1,
+      fix: "unlock through the same looked-up value that was locked",
+    });
+  }
+  cx.state.lock = undefined;
 }
 
 /** Helpers whose result is a new reference. */
@@ -143,16 +179,26 @@ export function forgetPacket(cx: Context): void {
 /** Gives up a reference: every pointer that depends on it is a meaningless number now. */
 export function releaseReference(cx: Context, id: number): void {
   const { state } = cx;
-  if (!state.refs.some((r) => r.id === id)) {
-    cx.reject("reference", "the reference was released before", { fix: "release it once" });
+  const held = state.refs.find((r) => r.id === id);
+  if (!held) cx.reject("reference", "the reference was released before", { fix: "release it once" });
+  if (held.frame !== callbackDepthOf(cx)) {
+    cx.reject("reference", "a callback cannot release what its caller acquired: it may run more than once");
   }
   state.refs = state.refs.filter((r) => r.id !== id);
   mapRegs(state, (r) => (r.ref === id ? scalarReg(UNKNOWN) : r));
 }
 
+/** Index of the innermost callback frame, 0 outside of callbacks. */
+function callbackDepthOf(cx: Context): number {
+  return Math.max(
+    0,
+    cx.state.frames.findLastIndex((frame) => frame.callback),
+  );
+}
+
 function acquire(cx: Context, pc: number): number {
   const id = cx.newId();
-  cx.state.refs = [...cx.state.refs, { id, pc }];
+  cx.state.refs = [...cx.state.refs, { id, pc, frame: callbackDepthOf(cx) }];
   return id;
 }
 

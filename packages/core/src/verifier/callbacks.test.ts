@@ -1,0 +1,120 @@
+import { expect, test } from "vitest";
+import { assemble } from "../asm/index.ts";
+import { BtfBuilder } from "../btf/index.ts";
+import { type MapSpec, MapType, type ProgramSpec, ProgType } from "../object/index.ts";
+import { type VerifierReport, verify } from "./index.ts";
+
+function check(
+  text: string,
+  maps: readonly MapSpec[] = [],
+  extra: Partial<Parameters<typeof verify>[1]> = {},
+): VerifierReport {
+  const { code, relocs, lineInfo } = assemble(text);
+  const type = ProgType.BPF_PROG_TYPE_SCHED_CLS;
+  const program: ProgramSpec = {
+    name: "t",
+    section: "tc",
+    type,
+    attachType: 0,
+    flags: 0,
+    code,
+    relocs,
+    funcInfo: [],
+    lineInfo,
+  };
+  return verify(program, { maps: new Map(maps.map((m) => [m.name, m])), license: "GPL", ...extra });
+}
+
+/** bpf_loop over a callback that counts in the caller's stack. `body` is the callback's. */
+const loopOver = (body: string, use: string) => `
+  *(u64 *)(r10 -8) = 0
+  r1 = 1000000
+  r2 = subprog[+9]
+  r3 = r10
+  r3 += -8
+  r4 = 0
+  call 181
+  r1 = *(u64 *)(r10 -8)
+  ${use}
+  r0 = 0
+  exit
+  ${body}`;
+
+test("a loop over a callback is walked until a round adds nothing, not a million times", () => {
+  const report = check(loopOver("r1 = *(u64 *)(r2 +0)\nr1 += 1\n*(u64 *)(r2 +0) = r1\nr0 = 0\nexit", "r1 = 0"));
+  expect(report).toMatchObject({ verdict: "accept" });
+  expect(report.processed).toBeLessThan(200);
+});
+
+test("what a callback may have changed is not known behind the loop", () => {
+  const use = "r2 = r10\nr2 += -8\nr2 += r1\nr1 = *(u8 *)(r2 +0)";
+  const text = loopOver("r1 = *(u64 *)(r2 +0)\nr1 += 1\n*(u64 *)(r2 +0) = r1\nr0 = 0\nexit", use).replace("+9", "+12");
+  expect(check(text).verdict).toBe("reject");
+});
+
+test("a callback returns 0 or 1", () => {
+  expect(check(loopOver("r0 = 2\nexit\nr0 = 0\nexit", "r1 = 0")).verdict).toBe("reject");
+  expect(check(loopOver("r0 = 2\nexit", "r1 = 0"))).toMatchObject({ rule: "return-value" });
+});
+
+test("may_goto ends a loop that nothing else bounds", () => {
+  expect(check("r6 = 0\nloop: may_goto +2\nr6 += 1\ngoto loop\nr0 = 0\nexit").verdict).toBe("accept");
+});
+
+/** A hash whose value is `struct { u64 n; struct FIELD f; }`. */
+function withField(field: "bpf_spin_lock" | "bpf_timer", size: number) {
+  const builder = new BtfBuilder();
+  const u64 = builder.int("unsigned long", 8);
+  const inner = builder.struct(field, size, [{ name: "v", type: u64, bitOffset: 0 }]);
+  const value = builder.struct("value", 8 + size, [
+    { name: "n", type: u64, bitOffset: 0 },
+    { name: "f", type: inner, bitOffset: 64 },
+  ]);
+  const map: MapSpec = {
+    name: "m",
+    type: MapType.BPF_MAP_TYPE_HASH,
+    keySize: 4,
+    valueSize: 8 + size,
+    maxEntries: 4,
+    flags: 0,
+    valueTypeId: value,
+  };
+  return { map, btf: builder.build() };
+}
+
+const lookup = (body: string) => `
+  *(u32 *)(r10 -4) = 0
+  r2 = r10
+  r2 += -4
+  r1 = map[m] ll
+  call 1
+  if r0 == 0 goto out
+  r6 = r0
+  ${body}
+  out: r0 = 0
+  exit`;
+
+test("a spin lock is taken and given back around the value it guards", () => {
+  const { map, btf } = withField("bpf_spin_lock", 8);
+  const lock = "r1 = r6\nr1 += 8\ncall 93";
+  const unlock = "r1 = r6\nr1 += 8\ncall 94";
+  expect(check(lookup(`${lock}\n*(u64 *)(r6 +0) = 1\n${unlock}`), [map], { btf }).verdict).toBe("accept");
+  expect(check(lookup(lock), [map], { btf })).toMatchObject({ verdict: "reject", rule: "lock" });
+  expect(check(lookup(unlock), [map], { btf })).toMatchObject({ verdict: "reject", rule: "lock" });
+  expect(check(lookup(`${lock}\ncall 7\n${unlock}`), [map], { btf })).toMatchObject({
+    verdict: "reject",
+    rule: "lock",
+  });
+  expect(check(lookup("*(u32 *)(r6 +8) = 1"), [map], { btf })).toMatchObject({
+    verdict: "reject",
+    rule: "special-field",
+  });
+  expect(check(lookup("r1 = r6\ncall 93"), [map], { btf })).toMatchObject({ verdict: "reject", rule: "special-field" });
+});
+
+test("a timer's callback is walked with the map's element", () => {
+  const { map, btf } = withField("bpf_timer", 16);
+  const text = (access: string) => `${lookup("r1 = r6\nr1 += 8\nr2 = subprog[+4]\ncall 170")}\n${access}\nr0 = 0\nexit`;
+  expect(check(text("r1 = *(u64 *)(r3 +0)"), [map], { btf }).verdict).toBe("accept");
+  expect(check(text("r1 = *(u64 *)(r3 +24)"), [map], { btf })).toMatchObject({ verdict: "reject", rule: "bounds" });
+});
