@@ -32,7 +32,16 @@ export {
 } from "./features/index.ts";
 export { BpfLink, type LinkDescription, listLinkObjects, queryPrograms } from "./link/index.ts";
 export { NetNs } from "./netns/index.ts";
-export { PacketSocketPort, TapPort, XskPort } from "./ports/index.ts";
+export {
+  openPort,
+  PacketSocketPort,
+  type Pump,
+  type PumpDevice,
+  pumpPorts,
+  TapPort,
+  type Wire,
+  XskPort,
+} from "./ports/index.ts";
 export { type Attachment, type Finding, findingText, preflight, requirementsOf } from "./preflight/index.ts";
 export { PerfReader, RingBufReader, UserRingBufWriter } from "./rings/index.ts";
 export { type ChainOptions, MAX_CHAIN, XdpDispatcher } from "./target/dispatcher.ts";

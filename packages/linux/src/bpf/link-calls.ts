@@ -46,3 +46,12 @@ export function linkDetach(linkFd: number): void {
   attr(4).setUint32(0, linkFd, true);
   check(cmdName(Cmd.LINK_DETACH), bpf(Cmd.LINK_DETACH, 4));
 }
+
+/** Detaches what PROG_ATTACH attached, without a link. `target` is an ifindex, or an fd of a cgroup or namespace. */
+export function progDetach(target: number, progFd: number, attachType: number): void {
+  const a = attr(32);
+  a.setUint32(0, target, true);
+  a.setUint32(4, progFd, true);
+  a.setUint32(8, attachType, true);
+  check(cmdName(Cmd.PROG_DETACH), bpf(Cmd.PROG_DETACH, 32));
+}

@@ -219,6 +219,8 @@ export interface RouteInfo {
   readonly protocol: number;
   /** LWTUNNEL_ENCAP_*; 0 without. */
   readonly encapType: number;
+  /** The names of a bpf encap's programs; undefined for another encap, or none. */
+  readonly bpf?: { readonly in?: string; readonly out?: string; readonly xmit?: string };
 }
 
 /** Adds a route, or replaces the one of the same prefix, metric and table. */
@@ -251,8 +253,21 @@ export function decodeRoute({ body }: Message): RouteInfo {
     table: getU32(attrs.get(RTA_TABLE)) ?? table!,
     type: type!,
     protocol: protocol!,
-    encapType: attrs.has(RTA_ENCAP_TYPE) ? viewOf(attrs.get(RTA_ENCAP_TYPE)!).getUint16(0, true) : 0,
+    ...decodeEncap(attrs),
   };
+}
+
+function decodeEncap(attrs: ReadonlyMap<number, Uint8Array>): Pick<RouteInfo, "encapType" | "bpf"> {
+  const type = attrs.get(RTA_ENCAP_TYPE);
+  const encapType = type ? viewOf(type).getUint16(0, true) : 0;
+  const encap = attrs.get(RTA_ENCAP);
+  if (encapType !== LWTUNNEL_ENCAP_BPF || !encap) return { encapType };
+  const hooks = decodeAttrs(encap);
+  const name = (hook: number): string | undefined => {
+    const program = hooks.get(hook);
+    return program && getString(decodeAttrs(program).get(2));
+  };
+  return { encapType, bpf: { in: name(1), out: name(2), xmit: name(3) } };
 }
 
 function routeBody(route: RouteSpec, anyKind = false): Uint8Array {

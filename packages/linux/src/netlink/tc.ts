@@ -54,6 +54,8 @@ export interface BpfFilter {
   readonly name: string | undefined;
   readonly progId: number | undefined;
   readonly directAction: boolean;
+  /** The ether type that it sees; 3 (ETH_P_ALL) for all. */
+  readonly protocol: number;
 }
 
 /** Adds the clsact qdisc. @throws SysError EEXIST when the device has it already. */
@@ -86,6 +88,8 @@ export interface FilterPlace {
   readonly direction: TcDirection;
   readonly priority: number;
   readonly handle: number;
+  /** Ether type; all when absent. One priority has one protocol. */
+  readonly protocol?: number;
 }
 
 /** Adds a direct-action filter, or with `replace` swaps the program of an existing one. */
@@ -133,14 +137,15 @@ export function listBpfFilters(socket: NetlinkSocket, index: number, direction: 
       name: getString(bpf.get(TCA_BPF_NAME)),
       progId: getU32(bpf.get(TCA_BPF_ID)),
       directAction: ((getU32(bpf.get(TCA_BPF_FLAGS)) ?? 0) & TCA_BPF_FLAG_ACT_DIRECT) !== 0,
+      protocol: view.getUint16(16),
     };
   });
 }
 
-function filterHeader({ index, direction, priority, handle }: FilterPlace): Uint8Array {
+function filterHeader({ index, direction, priority, handle, protocol = ETH_P_ALL }: FilterPlace): Uint8Array {
   // The protocol is in network byte order in the low half.
-  const protocol = ((ETH_P_ALL & 255) << 8) | (ETH_P_ALL >> 8);
-  return tcmsg(index, handle, PARENT[direction], ((priority << 16) | protocol) >>> 0);
+  const swapped = ((protocol & 255) << 8) | (protocol >> 8);
+  return tcmsg(index, handle, PARENT[direction], ((priority << 16) | swapped) >>> 0);
 }
 
 /** `struct tcmsg`. */
