@@ -125,7 +125,7 @@ export abstract class HashBase extends MapBase {
     for (let i = 0; i < 8; i++) this.set(L.MAP_SEEDS + 4 * i, this.rt.random());
   }
 
-  override grown(start: number, end: number): void {
+  override grown(start: number): void {
     const elems = start + 16;
     const count = this.get(L.MAP_CHUNK_ELEMS);
     if (!this.perCpu) {
