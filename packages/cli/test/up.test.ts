@@ -90,7 +90,7 @@ test("the table names interfaces, functions, totals and reasons", () => {
     "lan",
     "guard",
     "protocols-in",
-    "to-lan",
+    "wire-in",
     "total",
     "default action",
     "malformed IPv4 header",
