@@ -16,6 +16,11 @@ export function ctxField(cx: Context, name: string, at: number, write?: { value:
   const layout = ctxLayout(cx.program.type, cx.program.attachType);
   const fields = (layout?.fields ?? []).filter((f) => f.value === "scalar" && !HIDDEN.has(f.name));
   const field = fields.find((f) => camelCase(f.name) === name);
+  if (field && field.size > 8 && field.size % 4 === 0 && !write) {
+    // An array of words, as `cb`: a reference into the context.
+    const type = { kind: "array", element: U32, length: field.size / 4 } as const;
+    return { k: "ref", type, address: cx.ctx, off: field.offset, region: { kind: "ctx" }, nullable: false };
+  }
   if (!field || (field.size !== 4 && field.size !== 8)) {
     const names = fields.filter((f) => f.size === 4 || f.size === 8).map((f) => camelCase(f.name));
     return refuse(cx, at, `the context has no ${name}: it has ${["length", ...names].join(", ")}`);
