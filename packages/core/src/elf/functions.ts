@@ -250,10 +250,11 @@ function relocateLddw(
     if (extern?.kind === "kconfig") {
       relocs.push({ pc, kind: "mapValue", name: ".kconfig", offset: extern.offset });
       set(BPF_PSEUDO_MAP_VALUE, 0, 0);
-    } else if (extern) {
+    } else {
+      if (!symbol.name) throw new ElfError(`symbol ${reloc.symbol} is defined nowhere and has no name`, where);
       relocs.push({ pc, kind: "ksym", name: symbol.name, weak: symbol.bind === elf.STB_WEAK });
       set(BPF_PSEUDO_BTF_ID, 0, 0);
-    } else throw new ElfError(`symbol ${symbol.name || reloc.symbol} is defined nowhere`, where);
+    }
     return;
   }
   const name = section?.name ?? `section ${symbol.section}`;
@@ -285,7 +286,7 @@ function relocateCall(
   links: Link[],
   ownSection: number,
   ownOffset: number,
-  { file, externs }: ObjectIndex,
+  { file }: ObjectIndex,
   where: Where,
 ): void {
   const imm = view.getInt32(pc * SLOT + 4, true);
@@ -296,9 +297,7 @@ function relocateCall(
   }
   const symbol = file.symbols[reloc.symbol]!;
   if (symbol.section === elf.SHN_UNDEF) {
-    const extern = externs.get(symbol.name);
-    if (extern?.kind !== "kfunc")
-      throw new ElfError(`function ${symbol.name || reloc.symbol} is defined nowhere`, where);
+    if (!symbol.name) throw new ElfError(`function ${reloc.symbol} is defined nowhere and has no name`, where);
     relocs.push({ pc, kind: "kfunc", name: symbol.name, weak: symbol.bind === elf.STB_WEAK });
     view.setUint8(pc * SLOT + 1, BPF_PSEUDO_KFUNC_CALL << 4);
     view.setInt32(pc * SLOT + 4, 0, true);

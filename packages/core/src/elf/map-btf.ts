@@ -43,8 +43,9 @@ export function defineMap(map: MapSpec, btf: BtfBuilder): MapDefinition {
   if (map.flags) uint("map_flags", map.flags);
   if (map.numaNode !== undefined) uint("numa_node", map.numaNode);
   if (map.mapExtra) {
-    if (map.mapExtra > 0xffffffffn) throw new ElfError(`map ${map.name}: map_extra ${map.mapExtra} needs over 32 bits`);
-    uint("map_extra", Number(map.mapExtra));
+    // An array's length has 32 bits; more goes the way of libbpf's __ulong.
+    if (map.mapExtra <= 0xffffffffn) uint("map_extra", Number(map.mapExtra));
+    else add("map_extra", btf.enum("", [{ name: `__map_extra_${map.name}`, value: map.mapExtra }], { size: 8 }));
   }
   if (map.pinning === "by-name") uint("pinning", LIBBPF_PIN_BY_NAME);
   const slots = valueSlots(map, members.length * POINTER);

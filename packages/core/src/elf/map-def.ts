@@ -143,23 +143,23 @@ function typeField(btf: Btf, map: string, m: BtfMember): number {
 const LEGACY_SIZE = 20;
 const IPROUTE2_SIZE = 36;
 
-/** The maps of a `maps` section of before BTF: one symbol a map, all of one size. */
+/** The maps of a `maps` section of before BTF: one symbol a map, reaching to the next one's. */
 export function parseLegacyMaps(data: Uint8Array, symbols: readonly ElfSymbol[], little: boolean): FoundMap[] {
   const section = "maps";
   const sorted = [...symbols].sort((a, b) => a.value - b.value);
   if (!sorted.length) throw new ElfError("has no symbols, so its maps have no names", { section });
-  const size = Math.floor(data.length / sorted.length);
-  if (size < LEGACY_SIZE)
-    throw new ElfError(`${data.length} bytes for ${sorted.length} maps: expected 20 or more each`, { section });
   const view = viewOf(data);
-  const iproute2 = size >= IPROUTE2_SIZE;
   const ids = new Map<number, string>();
-  const raw = sorted.map((symbol) => {
+  const raw = sorted.map((symbol, i) => {
     const offset = symbol.value;
-    if (offset + size > data.length) throw new ElfError(`map ${symbol.name}: needs ${size} bytes`, { section, offset });
-    const word = (i: number) => view.getUint32(offset + i * 4, little);
+    const size = symbol.size || (sorted[i + 1]?.value ?? data.length) - offset;
+    if (size < LEGACY_SIZE || offset + size > data.length) {
+      throw new ElfError(`map ${symbol.name}: expected ${LEGACY_SIZE} bytes or more, got ${size}`, { section, offset });
+    }
+    const word = (w: number) => view.getUint32(offset + w * 4, little);
+    const iproute2 = size >= IPROUTE2_SIZE;
     if (iproute2 && word(5)) ids.set(word(5), symbol.name);
-    return { name: symbol.name, offset, word };
+    return { name: symbol.name, offset, size, word, iproute2 };
   });
   const plain = (m: (typeof raw)[number]): MapSpec => ({
     name: m.name,
@@ -171,7 +171,7 @@ export function parseLegacyMaps(data: Uint8Array, symbols: readonly ElfSymbol[],
   });
   return raw.map((m) => {
     let spec = plain(m);
-    if (iproute2) {
+    if (m.iproute2) {
       // PIN_OBJECT_NS and PIN_GLOBAL_NS differ in the directory only, which is the loader's choice.
       if (m.word(6)) spec = { ...spec, pinning: "by-name" };
       const innerName = m.word(7) ? ids.get(m.word(7)) : undefined;
@@ -180,6 +180,6 @@ export function parseLegacyMaps(data: Uint8Array, symbols: readonly ElfSymbol[],
         throw new ElfError(`map ${m.name}: no map has inner id ${m.word(7)}`, { section, offset: m.offset });
       if (inner) spec = { ...spec, inner: plain(inner) };
     }
-    return { spec, offset: m.offset, size, valuesAt: undefined };
+    return { spec, offset: m.offset, size: m.size, valuesAt: undefined };
   });
 }

@@ -11,9 +11,11 @@ import { ElfError } from "../errors/index.ts";
 import {
   BPF_F_RDONLY_PROG,
   type CollectionSpec,
+  type ExternSpec,
   type MapEntry,
   type MapSpec,
   MapType,
+  type ProgramSpec,
   type StructOpsSpec,
   type UnknownPart,
   type VariableSpec,
@@ -69,7 +71,7 @@ export function readElf(bytes: Uint8Array): CollectionSpec {
     btf,
     byteOrder: file.littleEndian ? "little" : "big",
     variables: readVariables(file, btf, dataMaps),
-    externs,
+    externs: [...externs, ...undescribed(programs, externs)],
     structOps: readStructOps(index, functions.at),
     unknown: unknownParts(file),
     ...(version && version.data.length >= 4 ? { version: viewOf(version.data).getUint32(0, file.littleEndian) } : {}),
@@ -262,6 +264,23 @@ function readStructOps(
           return program === undefined ? [] : [{ offset: r.offset - offset, program }];
         });
       out.push({ name: v.name, section: s.name, typeId: v.type, data: s.data.slice(offset, offset + size), programs });
+    }
+  }
+  return out;
+}
+
+/**
+ * What programs refer to, that no DATASEC describes: functions of another object, or the constants that cilium/ebpf
+ * once had the loader write. libbpf refuses such an object; it is listed here, and loading it says what is missing.
+ */
+function undescribed(programs: ReadonlyMap<string, ProgramSpec>, externs: readonly ExternSpec[]): ExternSpec[] {
+  const known = new Set(externs.map((e) => e.name));
+  const out: ExternSpec[] = [];
+  for (const { relocs } of programs.values()) {
+    for (const r of relocs) {
+      if ((r.kind !== "kfunc" && r.kind !== "ksym") || known.has(r.name)) continue;
+      known.add(r.name);
+      out.push({ name: r.name, kind: r.kind, weak: r.weak, typeId: 0, offset: 0 });
     }
   }
   return out;
