@@ -167,7 +167,9 @@ function pushHigh(e: Emitter, r: number): void {
 
 function emitImport(e: Emitter, name: string, impl: HelperImpl, env: CallEnv): void {
   pushArguments(e, impl.args);
-  call(e, { kind: "import", name, type: importType(impl.args) });
+  const isRuntime = impl.runtime !== undefined && !impl.args.includes("w");
+  if (isRuntime) call(e, { kind: "prebuilt", name: impl.runtime! });
+  else call(e, { kind: "import", name, type: importType(impl.args) });
   switch (impl.ret) {
     case "i":
       op(e, Op.i64_extend_i32_s);

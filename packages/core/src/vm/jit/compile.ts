@@ -92,8 +92,8 @@ export interface CompileOptions {
   readonly secrets: ReadonlyMap<number, number>;
   /** Whether the batch loop may contain the program, if it is small enough. */
   readonly inlineBatch: boolean;
-  /** Address of a word counted down at every loop turn and call; the run traps at zero. */
-  readonly fuel: number | undefined;
+  /** A word that is counted down from `amount` at every loop turn and call of a run; the run traps at zero. */
+  readonly fuel: { readonly word: number; readonly amount: number } | undefined;
   /** Function to export as `call` instead of the other entry points: its first slot. */
   readonly callOnly?: number;
 }
@@ -148,12 +148,15 @@ export function compile(
   for (const slot of subprograms) {
     functions.push(translate(analyseFunction(code, leaders, slot, false, env, options), SUB_SHAPE, env, options));
   }
-  const reset = usesTailCalls ? env.tailCalls : undefined;
+  const words = [
+    ...(usesTailCalls ? [{ word: env.tailCalls, amount: 0 }] : []),
+    ...(options.fuel ? [options.fuel] : []),
+  ];
   if (main) {
-    functions.push(runEntry(options, reset));
+    functions.push(runEntry(options, words));
     const inlined = options.inlineBatch && options.verified && main.insns <= MAX_INLINED_INSNS;
-    functions.push(inlined ? inlinedBatch(main, env, options, reset) : callingBatch(options, reset));
-  } else functions.push(callEntry(env.subprogram(options.callOnly!), options, reset));
+    functions.push(inlined ? inlinedBatch(main, env, options, words) : callingBatch(options, words));
+  } else functions.push(callEntry(env.subprogram(options.callOnly!), options, words));
   const { bytes, imports } = link(options.prebuilt, functions, {
     memory: options.memory,
     table: usesTailCalls ? 0 : undefined,
@@ -353,11 +356,11 @@ function burnFuel(e: Emitter, env: CallEnv, { fuel }: CompileOptions): void {
   const left = scratch32(e, 0);
   i32(e, 0);
   i32(e, 0);
-  access(e, Op.i32_load, fuel);
+  access(e, Op.i32_load, fuel.word);
   tee(e, left);
   i32(e, 1);
   op(e, Op.i32_sub);
-  access(e, Op.i32_store, fuel);
+  access(e, Op.i32_store, fuel.word);
   get(e, left);
   op(e, Op.i32_eqz);
   trapIf(e, TRAP.FUEL, env);
@@ -394,11 +397,15 @@ function bare(type: OwnFunction["type"]): Emitter {
   return newEmitter({ type, params: [], frame: { address: 0 } }, new Map(), newState());
 }
 
-function resetTailCalls(e: Emitter, word: number | undefined): void {
-  if (word === undefined) return;
-  i32(e, 0);
-  i32(e, 0);
-  access(e, Op.i32_store, word);
+/** Words that begin each run with a value: tail calls made, fuel left. */
+type RunWords = readonly { readonly word: number; readonly amount: number }[];
+
+function beginRun(e: Emitter, words: RunWords): void {
+  for (const { word, amount } of words) {
+    i32(e, 0);
+    i32(e, amount);
+    access(e, Op.i32_store, word);
+  }
 }
 
 /** Stores r0's high half and leaves its low half: the i64 is on the stack. */
@@ -414,9 +421,9 @@ function splitResult(e: Emitter, options: CompileOptions): void {
   op(e, Op.i32_wrap_i64);
 }
 
-function runEntry(options: CompileOptions, reset: number | undefined): OwnFunction {
+function runEntry(options: CompileOptions, words: RunWords): OwnFunction {
   const e = bare(RUN_TYPE);
-  resetTailCalls(e, reset);
+  beginRun(e, words);
   get(e, 0);
   i32(e, options.stack);
   call(e, { kind: "own", index: 0 });
@@ -424,9 +431,9 @@ function runEntry(options: CompileOptions, reset: number | undefined): OwnFuncti
   return finish(e, "run");
 }
 
-function callEntry(index: number, options: CompileOptions, reset: number | undefined): OwnFunction {
+function callEntry(index: number, options: CompileOptions, words: RunWords): OwnFunction {
   const e = bare({ params: [I32, I32, I32, I32, I32], results: [I32] });
-  resetTailCalls(e, reset);
+  beginRun(e, words);
   for (let i = 0; i < 5; i++) {
     get(e, i);
     op(e, Op.i64_extend_i32_u);
@@ -444,14 +451,14 @@ const COUNT = 2;
 const VERDICTS = 3;
 
 /** The loop over a ring of ctx; `verdict` pushes a run's i64. */
-function emitBatch(e: Emitter, reset: number | undefined, verdict: () => void): void {
+function emitBatch(e: Emitter, words: RunWords, verdict: () => void): void {
   const result = newLocal(e, I64);
   open(e, Op.block, VOID);
   get(e, COUNT);
   op(e, Op.i32_eqz);
   branch(e, Op.br_if, 0);
   open(e, Op.loop, VOID);
-  resetTailCalls(e, reset);
+  beginRun(e, words);
   verdict();
   set(e, result);
   get(e, VERDICTS);
@@ -474,9 +481,9 @@ function emitBatch(e: Emitter, reset: number | undefined, verdict: () => void): 
   close(e);
 }
 
-function callingBatch(options: CompileOptions, reset: number | undefined): OwnFunction {
+function callingBatch(options: CompileOptions, words: RunWords): OwnFunction {
   const e = bare(BATCH_TYPE);
-  emitBatch(e, reset, () => {
+  emitBatch(e, words, () => {
     get(e, CTX);
     i32(e, options.stack);
     call(e, { kind: "own", index: 0 });
@@ -484,10 +491,10 @@ function callingBatch(options: CompileOptions, reset: number | undefined): OwnFu
   return finish(e, "batch");
 }
 
-function inlinedBatch(main: Analysed, env: CallEnv, options: CompileOptions, reset: number | undefined): OwnFunction {
+function inlinedBatch(main: Analysed, env: CallEnv, options: CompileOptions, words: RunWords): OwnFunction {
   const shape: Shape = { type: BATCH_TYPE, params: [], frame: { address: options.stack }, exitLabel: 2 };
   const e = newEmitter(shape, main.slots, newState());
-  emitBatch(e, reset, () => {
+  emitBatch(e, words, () => {
     get(e, CTX);
     setReg32(e, 1);
     open(e, Op.block, VOID);

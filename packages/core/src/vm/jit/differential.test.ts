@@ -7,12 +7,12 @@ import { rawProgram } from "../exec.ts";
 import { Machine, type ProgramLoad } from "../machine.ts";
 import { PACKET_BYTES, RANDOM_MAPS, type RandomProgram, randomProgram } from "./random-programs.ts";
 
-const PROGRAMS = Number(process.env.EBPLANE_PROGRAMS ?? 400);
+const PROGRAMS = Number(process.env.EBPLANE_PROGRAMS ?? 120);
 const SEED = Number(process.env.EBPLANE_SEED ?? 20261121);
 
 /** Everything that two runs on the same packet leave behind: both r0, the packet, the maps. */
-function outcome(program: RandomProgram, options: ProgramLoad, how: "run" | "batch"): string {
-  const machine = new Machine();
+function outcome(program: RandomProgram, options: ProgramLoad, how: "run" | "batch", shared = false): string {
+  const machine = new Machine({ memory: { shared, maximum: 16 << 20 } });
   const maps: VmMap[] = RANDOM_MAPS.map((spec) => machine.createMap({ ...spec }));
   const relocs = program.maps.map(({ pc, map }) => ({ pc, kind: "map" as const, name: RANDOM_MAPS[map]!.name }));
   const spec = { ...rawProgram(program.code, ProgType.BPF_PROG_TYPE_XDP), relocs };
@@ -55,6 +55,10 @@ describe("random programs end alike on the interpreter and on the jit", () => {
       const expected = outcome(program, { engine: "interp" }, "run");
       expect(outcome(program, { engine: "jit" }, "run"), `${what}, unverified`).toBe(expected);
       expect(outcome(program, { engine: "jit", verified: true }, "run"), `${what}, verified`).toBe(expected);
+      if (n % 4 === 1) {
+        const shared = outcome(program, { engine: "jit", verified: true }, "run", true);
+        expect(shared, `${what}, shared memory`).toBe(expected);
+      }
       if (n % 4 === 0)
         expect(outcome(program, { engine: "jit", verified: true, blind: true }, "run"), `${what}, blinded`).toBe(
           expected,

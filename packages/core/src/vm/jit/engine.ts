@@ -95,7 +95,7 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
     verified: options.verified ?? false,
     secrets: secrets.places,
     inlineBatch: options.inlineBatch ?? true,
-    fuel: options.fuel === undefined ? undefined : fuelWord,
+    fuel: options.fuel === undefined ? undefined : { word: fuelWord, amount: options.fuel },
   };
   const instantiate = (callOnly?: number) => {
     const { bytes, imports } = compile(code, env, { ...compileOptions, callOnly });
@@ -109,9 +109,6 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
   const callables = new Map<number, (...args: number[]) => number>();
 
   let id = 0;
-  const begin = (): void => {
-    if (options.fuel !== undefined) memory.view.setInt32(fuelWord, options.fuel, true);
-  };
   const fail = (error: unknown): never => {
     loops.length = 0;
     const reason = memory.view.getInt32(area + AREA.TRAP, true);
@@ -122,7 +119,6 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
     wasm: bytes,
     entry: run,
     run(ctx) {
-      begin();
       try {
         return run(ctx) >>> 0;
       } catch (error) {
@@ -130,7 +126,6 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
       }
     },
     batch(ctx, stride, count, verdicts) {
-      begin();
       try {
         batch(ctx, stride, count, verdicts);
       } catch (error) {
@@ -140,7 +135,6 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
     call(pc, args) {
       let callable = callables.get(pc);
       if (!callable) callables.set(pc, (callable = instantiate(pc).exports.call as (...args: number[]) => number));
-      begin();
       try {
         return callable(args[0] ?? 0, args[1] ?? 0, args[2] ?? 0, args[3] ?? 0, args[4] ?? 0) >>> 0;
       } catch (error) {

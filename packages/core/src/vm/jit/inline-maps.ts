@@ -82,6 +82,7 @@ const TYPED_LOOKUP = new Map<number, string>([
   [MapType.BPF_MAP_TYPE_ARRAY, "array_lookup"],
   [MapType.BPF_MAP_TYPE_PERCPU_HASH, "percpu_hash_lookup"],
   [MapType.BPF_MAP_TYPE_PERCPU_ARRAY, "percpu_array_lookup"],
+  [MapType.BPF_MAP_TYPE_LRU_HASH, "lru_lookup"],
   [MapType.BPF_MAP_TYPE_LPM_TRIE, "lpm_lookup"],
 ]);
 
@@ -90,6 +91,7 @@ const TYPED_UPDATE = new Map<number, string>([
   [MapType.BPF_MAP_TYPE_ARRAY, "array_update"],
   [MapType.BPF_MAP_TYPE_PERCPU_HASH, "percpu_hash_update"],
   [MapType.BPF_MAP_TYPE_PERCPU_ARRAY, "percpu_array_update"],
+  [MapType.BPF_MAP_TYPE_LRU_HASH, "lru_update"],
 ]);
 
 /** Calls a runtime function with the low halves of r1 to r`count`. */
@@ -143,8 +145,15 @@ function emitLookup(e: Emitter, map: MapFacts | undefined, shared: boolean): voi
     return;
   }
   spillPointer(e, 2, map?.keySize);
-  callRuntime(e, (map && TYPED_LOOKUP.get(map.type)) ?? "map_lookup", 2);
+  callRuntime(e, map ? lookupFunction(map) : "map_lookup", 2);
   setReg32(e, 0);
+}
+
+/** The runtime's function for a map's lookups. */
+function lookupFunction(map: MapFacts): string {
+  const is16 = map.type === MapType.BPF_MAP_TYPE_HASH && map.keySize === 16;
+  if (is16 && map.header(L.MAP_HASH_KIND) === L.HASH_ANY) return "hash_lookup16";
+  return TYPED_LOOKUP.get(map.type) ?? "map_lookup";
 }
 
 /** An array, or a per-CPU array on a machine with one CPU. */

@@ -163,8 +163,11 @@ describe("faults", () => {
   });
 
   test("fuel is new for every run", () => {
-    const { program } = load("r0 = 0\nl:\nr0 += 1\nif r0 != 90 goto l\nexit", { fuel: 100 });
+    const { machine, program } = load("r0 = 0\nl:\nr0 += 1\nif r0 != 90 goto l\nexit", { fuel: 100 });
     for (let i = 0; i < 5; i++) expect(program.run(0)).toBe(90);
+    const verdicts = machine.memory.alloc(64);
+    program.runner.batch(0, 0, 16, verdicts);
+    expect(machine.memory.view.getUint32(verdicts + 60, true)).toBe(90);
   });
 });
 
