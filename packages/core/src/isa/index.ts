@@ -1,3 +1,5 @@
 /** The eBPF instruction set: numbers, the instruction model, bytes. */
+
+export * as cbpf from "./cbpf/index.ts";
 export * from "./insn.ts";
 export * from "./opcodes.ts";
