@@ -36,10 +36,11 @@ export function array_update(m: usize, key: usize, value: usize, flags: u32): i3
   return 0;
 }
 
+/** A program's update: the index is looked at before the lock flag, unlike in bpf(2)'s. */
 export function percpu_array_update(m: usize, key: usize, value: usize, flags: u32): i32 {
-  if (flags > <u32>L.EXIST) return -L.EINVAL;
   const no = refusal(m, key, flags);
   if (no) return no;
+  if (flags & L.F_LOCK) return -L.EINVAL;
   const v = percpu_array_lookup(m, key);
   copyValue(m, v, value);
   freeFields(m, v);
