@@ -9,13 +9,18 @@ import { toScalar } from "./convert.ts";
 import { lowerExpr } from "./expr.ts";
 import type { MapDecl } from "./maps.ts";
 import { evaluate, loadModules, type Modules, moduleName, type ReadFile, typeAlias } from "./modules.ts";
-import { invoke } from "./stmt.ts";
-import type { ProgramDecl } from "./values.ts";
+import { newCursor } from "./packet.ts";
+import type { Module } from "./scope.ts";
+import { invoke, resolveType } from "./stmt.ts";
+import type { ProgramDecl, Val, ValType } from "./values.ts";
 
 export type { Constants, ModuleSettings } from "./context.ts";
 export type { MapDecl } from "./maps.ts";
 export type { ReadFile } from "./modules.ts";
 export type { ProgramDecl } from "./values.ts";
+
+/** Stands for a call that gives an unknown value where code is only checked. */
+const UNKNOWN_HELPER = 0;
 
 export interface LoweredProgram {
   readonly name: string;
@@ -92,11 +97,17 @@ export function lower(
     }
   }
   const programs = declared.map(({ name, decl }) => ({ name, decl, fn: lowerProgram(cx, name, decl) }));
+  const called = new Set(cx.calledFunctions);
   const unusedFunctions = modules.all.flatMap((m) =>
     m.node.body.flatMap((s) =>
       s.kind === "function" && !cx.calledFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [],
     ),
   );
+  for (const m of modules.all) {
+    for (const s of m.node.body) {
+      if (s.kind === "function" && programs[0] && !called.has(s.fn)) checkFunction(cx, m, s.fn, programs[0].decl);
+    }
+  }
   return {
     programs,
     maps,
@@ -150,17 +161,68 @@ function makeContext(constants: Constants, settings: Context["settings"], report
   return cx;
 }
 
-function lowerProgram(cx: Context, name: string, decl: ProgramDecl): Fn {
-  const b = new Builder(name);
+/**
+ * Lowers a function that no program calls, for its complaints, with arguments of its declared types. One whose types do
+ * not say what it takes (a generic, a function) is checked only where it is called.
+ */
+function checkFunction(cx: Context, module: Module, fn: FunctionNode, decl: ProgramDecl): void {
+  const b = new Builder(fn.name);
+  begin(cx, b, decl);
+  cx.scope = module.scope;
+  const args: Val[] = [];
+  for (const p of fn.params) {
+    const name = p.type?.kind === "ref" ? p.type.name : undefined;
+    const type = p.type && resolveType(cx, p.type);
+    if (name === "XdpContext" || name === "TcContext") {
+      if ((name === "XdpContext") !== (decl.type === ProgType.BPF_PROG_TYPE_XDP)) return;
+      args.push({ k: "ctx" });
+    } else if (type && type.k !== "static" && type.k !== "void" && type.k !== "undef") args.push(anything(b, type));
+    else if (p.type?.kind === "ref" && isCursorName(module, p.type.name)) args.push(newCursor(cx, fn.at));
+    else return;
+  }
+  try {
+    invoke(cx, { k: "fn", fn, scope: module.scope }, args, fn.at);
+  } catch (e) {
+    if (!(e instanceof Refused)) throw e;
+  }
+}
+
+function isCursorName(module: Module, name: string): boolean {
+  const imported = module.imports.get(name);
+  return imported?.from?.library === true && imported.name === "Packet";
+}
+
+/** A value of the type of which nothing is known. */
+function anything(b: Builder, type: ValType): Val {
+  const unknown = () => b.call(UNKNOWN_HELPER, [], {});
+  switch (type.k) {
+    case "int":
+      return { k: "int", type: type.type, v: unknown() };
+    case "ref":
+      return { k: "ref", type: type.type, address: unknown(), off: 0, region: type.region, nullable: type.nullable };
+    case "opt":
+      return { k: "opt", flag: unknown(), inner: anything(b, type.inner) };
+    default:
+      return { k: "undef" };
+  }
+}
+
+/** A fresh program: nothing known, the packet at its start. */
+function begin(cx: Context, b: Builder, decl: ProgramDecl): void {
   b.at = decl.at;
   cx.b = b;
   cx.program = decl;
   cx.frames = [];
   cx.facts = [new Map()];
   cx.ctx = b.ctx();
-  cx.packet = { data: b.newVar(), end: b.newVar() };
-  if (decl.type !== ProgType.BPF_PROG_TYPE_XDP && decl.type !== ProgType.BPF_PROG_TYPE_SCHED_CLS) cx.packet = undefined;
+  const direct = decl.type === ProgType.BPF_PROG_TYPE_XDP || decl.type === ProgType.BPF_PROG_TYPE_SCHED_CLS;
+  cx.packet = direct ? { data: b.newVar(), end: b.newVar() } : undefined;
   reloadPacket(cx);
+}
+
+function lowerProgram(cx: Context, name: string, decl: ProgramDecl): Fn {
+  const b = new Builder(name);
+  begin(cx, b, decl);
   try {
     const before = cx.complaints;
     const args = decl.run.fn.params.length ? [{ k: "ctx" } as const] : [];

@@ -355,6 +355,8 @@ class Parser {
     if (f.asteriskToken) this.refuse(f.asteriskToken, INSTEAD.get(K.YieldExpression)!);
     const async = f.modifiers?.find((m) => m.kind === K.AsyncKeyword);
     if (async) this.refuse(async, INSTEAD.get(K.AwaitExpression)!);
+    const { body: code } = f;
+    if (!code) this.refuse(f, "the function has no body");
     this.assigned.push(new Set());
     try {
       const params = f.parameters.map((p): Param => {
@@ -367,7 +369,7 @@ class Parser {
         };
       });
       const returns = f.type && this.type(f.type);
-      const body = ts.isBlock(f.body!) ? this.block(f.body.statements) : this.expr(f.body!);
+      const body = ts.isBlock(code) ? this.block(code.statements) : this.expr(code);
       return { at: this.at(f), name, params, returns, body, assigned: this.assigned.at(-1)! };
     } finally {
       const inner = this.assigned.pop()!;
