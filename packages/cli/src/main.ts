@@ -1,6 +1,7 @@
 /** The `ebplane` command: one file a subcommand in `commands/`, registered here. */
 import { Command, CommanderError } from "commander";
 import { registerAsm } from "./commands/asm.ts";
+import { registerAttach } from "./commands/attach.ts";
 import { registerBench } from "./commands/bench.ts";
 import { registerBuild } from "./commands/build.ts";
 import { registerDiff } from "./commands/diff.ts";
@@ -29,6 +30,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     registerAsm,
     registerExec,
     registerBench,
+    registerAttach,
     registerSchema,
   ];
   for (const add of register) add(program);

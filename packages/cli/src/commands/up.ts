@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
 import { loadPlane } from "../input.ts";
+import { collect } from "../options.ts";
 import { upLinux } from "../up/linux.ts";
 import { upSim } from "../up/sim.ts";
 
@@ -42,8 +43,4 @@ export function registerUp(program: Command): void {
         throw new UsageError(`--target: expected sim or linux, got ${options.target}`);
       }
     });
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }

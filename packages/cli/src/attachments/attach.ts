@@ -1,0 +1,269 @@
+/**
+ * Attaches a program so that it stays when the command ends: links are pinned with their maps, filters and routes stay
+ * of themselves. Whatever fails, nothing stays behind.
+ */
+import { unlinkSync } from "node:fs";
+import { BpfError } from "@ebplane/core/errors";
+import {
+  type BpfMap,
+  type Collection,
+  type CollectionSpec,
+  type Hook,
+  hookText,
+  type Link,
+  type LwtHook,
+  type Program,
+} from "@ebplane/core/object";
+import { BpfLink, LinuxMap, linuxTarget, openLink, openMap } from "@ebplane/linux";
+import { LinuxProgram, objPin } from "@ebplane/linux/bpf";
+import { ifindex } from "@ebplane/linux/link";
+import {
+  listLinks,
+  listQdiscs,
+  listRoutes,
+  NETLINK_ROUTE,
+  NetlinkSocket,
+  RT_TABLE_MAIN,
+  setBpfFilter,
+} from "@ebplane/linux/netlink";
+import { UsageError } from "../failure.ts";
+import { type Attached, listAttached } from "./listing.ts";
+import { atHook, normalPrefix } from "./match.ts";
+import {
+  type AttachmentRecord,
+  createRecord,
+  linkPin,
+  type Mark,
+  mapPin,
+  mapPins,
+  removeRecord,
+  requireBpffs,
+} from "./records.ts";
+
+export interface AttachRequest {
+  readonly spec: CollectionSpec;
+  readonly program: string;
+  readonly hook: Hook;
+  /** Inode of the namespace that the thread is in. */
+  readonly netns: number;
+  /** Puts the program in the place of the one that is there. */
+  readonly replace: boolean;
+  /** Where maps that ask for pinning by name are shared. */
+  readonly pinDirectory: string;
+  /** Live maps in place of the object's: pins or ids, by the map's name. */
+  readonly reuse: ReadonlyMap<string, { readonly path: string } | { readonly id: number }>;
+  /** Puts more into the maps than the object's own contents. */
+  readonly fill: (maps: ReadonlyMap<string, BpfMap>) => void;
+}
+
+export interface AttachAnswer {
+  readonly hook: Hook;
+  readonly program: string;
+  readonly progId: number;
+  readonly linkId: number;
+  readonly mode: string | undefined;
+  readonly fallbackReason: string | undefined;
+  readonly replaced: number | undefined;
+  readonly maps: readonly { readonly name: string; readonly id: number; readonly pin: string | undefined }[];
+}
+
+/** Hooks that belong to a network namespace; the others are the whole system's. */
+const IN_NETNS: ReadonlySet<Hook["kind"]> = new Set(["xdp", "tcx", "tc", "netns", "netfilter", "lwt"]);
+/** Hooks where nothing has to hold the attachment. */
+const STAYS: ReadonlySet<Hook["kind"]> = new Set(["tc", "lwt"]);
+
+export function attachAndKeep(request: AttachRequest): AttachAnswer {
+  const { spec, program: name } = request;
+  let hook = request.hook;
+  const old = request.replace ? toReplace(hook, request.netns) : undefined;
+  if (!STAYS.has(hook.kind)) requireBpffs();
+  const marks: Mark[] = [];
+  if (hook.kind === "lwt") {
+    const onRoute = lwtRoute(hook);
+    hook = onRoute.hook;
+    if (onRoute.exists) marks.push("route");
+  }
+  if (hook.kind === "tc") {
+    hook = { ...hook, priority: hook.priority ?? 1 };
+    if (!hasClsact(hook.iface)) marks.push("clsact");
+  }
+  const opened: LinuxMap[] = [];
+  const target = linuxTarget();
+  let collection: Collection | undefined;
+  try {
+    const reuse = new Map<string, BpfMap>();
+    for (const [map, where] of request.reuse) {
+      const live = openMap(where);
+      opened.push(live);
+      reuse.set(map, live);
+    }
+    collection = target.load(spec, { programs: [name], reuse, pinDirectory: request.pinDirectory });
+    request.fill(collection.maps);
+    const program = collection.programs.get(name)!;
+    const answer = (linkId: number, record: AttachmentRecord | undefined, link?: Link<Hook>): AttachAnswer => ({
+      hook,
+      program: name,
+      progId: program.id,
+      linkId,
+      mode: hook.kind === "xdp" ? link?.mode : undefined,
+      fallbackReason: link?.fallbackReason,
+      replaced: old?.progId,
+      maps: [...collection!.maps].map(([map, { id }]) => ({
+        name: map,
+        id,
+        pin: record && mapPins(record).find((p) => p.name === map)?.path,
+      })),
+    });
+    if (old) {
+      const record = replaceProgram(old, program, collection);
+      return answer(old.linkId, record);
+    }
+    const link = target.attach(program, hook);
+    const linkId = keep(link, hook, request.netns, collection, marks);
+    return answer(linkId.id, linkId.record, link);
+  } finally {
+    collection?.close();
+    for (const map of opened) map.close();
+  }
+}
+
+/** Pins what has to be held. The link is closed or, where closing would detach, left alone. */
+function keep(
+  link: Link<Hook>,
+  hook: Hook,
+  netns: number,
+  collection: Collection,
+  marks: readonly Mark[],
+): { id: number; record: AttachmentRecord | undefined } {
+  let record: AttachmentRecord | undefined;
+  try {
+    if (!(link instanceof BpfLink)) {
+      if (!STAYS.has(hook.kind)) {
+        throw new BpfError("EKEEP", `${hookText(hook)}: this attachment ends with the process that makes it`);
+      }
+      try {
+        requireBpffs();
+      } catch {
+        return { id: 0, record: undefined };
+      }
+    }
+    for (const stale of staleRecords(link.id, hook, netns)) removeRecord(stale);
+    record = createRecord(link.id, IN_NETNS.has(hook.kind) ? netns : undefined, hook, marks);
+    pinMaps(record, collection);
+    if (link instanceof BpfLink) {
+      link.pin(linkPin(record));
+      link.close();
+    }
+    return { id: link.id, record };
+  } catch (error) {
+    if (record) removeRecord(record);
+    link.close();
+    throw error;
+  }
+}
+
+/** Records of the same place that a dead device or a reused number left. */
+function staleRecords(linkId: number, hook: Hook, netns: number): AttachmentRecord[] {
+  return listAttached(netns)
+    .filter(({ record, gone }) => gone && record !== undefined)
+    .map(({ record }) => record!)
+    .filter(
+      (r) =>
+        r.linkId === linkId &&
+        (r.netns === undefined || r.netns === netns) &&
+        r.hook !== undefined &&
+        hookText(r.hook) === hookText(hook),
+    );
+}
+
+function pinMaps(record: AttachmentRecord, collection: Collection): void {
+  for (const [name, map] of collection.maps) {
+    if (map instanceof LinuxMap) objPin(map.fd, mapPin(record, name));
+  }
+}
+
+/** The one attachment to replace. @throws UsageError when there is none, or several. */
+function toReplace(hook: Hook, netns: number): Attached {
+  const found = listAttached(netns).filter((a) => atHook(hook, a));
+  const [only] = found;
+  if (!only) throw new UsageError(`--replace: nothing is attached to ${hookText(hook)}`);
+  if (found.length > 1) throw new UsageError(`--replace: ${found.length} programs are attached to ${hookText(hook)}`);
+  if (only.way.by !== "link" && only.way.by !== "filter") {
+    throw new UsageError(`--replace: ${only.text} was not attached by a link or filter: detach it first`);
+  }
+  return only;
+}
+
+/** Swaps the program atomically, and the pinned maps where they are ours. */
+function replaceProgram(old: Attached, program: Program, collection: Collection): AttachmentRecord | undefined {
+  if (!(program instanceof LinuxProgram)) throw new TypeError(`program ${program.spec.name}: expected a live program`);
+  if (old.way.by === "link") {
+    const link = openLink({ id: old.way.id });
+    try {
+      link.update(program);
+    } finally {
+      link.close();
+    }
+  } else if (old.way.by === "filter") {
+    const socket = new NetlinkSocket(NETLINK_ROUTE);
+    try {
+      setBpfFilter(socket, old.way.place, program.fd, program.spec.name, true);
+    } finally {
+      socket.close();
+    }
+  }
+  const { record } = old;
+  if (!record) return undefined;
+  for (const { path } of mapPins(record)) unlinkSync(path);
+  pinMaps(record, collection);
+  return record;
+}
+
+function hasClsact(iface: string): boolean {
+  const index = ifindex(iface);
+  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  try {
+    return listQdiscs(socket).some((q) => q.index === index && (q.kind === "clsact" || q.kind === "ingress"));
+  } finally {
+    socket.close();
+  }
+}
+
+const RTPROT_KERNEL = 2;
+
+/**
+ * The route that the program goes on: an existing one of the prefix keeps its gateway and device.
+ * @throws UsageError when the route that is there goes elsewhere than asked, BpfError for the kernel's own.
+ */
+function lwtRoute(hook: LwtHook): { hook: LwtHook; exists: boolean } {
+  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  try {
+    const devices = listLinks(socket);
+    // IPv6 gives routes without a metric 1024.
+    const usual = hook.prefix.includes(":") ? 1024 : undefined;
+    const there = listRoutes(socket).find(
+      (r) => r.dst === normalPrefix(hook.prefix) && r.table === RT_TABLE_MAIN && r.metric === usual,
+    );
+    if (!there) return { hook, exists: false };
+    if (there.bpf) {
+      throw new BpfError("EEXIST", `${hookText(hook)}: a program is on this route already: detach it, or --replace`);
+    }
+    const iface = devices.find((d) => d.index === there.oif)?.name;
+    const same = (hook.via ?? there.via) === there.via && (hook.iface ?? iface) === iface;
+    if (!same) {
+      const way = [there.via && `via ${there.via}`, iface && `dev ${iface}`].filter(Boolean).join(" ");
+      throw new UsageError(
+        `${hookText(hook)}: the route is there already, ${way}: without --via and --dev the program goes on it`,
+      );
+    }
+    if (there.protocol === RTPROT_KERNEL || there.encapType !== 0 || iface === undefined) {
+      throw new BpfError(
+        "EROUTE",
+        `${hookText(hook)}: the route there is not one to put a program on: add a narrower one`,
+      );
+    }
+    return { hook: { ...hook, via: there.via, iface }, exists: true };
+  } finally {
+    socket.close();
+  }
+}

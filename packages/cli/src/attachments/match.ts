@@ -1,0 +1,51 @@
+/** Whether something attached is what a hook's text asks for. */
+import { realpathSync } from "node:fs";
+import { type Hook, hookText } from "@ebplane/core/object";
+import { ipText, parsePrefix } from "@ebplane/linux/netlink";
+import type { Attached } from "./listing.ts";
+
+/** What the text leaves open (XDP mode, priority) matches anything. */
+export function atHook(asked: Hook, attached: Attached): boolean {
+  const { hook } = attached;
+  if (!hook || hook.kind !== asked.kind) return false;
+  switch (asked.kind) {
+    case "xdp": {
+      const there = hook as typeof asked;
+      return there.iface === asked.iface && (asked.mode === "auto" || there.mode === asked.mode);
+    }
+    case "tc": {
+      const there = hook as typeof asked;
+      const samePlace = there.iface === asked.iface && there.direction === asked.direction;
+      return samePlace && (asked.priority === undefined || there.priority === asked.priority);
+    }
+    case "netfilter": {
+      const there = hook as typeof asked;
+      const samePlace = there.family === asked.family && there.point === asked.point;
+      return samePlace && (asked.priority === undefined || there.priority === asked.priority);
+    }
+    case "cgroup": {
+      const there = hook as typeof asked;
+      return there.type === asked.type && realPath(there.path) === realPath(asked.path);
+    }
+    case "lwt": {
+      const there = hook as typeof asked;
+      return there.direction === asked.direction && normalPrefix(there.prefix) === normalPrefix(asked.prefix);
+    }
+    default:
+      return hookText(hook) === hookText(asked);
+  }
+}
+
+/** A prefix as the kernel writes it. @throws RangeError for what is none. */
+export function normalPrefix(prefix: string): string {
+  const { address, length } = parsePrefix(prefix);
+  return `${ipText(address)}/${length}`;
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}

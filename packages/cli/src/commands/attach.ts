@@ -1,0 +1,265 @@
+/** `ebplane attach`, `detach` and `list`: programs on hooks, staying when the command ends. */
+import { existsSync } from "node:fs";
+import { BpfError } from "@ebplane/core/errors";
+import { type Hook, hookText, type ProgramSpec, ProgType, parseHook } from "@ebplane/core/object";
+import type { Command } from "commander";
+import { UsageError } from "../failure.ts";
+import { loadObject } from "../input.ts";
+import { inNamespace, requireKernel } from "../kernel.ts";
+import { fillMaps } from "../map-file.ts";
+import { collect, wholeNumber } from "../options.ts";
+import { note, print, printJson, table } from "../output.ts";
+
+interface AttachOptions {
+  readonly netns?: string;
+  readonly replace?: boolean;
+  readonly pinDir: string;
+  readonly map: readonly string[];
+  readonly reuse: readonly string[];
+  readonly via?: string;
+  readonly dev?: string;
+  readonly headroom?: string;
+  readonly defrag?: boolean;
+  readonly json?: boolean;
+}
+
+interface DetachOptions {
+  readonly netns?: string;
+  readonly link?: string;
+  readonly prog?: string;
+  readonly all?: boolean;
+  readonly json?: boolean;
+}
+
+const HOOKS = `
+A hook is one of
+  xdp:IFACE[:native|generic]      tcx:IFACE:ingress|egress        tc:IFACE:ingress|egress[:PRIORITY]
+  cgroup:PATH:TYPE                netns:flow_dissector|sk_lookup  netfilter:4|6:POINT[:PRIORITY]
+  lwt:PREFIX:in|out|xmit          raw_tp:NAME                     tracepoint:GROUP:NAME
+  kprobe:FUNCTION                 uprobe:PATH:OFFSET              trace`;
+
+export function registerAttach(program: Command): void {
+  program
+    .command("attach <prog> <hook>")
+    .description("attach a program (PROG or PROG#NAME) to a hook; it stays until it is detached")
+    .addHelpText("after", HOOKS)
+    .option("--netns <name>", "the network namespace: a name of ip netns, or a file")
+    .option("--replace", "put it in the place of the program that is there, atomically")
+    .option("--map <name=file.json>", "fill a map (repeatable)", collect, [])
+    .option("--reuse <name=pin>", "use a live map, by its file in bpffs or its id (repeatable)", collect, [])
+    .option("--pin-dir <dir>", "where maps that the object pins by name are shared", "/sys/fs/bpf")
+    .option("--via <address>", "lwt: the route's gateway")
+    .option("--dev <iface>", "lwt: the route's device")
+    .option("--headroom <bytes>", "lwt: what an xmit program may push")
+    .option("--defrag", "netfilter: whole packets only")
+    .option("--json", "one JSON document")
+    .action(async (path: string, text: string, options: AttachOptions) => {
+      const hook = completeHook(parseHook(text), options);
+      const { file, name } = splitProgram(path);
+      const spec = loadObject(file);
+      const chosen = programFor(hook, [...spec.programs.values()], name, file);
+      const reuse = new Map(options.reuse.map(parseReuse));
+      for (const map of reuse.keys()) {
+        if (!spec.maps.has(map)) throw new UsageError(`--reuse: no map named ${map} in ${file}`);
+      }
+      await requireKernel("attach");
+      const { findingText, preflight } = await import("@ebplane/linux");
+      const { attachAndKeep } = await import("../attachments/attach.ts");
+      const answer = await inNamespace(options.netns, (netns) => {
+        // Of a hook that works already there is nothing to find out but that it is taken.
+        for (const finding of options.replace ? [] : preflight([{ program: chosen, hook }])) {
+          if (finding.severity === "error") throw new BpfError("EPREFLIGHT", findingText(finding));
+          note(findingText(finding));
+        }
+        return attachAndKeep({
+          spec,
+          program: chosen.name,
+          hook,
+          netns,
+          replace: options.replace ?? false,
+          pinDirectory: options.pinDir,
+          reuse,
+          fill: (maps) => fillMaps(maps, options.map),
+        });
+      });
+      if (options.json) {
+        printJson({ ...answer, hook: hookText(answer.hook), fallbackReason: answer.fallbackReason ?? null });
+        return;
+      }
+      const mode = answer.mode === undefined ? "" : ` in ${answer.mode} mode`;
+      const why = answer.fallbackReason === undefined ? "" : `: native mode was refused (${answer.fallbackReason})`;
+      const link = answer.linkId ? `, link ${answer.linkId}` : "";
+      const instead = answer.replaced === undefined ? "" : `, in place of program ${answer.replaced}`;
+      print(
+        `${hookText(answer.hook)}: ${answer.program} is attached${mode} (program ${answer.progId}${link})${instead}${why}`,
+      );
+      for (const map of answer.maps) print(`  map ${map.name}: id ${map.id}${map.pin ? `, ${map.pin}` : ""}`);
+    });
+
+  program
+    .command("detach [hook]")
+    .description("detach what is attached to a hook, whoever attached it")
+    .option("--netns <name>", "the network namespace: a name of ip netns, or a file")
+    .option("--link <id>", "only this link")
+    .option("--prog <name>", "only this program, by name or id")
+    .option("--all", "everything at the hook")
+    .option("--json", "one JSON document")
+    .action(async (text: string | undefined, options: DetachOptions) => {
+      if (text === undefined && options.link === undefined) throw new UsageError("detach: name a hook, or --link ID");
+      const hook = text === undefined ? undefined : parseHook(text);
+      const linkId = options.link === undefined ? undefined : wholeNumber(options.link, "--link");
+      await requireKernel("detach");
+      const { listAttached } = await import("../attachments/listing.ts");
+      const { detach } = await import("../attachments/detach.ts");
+      const { atHook } = await import("../attachments/match.ts");
+      const detached = await inNamespace(options.netns, (netns) => {
+        const found = listAttached(netns).filter((a) => {
+          const elsewhere = a.record?.netns !== undefined && a.record.netns !== netns;
+          if (linkId !== undefined) {
+            const among = a.way.by === "one of" && a.way.links.includes(linkId);
+            if (a.linkId !== linkId && !among) return false;
+          } else if (elsewhere) return false;
+          if (hook && !atHook(hook, a)) return false;
+          return options.prog === undefined || a.progName === options.prog || String(a.progId) === options.prog;
+        });
+        const where = [text, linkId === undefined ? "" : `link ${linkId}`].filter(Boolean).join(", ");
+        if (found.length === 0) throw new UsageError(`${where}: nothing is attached there`);
+        if (found.length > 1 && !options.all) {
+          const each = found.map((a) => `${a.progName || "?"} (${placeText(a)})`);
+          throw new UsageError(
+            `${where}: ${found.length} programs are attached: ${each.join(", ")}: choose with --prog or --link, or --all`,
+          );
+        }
+        for (const a of found) {
+          detach(linkId !== undefined && a.way.by === "one of" ? { ...a, way: { by: "link", id: linkId } } : a);
+        }
+        return found;
+      });
+      if (options.json) printJson({ detached: detached.map(attachedJson) });
+      else for (const a of detached) print(`${a.text}: ${a.progName || "program"} is detached`);
+    });
+
+  program
+    .command("list")
+    .description("list what is attached, ours and others'")
+    .option("--netns <name>", "the network namespace: a name of ip netns, or a file")
+    .option("--json", "one JSON document")
+    .action(async ({ netns, json }: { netns?: string; json?: boolean }) => {
+      await requireKernel("list");
+      const { listAttached } = await import("../attachments/listing.ts");
+      const { attached, here } = await inNamespace(netns, (inode) => ({ attached: listAttached(inode), here: inode }));
+      if (json) {
+        printJson({ netns: here, attachments: attached.map(attachedJson) });
+        return;
+      }
+      if (attached.length === 0) {
+        print("nothing is attached");
+        return;
+      }
+      const rows = attached.map((a) => [
+        a.text,
+        a.progName || "?",
+        a.progId ? String(a.progId) : "",
+        a.linkId ? String(a.linkId) : "",
+        ownerText(a, here),
+      ]);
+      print(table(["hook", "program", "id", "link", "by"], rows, ["id", "link"]));
+    });
+}
+
+type Attached = import("../attachments/listing.ts").Attached;
+
+function attachedJson(a: Attached): object {
+  return {
+    hook: a.text,
+    kind: a.hook?.kind ?? null,
+    program: a.progName,
+    progId: a.progId,
+    linkId: a.linkId,
+    mode: a.mode ?? null,
+    by: a.way.by,
+    owner: a.record ? "ebplane" : "other",
+    netns: a.record?.netns ?? null,
+    gone: a.gone,
+    pin: a.record?.path ?? null,
+  };
+}
+
+function ownerText(a: Attached, here: number): string {
+  if (!a.record) return "";
+  if (a.gone) return "ebplane, gone";
+  const { netns } = a.record;
+  return netns === undefined || netns === here ? "ebplane" : `ebplane, net:[${netns}]`;
+}
+
+function placeText(a: Attached): string {
+  if (a.linkId) return `link ${a.linkId}`;
+  return `id ${a.progId}${a.hook?.kind === "tc" ? `, ${a.text}` : ""}`;
+}
+
+/** What the options add to a hook's text. @throws UsageError for an option of another kind of hook. */
+function completeHook(hook: Hook, options: AttachOptions): Hook {
+  const { via, dev, headroom, defrag } = options;
+  if (hook.kind === "lwt") {
+    const bytes = headroom === undefined ? undefined : wholeNumber(headroom, "--headroom");
+    return { ...hook, via, iface: dev, headroom: bytes };
+  }
+  if (via !== undefined || dev !== undefined || headroom !== undefined) {
+    throw new UsageError(`--via, --dev and --headroom belong to lwt hooks, got ${hookText(hook)}`);
+  }
+  if (hook.kind === "netfilter") return { ...hook, defrag };
+  if (defrag) throw new UsageError(`--defrag belongs to netfilter hooks, got ${hookText(hook)}`);
+  return hook;
+}
+
+/** PROG#NAME, unless there is a file of that whole name. */
+function splitProgram(path: string): { file: string; name: string | undefined } {
+  const at = path.lastIndexOf("#");
+  if (at < 0 || existsSync(path)) return { file: path, name: undefined };
+  return { file: path.slice(0, at), name: path.slice(at + 1) };
+}
+
+const CGROUP_TYPES: readonly number[] = [
+  ProgType.BPF_PROG_TYPE_CGROUP_SKB,
+  ProgType.BPF_PROG_TYPE_CGROUP_SOCK,
+  ProgType.BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+  ProgType.BPF_PROG_TYPE_CGROUP_SOCKOPT,
+  ProgType.BPF_PROG_TYPE_CGROUP_DEVICE,
+  ProgType.BPF_PROG_TYPE_CGROUP_SYSCTL,
+  ProgType.BPF_PROG_TYPE_SOCK_OPS,
+];
+
+/** Program types for each kind of hook, to choose by when an object has several programs. */
+const TYPES: Partial<Record<Hook["kind"], readonly number[]>> = {
+  xdp: [ProgType.BPF_PROG_TYPE_XDP],
+  tcx: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
+  tc: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
+  cgroup: CGROUP_TYPES,
+  netns: [ProgType.BPF_PROG_TYPE_SK_LOOKUP, ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR],
+  netfilter: [ProgType.BPF_PROG_TYPE_NETFILTER],
+  lwt: [ProgType.BPF_PROG_TYPE_LWT_IN, ProgType.BPF_PROG_TYPE_LWT_OUT, ProgType.BPF_PROG_TYPE_LWT_XMIT],
+};
+
+/** The named program, or the only one that fits the hook. @throws UsageError that lists what there is. */
+function programFor(hook: Hook, programs: readonly ProgramSpec[], name: string | undefined, file: string): ProgramSpec {
+  const names = (of: readonly ProgramSpec[]): string => of.map((p) => p.name).join(", ") || "none";
+  if (name !== undefined) {
+    const named = programs.find((p) => p.name === name);
+    if (!named) throw new UsageError(`${file}: no program named ${name}; it has ${names(programs)}`);
+    return named;
+  }
+  const types = TYPES[hook.kind];
+  const fitting = types ? programs.filter((p) => types.includes(p.type)) : programs;
+  const [only] = fitting;
+  if (!only) throw new UsageError(`${file}: no program for ${hookText(hook)}; it has ${names(programs)}`);
+  if (fitting.length > 1) {
+    throw new UsageError(`${file}: several programs, name one as ${file}#NAME: ${names(fitting)}`);
+  }
+  return only;
+}
+
+function parseReuse(text: string): [string, { path: string } | { id: number }] {
+  const [, name, where] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (!name || !where) throw new UsageError(`--reuse: expected NAME=PIN or NAME=ID, got ${text}`);
+  return [name, /^\d+$/.test(where) ? { id: Number(where) } : { path: where }];
+}
