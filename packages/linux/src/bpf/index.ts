@@ -4,6 +4,7 @@ export * from "./btf-calls.ts";
 export * from "./command.ts";
 export * from "./cpus.ts";
 export * from "./info.ts";
+export * from "./iterator.ts";
 export * from "./link-calls.ts";
 export * from "./map.ts";
 export * from "./map-batch.ts";
