@@ -83,8 +83,8 @@ export function writeElf(spec: CollectionSpec): Uint8Array {
     for (const r of f.relocs) relocate(r, f, index, out, { spec, mapSymbols, dataSections, externs });
     for (const link of f.links) {
       const to = byKey.get(link.to)!;
-      if (to.section === f.section) continue;
       const isCall = f.code[link.pc * SLOT] === OP_CALL;
+      if (isCall && to.section === f.section) continue;
       const symbol = funcSymbols.get(to) ?? out.sectionSymbol(codeIndex.get(to.section)!);
       out.reloc(index, f.offset + link.pc * SLOT, symbol, isCall ? elf.R_BPF_64_32 : elf.R_BPF_64_64);
     }
@@ -259,17 +259,17 @@ function placeFunctions(functions: readonly OutFunction[]): Map<string, Uint8Arr
   for (const f of functions) {
     for (const link of f.links) {
       const to = byKey.get(link.to)!;
-      const here = f.section === to.section ? f.offset / SLOT + link.pc + 1 : undefined;
+      const address = f.code[link.pc * SLOT] === OP_LDDW;
       const at = to.offset / SLOT;
       let imm: number;
-      // Inside a section the distance is final. From another section: relative to the symbol, and libbpf adds 1; to a
-      // function symbol that is -1, to the section symbol its slot - 1. An address (lddw) counts bytes.
-      if (here !== undefined) imm = at - here;
-      else if (f.code[link.pc * SLOT] === OP_LDDW) imm = to.global ? 0 : to.offset;
+      // An address is always a relocation, and counts bytes from its symbol. A call inside a section is final; from
+      // another it counts slots from its symbol, less 1.
+      if (address) imm = to.global ? 0 : to.offset;
+      else if (f.section === to.section) imm = at - (f.offset / SLOT + link.pc + 1);
       else imm = to.global ? -1 : at - 1;
       viewOf(f.code).setInt32(link.pc * SLOT + 4, imm, true);
       // clang leaves src 0 in a function's address; libbpf sets the pseudo kind.
-      if (here === undefined && f.code[link.pc * SLOT] === OP_LDDW) f.code[link.pc * SLOT + 1]! &= 0x0f;
+      if (address) f.code[link.pc * SLOT + 1]! &= 0x0f;
     }
   }
   return bytes;
