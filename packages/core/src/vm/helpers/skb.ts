@@ -13,11 +13,14 @@ import { csumAdd, csumBytes, csumSub, replace2, replace4, replaceByDiff } from "
 
 const ETH_HLEN = 14;
 const VLAN_HLEN = 4;
+const MAX_VLAN_DEPTH = 8;
 // Protocols as the 16 bits on the wire read little-endian, as `skb->protocol` holds them.
 const IPV4 = 0x0008;
 const IPV6 = 0xdd86;
 const VLAN_8021Q = 0x0081;
 const VLAN_8021AD = 0xa888;
+const LLC_802_3 = 0x0100;
+const LLC_802_2 = 0x0400;
 
 const RECOMPUTE_CSUM = 1;
 const INVALIDATE_HASH = 2;
@@ -526,7 +529,10 @@ function removeTag(env: Env, skb: number): number {
   skbPop(env, skb, 12, VLAN_HLEN);
   const data = get(env, skb, SKB.DATA);
   put(env, skb, SKB.MAC, data);
-  put(env, skb, SKB.PROTOCOL, view.getUint16(data + 12, true));
+  // A length in place of an EtherType means one of the two LLC forms, as in ctx/skb.ts.
+  const isType = view.getUint16(data + 12, false) >= 0x600;
+  const llc = view.getUint16(data + 14, true) === 0xffff ? LLC_802_3 : LLC_802_2;
+  put(env, skb, SKB.PROTOCOL, isType ? view.getUint16(data + 12, true) : llc);
   if (get(env, skb, SKB.NETWORK) < data + ETH_HLEN) put(env, skb, SKB.NETWORK, data + ETH_HLEN);
   return tci;
 }
@@ -572,9 +578,10 @@ function ecnSetCe(env: Env, skb: number): number {
   const { view } = env.memory;
   let proto = get(env, skb, SKB.PROTOCOL);
   const at = get(env, skb, SKB.NETWORK);
-  // The protocol is looked for behind VLAN tags, the header is not.
-  for (let tag = get(env, skb, SKB.MAC) + ETH_HLEN; isVlan(proto); tag += VLAN_HLEN) {
-    if (tag + VLAN_HLEN > get(env, skb, SKB.DATA_END)) return 0;
+  // The protocol is looked for behind VLAN tags, the header is not. The last 4 bytes before the network header count as
+  // the first tag. Source: include/linux/if_vlan.h `__vlan_get_protocol_offset`.
+  for (let tag = at - VLAN_HLEN, depth = 0; isVlan(proto); tag += VLAN_HLEN, depth++) {
+    if (depth === MAX_VLAN_DEPTH - 1 || tag + VLAN_HLEN > get(env, skb, SKB.DATA_END)) return 0;
     proto = view.getUint16(tag + 2, true);
   }
   const size = proto === IPV4 ? 20 : proto === IPV6 ? 40 : 0;
