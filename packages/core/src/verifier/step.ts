@@ -62,9 +62,12 @@ export function step(cx: Context, insn: Insn): number | undefined {
       else store(cx, insn);
       return next;
     case BPF_LD:
-      if (opcode === OP_LDDW) lddw(cx, insn);
-      else loadPacket(cx, insn);
-      return next;
+      if (opcode === OP_LDDW) {
+        lddw(cx, insn);
+        return next;
+      }
+      loadPacket(cx, insn);
+      return outsidePacket(cx, next);
     default:
       return jump(cx, insn, next);
   }
@@ -86,6 +89,19 @@ function jump(cx: Context, insn: Insn, next: number): number | undefined {
     default:
       return condJump(cx, insn, jumpTarget(insn), next);
   }
+}
+
+/**
+ * A legacy load outside the packet ends its function with 0: in the program itself that is the end, in another function
+ * the caller goes on, and that path is walked too.
+ */
+function outsidePacket(cx: Context, next: number): number {
+  const { frame, frames } = cx.state;
+  if (frame.callback) cx.reject("legacy-load", "a callback has no legacy packet loads (ld_abs, ld_ind)");
+  if (frames.length === 1) return next;
+  cx.push(next, cx.state.clone());
+  cx.setReg(0, scalarReg(constScalar(0n)));
+  return exit(cx)!;
 }
 
 /**

@@ -16,6 +16,8 @@ import {
   lineAt,
   type MapSpec,
   type ProgramSpec,
+  ProgType,
+  progTypeName,
 } from "../object/index.ts";
 import { analyse } from "./cfg/cfg.ts";
 import { checkStackDepth } from "./check/depth.ts";
@@ -101,6 +103,7 @@ export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
 }
 
 function prepare(program: ProgramSpec, env: VerifyEnv): Context {
+  refuseForeign(program.type);
   const profile = env.profile ? profileOf(env.profile) : DEFAULT_PROFILE;
   const state = new State();
   const frame = new Frame(-1, 0);
@@ -125,6 +128,24 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     observer: env.observe,
     prune: !env.exhaustive,
   });
+}
+
+/** Programs whose ctx and results only the kernel's own BTF describes. */
+function refuseForeign(type: number): void {
+  const T = ProgType;
+  const byBtf = [
+    T.BPF_PROG_TYPE_TRACING,
+    T.BPF_PROG_TYPE_LSM,
+    T.BPF_PROG_TYPE_STRUCT_OPS,
+    T.BPF_PROG_TYPE_EXT,
+  ] as number[];
+  if (byBtf.includes(type)) {
+    const message = `${progTypeName(type)} programs are typed by the kernel's BTF, which is not checked yet`;
+    throw new Refusal("unsupported", "kernel-btf", message, 0, undefined, undefined);
+  }
+  if (type <= T.BPF_PROG_TYPE_UNSPEC || type > T.BPF_PROG_TYPE_NETFILTER) {
+    throw new Refusal("reject", "program-type", `${type} is no program type`, 0, undefined, undefined);
+  }
 }
 
 function mapRef(name: string, spec: MapSpec, btf: Btf | undefined): MapRef {

@@ -4,7 +4,7 @@
  *
  * Source: kernel/bpf/verifier.c `check_func_arg`, `check_mem_size_reg`, `check_helper_mem_access`.
  */
-import type { Helper, HelperArg } from "../../object/index.ts";
+import { type Helper, type HelperArg, MapType } from "../../object/index.ts";
 import type { Context, MapRef } from "../context.ts";
 import { isNull, isPacket, isPointer, Kind, kindName, MAYBE_NULL, RDONLY, type Reg, RINGBUF } from "../domain/reg.ts";
 import { readReg } from "../transfer/registers.ts";
@@ -61,6 +61,10 @@ export function checkArgument(cx: Context, helper: Helper, n: number, facts: Cal
     }
     case "value": {
       const map = needMap(cx, facts, place, register);
+      if (map.spec.type === MapType.BPF_MAP_TYPE_SOCKMAP || map.spec.type === MapType.BPF_MAP_TYPE_SOCKHASH) {
+        socket(cx, { ...arg, kind: "sock" }, register, r, place, facts);
+        return;
+      }
       memory(cx, helper, arg, register, r, map.spec.valueSize, map.spec.valueSize === 0, place, facts);
       return;
     }
@@ -89,15 +93,7 @@ export function checkArgument(cx: Context, helper: Helper, n: number, facts: Cal
       return;
     case "sock":
     case "sockCommon":
-      if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
-      if (!isSocket(r.kind)) {
-        if (r.kind === Kind.BTF_ID && arg.kind === "sock") {
-          cx.unsupported("btf-argument", `${place}: kernel structs as sockets are not checked yet`, { register });
-        }
-        mismatch(cx, register, r, place, "a socket");
-      }
-      unmoved(cx, register, r, place);
-      release(cx, arg, register, r, place, facts);
+      socket(cx, arg, register, r, place, facts);
       return;
     case "ringbufMem":
       if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
@@ -122,6 +118,18 @@ export function checkArgument(cx: Context, helper: Helper, n: number, facts: Cal
     default:
       cx.unsupported(`argument-${arg.kind}`, `${place}: ${arg.kind} arguments are not checked yet`, { register });
   }
+}
+
+function socket(cx: Context, arg: HelperArg, register: number, r: Reg, place: string, facts: CallFacts): void {
+  if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
+  if (!isSocket(r.kind)) {
+    if (r.kind === Kind.BTF_ID && arg.kind === "sock") {
+      cx.unsupported("btf-argument", `${place}: kernel structs as sockets are not checked yet`, { register });
+    }
+    mismatch(cx, register, r, place, "a socket");
+  }
+  unmoved(cx, register, r, place);
+  release(cx, arg, register, r, place, facts);
 }
 
 function isSocket(kind: Kind): boolean {
@@ -272,10 +280,7 @@ function memory(
     checkRegion(cx, { base: r, register, off: 0, size, write: writes, zeroOk });
     return;
   }
-  if (size === 0) {
-    if (!zeroOk) cx.reject("size-range", `${place}: no bytes at all`, { register });
-    return;
-  }
+  if (size === 0 && !zeroOk) cx.reject("size-range", `${place}: no bytes at all`, { register });
   const [min, max] = stackRange(cx, r, 0, size, register);
   const frame = frameOf(cx, r);
   if (arg.access === "uninit") {

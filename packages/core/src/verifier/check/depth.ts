@@ -3,7 +3,7 @@
  * JIT lays them out. Source: kernel/bpf/verifier.c `check_max_stack_depth`.
  */
 import { BPF_PSEUDO_FUNC, OP_CALL, OP_LDDW, STACK_SIZE } from "../../isa/index.ts";
-import { helperByName } from "../../object/index.ts";
+import { helperByName, ProgType } from "../../object/index.ts";
 import { calledPc } from "../cfg/cfg.ts";
 import { isPseudoCall } from "../cfg/program.ts";
 import type { Context } from "../context.ts";
@@ -11,6 +11,15 @@ import type { Context } from "../context.ts";
 const TAIL_CALL = helperByName("bpf_tail_call");
 /** A function that may tail call must have at most this much stack above it. */
 const TAIL_CALL_ROOM = 256;
+
+/** Program types whose functions may get a stack of their own, and from what frame size on. */
+const PRIVATE_STACK: ReadonlySet<number> = new Set([
+  ProgType.BPF_PROG_TYPE_KPROBE,
+  ProgType.BPF_PROG_TYPE_TRACEPOINT,
+  ProgType.BPF_PROG_TYPE_PERF_EVENT,
+  ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT,
+]);
+const PRIVATE_STACK_MIN = 64;
 
 /** A callback that runs later has the stack to itself. */
 function isAsync(cx: Context, pc: number): boolean {
@@ -22,6 +31,7 @@ function isAsync(cx: Context, pc: number): boolean {
 export function checkStackDepth(cx: Context): number {
   const { subprogs, insns, slots } = cx.program;
   const round = cx.profile.version >= 606 ? 16 : 32;
+  const privateStack = cx.profile.version >= 613 && PRIVATE_STACK.has(cx.progType);
   const least = round === 32 ? 1 : 0;
   const depths = new Map<number, number>();
   const callees = new Map<number, { pc: number; target: number }[]>();
@@ -54,7 +64,12 @@ export function checkStackDepth(cx: Context): number {
         { pc },
       );
     }
-    const total = above + depths.get(start)!;
+    // Large frames of these types lie on a stack of their own (Linux 6.13 and later).
+    const own = depths.get(start)!;
+    if (own > STACK_SIZE) {
+      cx.reject("stack-depth", `the function uses ${own} bytes of stack, at most ${STACK_SIZE} are allowed`, { pc });
+    }
+    const total = above + (privateStack && own >= PRIVATE_STACK_MIN ? 0 : own);
     if (total > STACK_SIZE) {
       cx.reject(
         "stack-depth",

@@ -215,7 +215,9 @@ function result(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, args:
       const map = facts.map!;
       cx.mapsUsed.add(map.name);
       const sure = helper.name === "map_lookup_elem" && keyIsInArray(cx, facts, args);
-      return pointer(Kind.MAP_VALUE, { flags: sure ? 0 : flags, obj: map, id: sure ? 0 : id, ref });
+      // A lock is told apart by its value's id, also where the value cannot be NULL.
+      const locks = map.fields.some((field) => field.kind === "lock");
+      return pointer(Kind.MAP_VALUE, { flags: sure ? 0 : flags, obj: map, id: sure && !locks ? 0 : id, ref });
     }
     case "socket":
       return pointer(Kind.SOCKET, { flags, id, ref });
