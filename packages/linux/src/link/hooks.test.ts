@@ -150,7 +150,7 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     const clsact = () => listQdiscs(route).some((q) => q.kind === "clsact" && q.index === index);
     const link = edge().attach(p, { kind: "tc", iface: "e0", direction: "ingress" });
     expect(listBpfFilters(route, index, "ingress")).toEqual([
-      { handle: 1, priority: 1, name: "p", progId: p.id, directAction: true },
+      { handle: 1, priority: 1, name: "p", protocol: 3, progId: p.id, directAction: true },
     ]);
     expect(() => edge().attach(p, { kind: "tc", iface: "e0", direction: "ingress" })).toThrow("EEXIST");
     expect(clsact()).toBe(true);

@@ -107,8 +107,8 @@ describe.skipIf(skip)(`network namespaces${skip ? ` (skipped: ${skip})` : ""}`, 
 
   test("the topology carries ping, UDP and TCP over IPv4 and IPv6", async () => {
     using net = createTopology();
-    expect(net.client.spawnSync("ping", ["-c1", "-W2", "10.2.0.2"]).status).toBe(0);
-    expect(net.client.spawnSync("ping", ["-c1", "-W2", "fd00:2::2"]).status).toBe(0);
+    expect(net.client.spawnSync("ping", ["-c3", "-i0.2", "-W5", "10.2.0.2"]).status).toBe(0);
+    expect(net.client.spawnSync("ping", ["-c3", "-i0.2", "-W5", "fd00:2::2"]).status).toBe(0);
     for (const [c, s] of [
       ["10.1.0.2", "10.2.0.2"],
       ["fd00:1::2", "fd00:2::2"],

@@ -79,7 +79,7 @@ describe.skipIf(skip)(`pinning and adoption${skip ? ` (skipped: ${skip})` : ""}`
     await new Promise((resolve) => child.once("exit", resolve));
     const { xdp } = getLink(net.edge.route, "e0");
     expect(xdp?.mode).toBe("native");
-    expect(net.client.spawnSync("ping", ["-c1", "-W2", "10.2.0.2"]).status).toBe(0);
+    expect(net.client.spawnSync("ping", ["-c3", "-i0.2", "-W5", "10.2.0.2"]).status).toBe(0);
 
     const target = linuxTarget({ netns: net.edge.fd });
     using loaded = target.load(collectionOf([countingProgram("p", ProgType.BPF_PROG_TYPE_XDP, 2)], [arrayMap("hits")]));

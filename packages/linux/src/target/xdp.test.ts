@@ -140,8 +140,8 @@ describe.skipIf(skip)(`XDP on a veth${skip ? ` (skipped: ${skip})` : ""}`, () =>
         expect(getLink(net.edge.route, "e0").xdp).toEqual({ mode, progId: loaded.programs.get(`c${tag}`)!.id });
         expect(udp(net, [5000, 5001])).toEqual([0, 5]);
         expect(count(loaded)).toBe(10);
-        expect(net.client.spawnSync("ping", ["-c1", "-W2", "10.2.0.2"]).status).toBe(0);
-        expect(net.client.spawnSync("ping", ["-c1", "-W2", "fd00:2::2"]).status).toBe(0);
+        expect(net.client.spawnSync("ping", ["-c3", "-i0.2", "-W5", "10.2.0.2"]).status).toBe(0);
+        expect(net.client.spawnSync("ping", ["-c3", "-i0.2", "-W5", "fd00:2::2"]).status).toBe(0);
       }
       expect(getLink(net.edge.route, "e0").xdp).toBeUndefined();
       expect(udp(net, [5000])).toEqual([5]);
