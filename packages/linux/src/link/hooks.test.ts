@@ -16,7 +16,7 @@ import {
   kernelSkipReason,
   type Topology,
 } from "../testing.ts";
-import { queryPrograms } from "./index.ts";
+import { attachClassicFilter, queryPrograms } from "./index.ts";
 
 const skip = kernelSkipReason();
 const T = ProgType;
@@ -235,6 +235,51 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     }
     sendUdp(tx, "10.2.0.2", 7000, Uint8Array.of(2));
     expect(receiveUdp(rx)).toEqual(Uint8Array.of(2));
+    close(rx);
+    close(tx);
+  });
+
+  test("a reuseport program chooses among the sockets of a port", () => {
+    const text = `
+      *(u32 *)(r10 - 4) = 1
+      r2 = map[socks]
+      r3 = r10
+      r3 += -4
+      r4 = 0
+      call 82
+      r0 = 1
+      exit`;
+    const socks = arrayMap("socks", 2, { type: MapType.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY });
+    const attachType = AttachType.BPF_SK_REUSEPORT_SELECT;
+    using loaded = linuxTarget().load(
+      collectionOf([asmProgram("choose", T.BPF_PROG_TYPE_SK_REUSEPORT, text, { attachType })], [socks]),
+    );
+    const rx = [0, 1].map((i) => {
+      const fd = bindUdp(net.server, "10.2.0.2", 7100, { reusePort: true });
+      const key = new Uint8Array(Uint32Array.of(i).buffer);
+      loaded.maps.get("socks")!.update(key, new Uint8Array(BigUint64Array.of(BigInt(fd)).buffer));
+      return fd;
+    });
+    const tx = bindUdp(net.client, "10.1.0.2", 7101);
+    const link = linuxTarget().attach(loaded.programs.get("choose")!, {
+      kind: "socket",
+      fd: rx[0]!,
+      type: "reuseport",
+    });
+    for (let i = 0; i < 8; i++) sendUdp(tx, "10.2.0.2", 7100, Uint8Array.of(i));
+    expect(receiveUdp(rx[0]!)).toBeUndefined();
+    for (let i = 0; i < 8; i++) expect(receiveUdp(rx[1]!)).toEqual(Uint8Array.of(i));
+    link.close();
+    for (const fd of [...rx, tx]) close(fd);
+  });
+
+  test("a classic filter cuts what its socket receives", () => {
+    const rx = bindUdp(net.server, "10.2.0.2", 7200);
+    const tx = bindUdp(net.client, "10.1.0.2", 7201);
+    // ret #10: the UDP header and two bytes.
+    attachClassicFilter(rx, Uint8Array.of(6, 0, 0, 0, 10, 0, 0, 0));
+    sendUdp(tx, "10.2.0.2", 7200, Uint8Array.of(1, 2, 3, 4));
+    expect(receiveUdp(rx)).toEqual(Uint8Array.of(1, 2));
     close(rx);
     close(tx);
   });

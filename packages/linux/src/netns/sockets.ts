@@ -15,6 +15,7 @@ const SOCK_DGRAM = 2;
 const SOCK_FLAGS = 0o2000000 | 0o4000; // CLOEXEC | NONBLOCK
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_REUSEPORT = 15;
 const BACKLOG = 128;
 
 /** A listening TCP socket: `net.createServer(…).listen({ fd })`, which takes the fd over. */
@@ -34,9 +35,12 @@ export function connectTcp(ns: NetNs, ip: string, port: number): number {
   });
 }
 
-/** A bound UDP socket, non-blocking. */
-export function bindUdp(ns: NetNs, ip: string, port: number): number {
-  return open(ns, ip, SOCK_DGRAM, (fd) => bind(fd, ip, port));
+/** A bound UDP socket, non-blocking; with `reusePort` others may share the port. */
+export function bindUdp(ns: NetNs, ip: string, port: number, options: { reusePort?: boolean } = {}): number {
+  return open(ns, ip, SOCK_DGRAM, (fd) => {
+    if (options.reusePort) setOption(fd, SO_REUSEPORT, 1);
+    bind(fd, ip, port);
+  });
 }
 
 /** Sends a datagram. @returns the bytes sent or `-errno`: a local refusal (EPERM, ECONNREFUSED) is an answer. */

@@ -29,7 +29,6 @@ import {
   LinuxMap,
   LinuxProgram,
   type MapCreate,
-  mapCreate,
   mapFreeze,
   objGet,
   objPin,
@@ -39,7 +38,7 @@ import {
   summarizeLog,
   tryMapCreate,
 } from "../bpf/index.ts";
-import { close, PAGE_SIZE, sysError } from "../sys/index.ts";
+import { check, close, PAGE_SIZE, sysError } from "../sys/index.ts";
 import { type LoadedBtf, loadBtf } from "./btf.ts";
 import { checkCompatible, specOf } from "./compatible.ts";
 import { attachBtfId, kernelBtf, kernelSymbol } from "./kernel-btf.ts";
@@ -206,12 +205,16 @@ export function createMap(spec: MapSpec, btf?: LoadedBtf): LinuxMap {
         btfValueTypeId: spec.valueTypeId,
       });
     }
-    if (fd < 0) fd = mapCreate(plain);
+    if (fd < 0) fd = tryMapCreate(plain);
+    if (fd === -Errno.EPERM) throw sysError(cmdName(Cmd.MAP_CREATE), Errno.EPERM, `map ${spec.name}: ${NO_PRIVILEGE}`);
+    check(cmdName(Cmd.MAP_CREATE), fd, `map ${spec.name}`);
     return new LinuxMap(fd, spec);
   } finally {
     inner?.close();
   }
 }
+
+const NO_PRIVILEGE = "run as root, or with CAP_BPF and CAP_NET_ADMIN";
 
 /** Sizes that depend on the machine: one perf buffer a CPU, ring buffers of whole pages. */
 function entriesOf(spec: MapSpec): number {
@@ -350,6 +353,9 @@ function refused(spec: ProgramSpec, errno: number, log: string): Error {
   if (errno === Errno.EPERM && log.trim() === "" && NEEDS_TRAMPOLINE.has(spec.type)) {
     const why = "this kernel refuses programs that patch its functions (lockdown, or built without)";
     return new UnsupportedError(progTypeName(spec.type), `${what}: ${why}`);
+  }
+  if (errno === Errno.EPERM && log.trim() === "") {
+    return sysError(cmdName(Cmd.PROG_LOAD), errno, `${what}: ${NO_PRIVILEGE}`);
   }
   if (log.trim() === "") return cause;
   return verifierError(spec, log, cause);
