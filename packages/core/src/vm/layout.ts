@@ -123,5 +123,26 @@ export const SKB = {
   /** Set by skb_change_type and friends where the kernel keeps it outside of __sk_buff. */
   GSO_TYPE: 228,
   ENCAPSULATION: 232,
-  STRIDE: 256,
+  /** Tunnel metadata: see TUNNEL. */
+  TUNNEL: 256,
+  STRIDE: 640,
+} as const;
+
+/** Tunnel metadata of an skb, from SKB.TUNNEL on. Addresses in network order, 4 or 16 bytes by family. */
+export const TUNNEL = {
+  /** AF_INET or AF_INET6; 0 without metadata. */
+  FAMILY: 0,
+  /** 1 when a program set it (the packet goes out), 0 when a device did. */
+  SET_BY_PROGRAM: 4,
+  ID: 8,
+  TOS: 12,
+  TTL: 13,
+  /** TUNNEL_* bits, big-endian as the kernel shows them. */
+  FLAGS: 14,
+  LABEL: 16,
+  SRC: 20,
+  DST: 36,
+  OPTIONS_LENGTH: 52,
+  OPTIONS: 56,
+  SIZE: 312,
 } as const;

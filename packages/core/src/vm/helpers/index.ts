@@ -14,8 +14,10 @@ import { MAP_HELPERS } from "./map.ts";
 import { checkMtu, NET_HELPERS, perfEventOutput } from "./net.ts";
 import { RING_HELPERS, RING_LOOPS } from "./ring.ts";
 import { get, SKB_HELPERS, skbLoadBytes } from "./skb.ts";
+import { SYNCOOKIE_HELPERS } from "./syncookie.ts";
 import { TEXT_HELPERS } from "./text.ts";
 import { TIMER_HELPERS } from "./timer.ts";
+import { TUNNEL_HELPERS } from "./tunnel.ts";
 import { bufferLength, copyXdpBytes, XDP_HELPERS, XDP_OWN } from "./xdp.ts";
 
 type Rows = readonly (readonly [number, HelperImpl | HelperFactory])[];
@@ -32,6 +34,8 @@ const ALL: Rows = [
   ...DYNPTR_HELPERS,
   ...TIMER_HELPERS,
   ...RING_HELPERS,
+  ...TUNNEL_HELPERS,
+  ...SYNCOOKIE_HELPERS,
   [25, perfEventOutput((env, ctx, n) => packetBytes(env, n, (to) => skbLoadBytes(env, ctx, 0, to, n)))],
   [163, checkMtu((env, ctx) => get(env, ctx, SKB.LEN))],
 ];
