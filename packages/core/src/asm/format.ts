@@ -80,7 +80,7 @@ function body(i: isa.Insn, notation: Notation, symbols: Symbols): string | undef
     case isa.BPF_JMP32:
       return branch(i, notation, symbols);
     case isa.BPF_LD:
-      return i.opcode === isa.OP_LDDW ? lddw(i, notation, symbols) : packetLoad(i);
+      return i.opcode === isa.OP_LDDW ? lddw(i, notation, symbols) : packetLoad(i, notation);
     case isa.BPF_LDX:
       return load(i, notation);
     default:
@@ -201,7 +201,7 @@ function lddw(i: isa.Insn, notation: Notation, symbols: Symbols): string | undef
   return undefined;
 }
 
-function packetLoad(i: isa.Insn): string | undefined {
+function packetLoad(i: isa.Insn, notation: Notation): string | undefined {
   const size = i.opcode & isa.SIZE_MASK;
   if (i.dst || i.off || size === isa.BPF_DW) return undefined;
   const type = `u${SIZE_NAMES[size]}`;
@@ -209,6 +209,7 @@ function packetLoad(i: isa.Insn): string | undefined {
     case isa.BPF_ABS:
       return i.src ? undefined : `r0 = *(${type} *)skb[${i.imm}]`;
     case isa.BPF_IND:
+      if (notation === "kernel") return `r0 = *(${type} *)skb[r${i.src} + ${i.imm}]`;
       return `r0 = *(${type} *)skb[r${i.src}${i.imm ? ` ${signedSpaced(i.imm)}` : ""}]`;
   }
   return undefined;

@@ -184,7 +184,8 @@ function functionKeys(program: ProgramSpec, cuts: readonly Cut[]): Map<number, s
 function functionStarts(program: ProgramSpec, insns: readonly Insn[]): number[] {
   const starts = new Set<number>([0, ...program.funcInfo.map((f) => f.pc)]);
   for (const i of insns) {
-    if (isLink(i)) starts.add(i.pc + 1 + i.imm);
+    const to = i.pc + 1 + i.imm;
+    if (isLink(i) && to >= 0 && to < program.code.length / SLOT) starts.add(to);
   }
   return [...starts].sort((a, b) => a - b);
 }
