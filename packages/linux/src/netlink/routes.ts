@@ -21,14 +21,14 @@ import {
 } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
 
-const RTM_NEWADDR = 20;
-const RTM_DELADDR = 21;
+export const RTM_NEWADDR = 20;
+export const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
-const RTM_NEWROUTE = 24;
-const RTM_DELROUTE = 25;
+export const RTM_NEWROUTE = 24;
+export const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
-const RTM_NEWNEIGH = 28;
-const RTM_DELNEIGH = 29;
+export const RTM_NEWNEIGH = 28;
+export const RTM_DELNEIGH = 29;
 const RTM_GETNEIGH = 30;
 const RTM_NEWRULE = 32;
 const RTM_DELRULE = 33;
@@ -75,15 +75,18 @@ function address(socket: NetlinkSocket, type: number, flags: number, index: numb
 }
 
 export function listAddresses(socket: NetlinkSocket): AddressInfo[] {
-  return socket.request("addr list", RTM_GETADDR, NLM_F_DUMP, new Uint8Array(8)).map(({ body }) => {
-    const attrs = decodeAttrs(body.subarray(8));
-    const bytes = attrs.get(IFA_LOCAL) ?? attrs.get(IFA_ADDRESS)!;
-    return {
-      index: viewOf(body).getUint32(4, true),
-      prefix: `${ipText(bytes)}/${body[1]}`,
-      flags: getU32(attrs.get(8)) ?? body[2]!,
-    };
-  });
+  return socket.request("addr list", RTM_GETADDR, NLM_F_DUMP, new Uint8Array(8)).map(decodeAddress);
+}
+
+/** Decodes RTM_NEWADDR and RTM_DELADDR. */
+export function decodeAddress({ body }: Message): AddressInfo {
+  const attrs = decodeAttrs(body.subarray(8));
+  const bytes = attrs.get(IFA_LOCAL) ?? attrs.get(IFA_ADDRESS)!;
+  return {
+    index: viewOf(body).getUint32(4, true),
+    prefix: `${ipText(bytes)}/${body[1]}`,
+    flags: getU32(attrs.get(8)) ?? body[2]!,
+  };
 }
 
 // ---- neighbours

@@ -1,5 +1,6 @@
 import { readdirSync, readlinkSync } from "node:fs";
 import { createServer, Socket } from "node:net";
+import { Worker } from "node:worker_threads";
 import { describe, expect, test } from "vitest";
 import {
   addAddress,
@@ -18,6 +19,7 @@ import {
   listRoutes,
   listRules,
   setLink,
+  watchNetwork,
 } from "../netlink/index.ts";
 import { close } from "../sys/index.ts";
 import { createTopology, kernelSkipReason } from "../testing.ts";
@@ -105,6 +107,64 @@ describe.skipIf(skip)(`network namespaces${skip ? ` (skipped: ${skip})` : ""}`, 
     expect(messages.length).toBeGreaterThan(0);
   });
 
+  test("changes are told as they happen", async () => {
+    using ns = NetNs.create();
+    const seen: string[] = [];
+    const done = new Promise<void>((resolve) => {
+      const stop = ns.run(() =>
+        watchNetwork(["link", "address", "route"], (event) => {
+          if (event.kind === "link") seen.push(`${event.removed ? "-" : "+"}${event.link.name}`);
+          if (event.kind === "address") seen.push(`${event.removed ? "-" : "+"}${event.address.prefix}`);
+          if (event.kind === "route") seen.push(`${event.removed ? "-" : "+"}${event.route.dst}`);
+          if (event.kind === "link" && event.removed) {
+            stop();
+            resolve();
+          }
+        }),
+      );
+    });
+    addLink(ns.route, { kind: "bridge", name: "br0" });
+    const { index } = getLink(ns.route, "br0");
+    setLink(ns.route, index, { up: true });
+    addAddress(ns.route, index, "10.8.0.1/24");
+    addRoute(ns.route, { dst: "10.88.0.0/16", via: "10.8.0.2" });
+    deleteLink(ns.route, index);
+    await done;
+    for (const change of ["+br0", "+10.8.0.1/24", "+10.88.0.0/16", "-br0"]) expect(seen).toContain(change);
+  });
+
+  test("a worker that is started inside lives there, and so do its servers and sockets", async () => {
+    using net = createTopology();
+    const source = `
+      const { readlinkSync } = require("node:fs");
+      const { parentPort } = require("node:worker_threads");
+      const server = require("node:net").createServer((socket) => socket.end("from the worker"));
+      server.listen(7070, "10.2.0.2", () => parentPort.postMessage(readlinkSync("/proc/thread-self/ns/net")));
+      parentPort.on("message", () => server.close(() => parentPort.close()));`;
+    const worker = net.server.run(() => new Worker(source, { eval: true }));
+    const where = await new Promise((resolve) => worker.once("message", resolve));
+    expect(where).toBe(`net:[${net.server.inode}]`);
+    expect(await readTcp(net.client, "10.2.0.2", 7070)).toBe("from the worker");
+    worker.postMessage("stop");
+    await new Promise((resolve) => worker.once("exit", resolve));
+  });
+
+  test("a namespace under a name is one that ip netns knows", () => {
+    const name = `ebplane-test-${process.pid}`;
+    const ns = NetNs.createNamed(name);
+    try {
+      using again = NetNs.openNamed(name);
+      expect(again.inode).toBe(ns.inode);
+      expect(() => NetNs.createNamed(name)).toThrow("EEXIST");
+      expect(ns.spawnSync("ip", ["netns", "identify"]).stdout.trim()).toBe(name);
+    } finally {
+      ns.close();
+      NetNs.removeNamed(name);
+    }
+    expect(() => NetNs.openNamed(name)).toThrow("ENOENT");
+    expect(() => NetNs.openNamed("../x")).toThrow(RangeError);
+  });
+
   test("the topology carries ping, UDP and TCP over IPv4 and IPv6", async () => {
     using net = createTopology();
     expect(net.client.spawnSync("ping", ["-c3", "-i0.2", "-W5", "10.2.0.2"]).status).toBe(0);
@@ -137,11 +197,18 @@ function tcpHello(client: NetNs, server: NetNs, ip: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const listener = createServer((socket) => socket.end("hello"));
     listener.listen({ fd: listenTcp(server, ip, 8080) }, () => {
-      const socket = new Socket({ fd: connectTcp(client, ip, 8080), readable: true, writable: true });
-      let text = "";
-      socket.on("data", (data) => (text += data.toString()));
-      socket.on("error", reject);
-      socket.on("close", () => listener.close(() => resolve(text)));
+      readTcp(client, ip, 8080).then((text) => listener.close(() => resolve(text)), reject);
     });
+  });
+}
+
+/** All that a server sends before it closes. */
+function readTcp(client: NetNs, ip: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = new Socket({ fd: connectTcp(client, ip, port), readable: true, writable: true });
+    let text = "";
+    socket.on("data", (data) => (text += data.toString()));
+    socket.on("error", reject);
+    socket.on("close", () => resolve(text));
   });
 }

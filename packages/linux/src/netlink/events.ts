@@ -1,0 +1,86 @@
+/**
+ * Changes of a namespace's devices, addresses, neighbours and routes as they happen.
+ * Source: include/uapi/linux/rtnetlink.h `enum rtnetlink_groups`.
+ */
+import { decodeLink, type LinkInfo, RTM_DELLINK, RTM_NEWLINK } from "./links.ts";
+import type { Message } from "./message.ts";
+import {
+  type AddressInfo,
+  decodeAddress,
+  decodeNeighbour,
+  decodeRoute,
+  type Neighbour,
+  type RouteInfo,
+  RTM_DELADDR,
+  RTM_DELNEIGH,
+  RTM_DELROUTE,
+  RTM_NEWADDR,
+  RTM_NEWNEIGH,
+  RTM_NEWROUTE,
+} from "./routes.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "./socket.ts";
+
+const GROUPS = {
+  link: [1],
+  neighbour: [3],
+  address: [5, 9],
+  route: [7, 11],
+} as const;
+
+export type NetworkEvent =
+  | { readonly kind: "link"; readonly removed: boolean; readonly link: LinkInfo }
+  | { readonly kind: "address"; readonly removed: boolean; readonly address: AddressInfo }
+  | { readonly kind: "neighbour"; readonly removed: boolean; readonly neighbour: Neighbour }
+  | { readonly kind: "route"; readonly removed: boolean; readonly route: RouteInfo }
+  /** Events were lost: what is known must be listed anew. */
+  | { readonly kind: "overrun" };
+
+/**
+ * Calls `callback` for each change of these kinds in the calling thread's network namespace, until the returned
+ * function is called. List the state after subscribing: what changes meanwhile then comes twice, never not at all.
+ */
+export function watchNetwork(
+  kinds: readonly (keyof typeof GROUPS)[],
+  callback: (event: NetworkEvent) => void,
+): () => void {
+  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  try {
+    for (const kind of kinds) for (const group of GROUPS[kind]) socket.join(group);
+    const poll = socket.watch(() => {
+      const { messages, overrun } = socket.notifications();
+      for (const message of messages) {
+        const event = decodeEvent(message);
+        if (event) callback(event);
+      }
+      if (overrun) callback({ kind: "overrun" });
+    });
+    return () => {
+      poll.close();
+      socket.close();
+    };
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+function decodeEvent(message: Message): NetworkEvent | undefined {
+  switch (message.type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+      return { kind: "link", removed: message.type === RTM_DELLINK, link: decodeLink(message) };
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      return { kind: "address", removed: message.type === RTM_DELADDR, address: decodeAddress(message) };
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH: {
+      const neighbour = decodeNeighbour(message);
+      return neighbour && { kind: "neighbour", removed: message.type === RTM_DELNEIGH, neighbour };
+    }
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+      return { kind: "route", removed: message.type === RTM_DELROUTE, route: decodeRoute(message) };
+    default:
+      return undefined;
+  }
+}
