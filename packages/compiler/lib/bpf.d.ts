@@ -213,6 +213,25 @@ export declare const tc: {
   egress(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
 };
 
+/** `struct __sk_buff` without direct access to the packet. */
+export type SocketFilterContext = Omit<TcContext, keyof PacketContext | "tcClassid">;
+/** Returns how many bytes of the packet to keep, 0 to drop it. */
+export declare function socketFilter(
+  run: (ctx: SocketFilterContext) => number,
+  options?: ProgramOptions,
+): Program<SocketFilterContext>;
+/** The packet starts at the IP header; 1 lets it pass, 0 drops it. */
+export declare const cgroupSkb: {
+  ingress(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
+  egress(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
+};
+/** The packet starts at the IP header; BPF_OK, BPF_DROP, BPF_REDIRECT or BPF_LWT_REROUTE. */
+export declare const lwt: {
+  in(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
+  out(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
+  xmit(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
+};
+
 // ---- maps ----
 
 export interface MapOptions {

@@ -4,22 +4,7 @@
  */
 
 import type { Infer } from "./bpf.js";
-import {
-  arrayOf,
-  asBe16,
-  be16,
-  be32,
-  be64,
-  bits,
-  bytes,
-  header,
-  ntohs,
-  raw,
-  struct,
-  u8,
-  u32,
-  union,
-} from "./bpf.js";
+import { arrayOf, asBe16, be16, be32, be64, bits, bytes, header, ntohs, raw, struct, u8, u32, union } from "./bpf.js";
 
 // ---- verdicts ----
 

@@ -50,8 +50,8 @@ export interface Compiled {
   readonly spec: CollectionSpec;
   readonly receipt: Receipt;
   readonly diagnostics: readonly Diagnostic[];
-  /** The intermediate form of each program after optimisation, made when asked for. */
-  readonly ir: ReadonlyMap<string, string>;
+  /** The intermediate form of a program after optimisation, as text; undefined where there is no such program. */
+  readonly ir: (program: string) => string | undefined;
 }
 
 /**
@@ -75,10 +75,8 @@ export function compile(input: CompileInput): Compiled {
   const types = new TypeTable();
   const programs = new Map<string, ProgramSpec>();
   const sizes = new Map<string, { insns: number; stack: number }>();
-  const ir = new Map<string, string>();
   for (const p of lowered.programs) {
     optimize(p.fn);
-    ir.set(p.name, printFn(p.fn));
     programs.set(p.name, build(p, lowered, types, report, sizes));
   }
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
@@ -88,6 +86,10 @@ export function compile(input: CompileInput): Compiled {
   );
   for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map, types));
   const spec: CollectionSpec = { programs, maps, license: lowered.license, btf: types.build(), byteOrder: "little" };
+  const ir = (name: string): string | undefined => {
+    const p = lowered.programs.find((x) => x.name === name);
+    return p && printFn(p.fn);
+  };
   return { spec, receipt: receipt(input, lowered, used, sizes), diagnostics, ir };
 }
 

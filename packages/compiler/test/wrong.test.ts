@@ -63,7 +63,8 @@ test("a mutated source compiles or is refused, and never makes the compiler fail
     try {
       compile({ entry: "m.bpf.ts", files: new Map([["m.bpf.ts", source]]) });
     } catch (e) {
-      if (!(e instanceof CompileError)) throw new Error(`mutation ${k} of seed ${seed}: ${String(e)}\n${source}`, { cause: e });
+      if (!(e instanceof CompileError))
+        throw new Error(`mutation ${k} of seed ${seed}: ${String(e)}\n${source}`, { cause: e });
       refused++;
     }
   }

@@ -2,7 +2,7 @@
  * The names that `ebplane/bpf` gives without being written in the language: types, constructors of structs and maps,
  * programs, conversions, helpers. One function each, in one table.
  */
-import { AttachType, BPF_F_XDP_HAS_FRAGS, MapType, ProgType } from "@ebplane/core/object";
+import { BPF_F_XDP_HAS_FRAGS, MapType, ProgType } from "@ebplane/core/object";
 import {
   type ArrayType,
   BOOL,
@@ -23,6 +23,7 @@ import { cast, describe, pointer, toScalar } from "./convert.ts";
 import { argType, helperForm, PURE } from "./helpers.ts";
 import { MAP_FORMS, type MapDecl } from "./maps.ts";
 import { addressOf, copyBytes, equalBytes, type Place } from "./memory.ts";
+import { PROGRAM_FORMS, PROGRAM_NAMESPACES, type ProgramForm, packetFields } from "./programs.ts";
 import { moduleOf } from "./scope.ts";
 import type { ProgramDecl, RefVal, Val } from "./values.ts";
 
@@ -38,7 +39,7 @@ type Builtin = (cx: Context, call: CallNode, tools: BuiltinTools) => Val;
 export function builtin(name: string): Val | undefined {
   const scalar = SCALARS.get(name);
   if (scalar) return { k: "type", type: scalar };
-  if (name === "tc") return { k: "namespace", name };
+  if (PROGRAM_NAMESPACES.has(name)) return { k: "namespace", name };
   return BUILTINS.has(name) || MAP_FORMS.has(name) || helperForm(name) ? { k: "builtin", name } : undefined;
 }
 
@@ -264,20 +265,20 @@ const license: Builtin = (cx, call) => {
   return { k: "void" };
 };
 
-function program(kind: "xdp" | "tc/ingress" | "tc/egress"): Builtin {
+function program(form: ProgramForm): Builtin {
   return (cx, call): Val => {
     const run = arg(cx, call, 0, "the function");
     if (run.k !== "fn") return refuse(cx, call.at, `expected a function of ctx, got ${describe(run)}`);
-    const o = options(cx, call.args[1], kind === "xdp" ? ["section", "frags"] : ["section"]);
+    const isXdp = form.type === ProgType.BPF_PROG_TYPE_XDP;
+    const o = options(cx, call.args[1], isXdp ? ["section", "frags"] : ["section"]);
     const section = o.get("section");
     const frags = flag(o.get("frags"));
-    const xdp = kind === "xdp";
     const decl: ProgramDecl = {
       at: call.at,
       run,
-      type: xdp ? ProgType.BPF_PROG_TYPE_XDP : ProgType.BPF_PROG_TYPE_SCHED_CLS,
-      attachType: xdp ? AttachType.BPF_XDP : 0,
-      section: section?.k === "string" ? section.value : frags ? "xdp.frags" : kind,
+      type: form.type,
+      attachType: form.attachType,
+      section: section?.k === "string" ? section.value : frags ? "xdp.frags" : form.section,
       flags: frags ? BPF_F_XDP_HAS_FRAGS : 0,
     };
     return { k: "program", program: decl };
@@ -285,8 +286,8 @@ function program(kind: "xdp" | "tc/ingress" | "tc/egress"): Builtin {
 }
 
 export function callNamespace(cx: Context, namespace: string, name: string, call: CallNode, tools: BuiltinTools): Val {
-  const made = namespace === "tc" && (name === "ingress" || name === "egress") ? program(`tc/${name}`) : undefined;
-  return made ? made(cx, call, tools) : refuse(cx, call.at, `there is no ${namespace}.${name}`);
+  const form = PROGRAM_FORMS.get(`${namespace}.${name}`);
+  return form ? program(form)(cx, call, tools) : refuse(cx, call.at, `there is no ${namespace}.${name}`);
 }
 
 function makeMap(cx: Context, name: string, call: CallNode): Val {
@@ -421,10 +422,10 @@ function callHelper(cx: Context, name: string, call: CallNode): Val {
 
 /** data and data_end from the context, anew. */
 export function reloadPacket(cx: Context): void {
-  if (!cx.packet || !cx.ctx) return;
-  const at = cx.program!.type === ProgType.BPF_PROG_TYPE_XDP ? 0 : 76;
-  cx.b.write(cx.packet.data, cx.b.load(4, cx.ctx, at, { kind: "ctx", pointer: true }));
-  cx.b.write(cx.packet.end, cx.b.load(4, cx.ctx, at + 4, { kind: "ctx", pointer: true }));
+  const fields = cx.program && packetFields(cx.program);
+  if (!cx.packet || !cx.ctx || !fields) return;
+  cx.b.write(cx.packet.data, cx.b.load(4, cx.ctx, fields.data, { kind: "ctx", pointer: true }));
+  cx.b.write(cx.packet.end, cx.b.load(4, cx.ctx, fields.end, { kind: "ctx", pointer: true }));
 }
 
 const BUILTINS = new Map<string, Builtin>([
@@ -465,7 +466,8 @@ const BUILTINS = new Map<string, Builtin>([
   ],
   ["config", config],
   ["license", license],
-  ["xdp", program("xdp")],
+  ["xdp", program(PROGRAM_FORMS.get("xdp")!)],
+  ["socketFilter", program(PROGRAM_FORMS.get("socketFilter")!)],
   ["atomicAdd", atomic(0x00)],
   ["atomicOr", atomic(0x40)],
   ["atomicAnd", atomic(0x50)],

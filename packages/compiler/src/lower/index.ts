@@ -10,6 +10,7 @@ import { lowerExpr } from "./expr.ts";
 import type { MapDecl } from "./maps.ts";
 import { evaluate, loadModules, type Modules, moduleName, type ReadFile, typeAlias } from "./modules.ts";
 import { newCursor } from "./packet.ts";
+import { packetFields } from "./programs.ts";
 import type { Module } from "./scope.ts";
 import { invoke, resolveType } from "./stmt.ts";
 import type { ProgramDecl, Val, ValType } from "./values.ts";
@@ -98,6 +99,7 @@ export function lower(
   }
   const programs = declared.map(({ name, decl }) => ({ name, decl, fn: lowerProgram(cx, name, decl) }));
   const called = new Set(cx.calledFunctions);
+  const removed = cx.removed.filter((r) => r.at >= 2 ** 26);
   const unusedFunctions = modules.all.flatMap((m) =>
     m.node.body.flatMap((s) =>
       s.kind === "function" && !cx.calledFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [],
@@ -113,7 +115,7 @@ export function lower(
     maps,
     license: cx.license ?? "",
     sources: modules.sources,
-    removed: cx.removed.filter((r) => r.at >= 2 ** 26),
+    removed,
     usedConstants: cx.usedConstants,
     unusedFunctions,
   };
@@ -215,8 +217,7 @@ function begin(cx: Context, b: Builder, decl: ProgramDecl): void {
   cx.frames = [];
   cx.facts = [new Map()];
   cx.ctx = b.ctx();
-  const direct = decl.type === ProgType.BPF_PROG_TYPE_XDP || decl.type === ProgType.BPF_PROG_TYPE_SCHED_CLS;
-  cx.packet = direct ? { data: b.newVar(), end: b.newVar() } : undefined;
+  cx.packet = packetFields(decl) ? { data: b.newVar(), end: b.newVar() } : undefined;
   reloadPacket(cx);
 }
 

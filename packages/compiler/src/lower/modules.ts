@@ -33,6 +33,7 @@ const TYPE_NAMES = new Set([
   "Packet",
   "XdpContext",
   "TcContext",
+  "SocketFilterContext",
   "Program",
   "ProgramOptions",
   "MapOptions",

@@ -88,6 +88,8 @@ function foldable(i: Insn): Arithmetic | undefined {
 function decide(fn: Fn, b: Block, pred: Block, k: number): Plan | undefined {
   const t = b.term as Block["term"] & { kind: "br" };
   const values = new Map<Insn, Insn>(b.phis.map((p) => [p, p.args[k]!]));
+  // A value of the block's last round is no longer at hand once the block can be passed by.
+  for (const v of values.values()) if (v.block === b && v.op !== "const") return undefined;
   const made: Insn[] = [];
   const value = (v: Insn) => values.get(v) ?? v;
   const make = (draft: { op: BinOp | "zext32"; w?: 32 | 64 }, args: Insn[], at: number): Insn => {
