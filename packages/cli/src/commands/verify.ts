@@ -1,7 +1,8 @@
 /** `ebplane verify`: one verdict a program, from our verifier and, on request, from the kernel's. */
+import { formatInsn } from "@ebplane/core/asm";
 import { VerifierError } from "@ebplane/core/errors";
 import { type ProgramSpec, progTypeByName } from "@ebplane/core/object";
-import { type VerifierReport, verify } from "@ebplane/core/verifier";
+import { type Cause, type VerifierReport, verify } from "@ebplane/core/verifier";
 import type { Command } from "commander";
 import { openTarget } from "../engines.ts";
 import { answerNo, UsageError } from "../failure.ts";
@@ -13,6 +14,7 @@ interface VerifyOptions {
   readonly type?: string;
   readonly kernel?: boolean;
   readonly json?: boolean;
+  readonly log?: boolean;
 }
 
 export function registerVerify(program: Command): void {
@@ -22,6 +24,7 @@ export function registerVerify(program: Command): void {
     .option("--prog <name>", "only this program")
     .option("--type <type>", "take the programs for this program type (xdp, sched_cls …)")
     .option("--kernel", "ask the running kernel too")
+    .option("--log", "print the refused path as the kernel's verifier logs it")
     .option("--json", "one JSON document")
     .action(async (path: string, options: VerifyOptions) => {
       const spec = loadObject(path);
@@ -33,7 +36,12 @@ export function registerVerify(program: Command): void {
       const results = [];
       for (const original of chosen) {
         const p: ProgramSpec = type === undefined ? original : { ...original, type };
-        const report = verify(p, { maps: spec.maps, license: spec.license });
+        const report = verify(p, {
+          maps: spec.maps,
+          license: spec.license,
+          btf: spec.btf,
+          ...(options.log && { log: (insn) => formatInsn(insn) }),
+        });
         let asked: { verdict: string; message: string } | undefined;
         if (kernel) {
           try {
@@ -57,6 +65,9 @@ export function registerVerify(program: Command): void {
             message: report.message ?? "",
             pc: report.pc ?? null,
             line: report.line ?? null,
+            rule: report.rule ?? null,
+            fix: report.fix ?? null,
+            cause: report.cause,
             ...(k && { kernel: k }),
           })),
         });
@@ -75,5 +86,15 @@ function verdictText(p: ProgramSpec, report: VerifierReport): string {
   const lines = [head];
   if (report.line) lines.push(`  ${report.line.file}:${report.line.line}: ${report.line.text.trim()}`);
   lines.push(`  ${report.pc === undefined ? "" : `insn ${report.pc}: `}${report.message}`);
+  if (report.fix) lines.push(`  fix: ${report.fix}`);
+  if (report.cause.length > 1) lines.push("  how it came to this:", ...report.cause.map(causeText));
+  if (report.log) lines.push(report.log.trimEnd());
   return lines.join("\n");
+}
+
+/** One step: the insn, its source line where known, a jump's direction, the values that mattered. */
+function causeText({ pc, line, taken, before }: Cause): string {
+  const source = line ? `${line.line}: ${line.text.trim()}` : "";
+  const jump = taken === undefined ? "" : taken ? " [jumps]" : " [does not jump]";
+  return `    insn ${pc}  ${source}${jump}${before ? `  with ${before}` : ""}`;
 }

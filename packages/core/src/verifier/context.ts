@@ -164,6 +164,12 @@ export class Context {
       this.reject("complexity", `more than ${MAX_PENDING} branches wait to be walked: the program branches too much`);
     }
     if (state.parent) state.parent.branches++;
+    const here = this.state;
+    if (state !== here) {
+      const prev = here.path;
+      here.path = { pc: this.pc, taken: false, prev };
+      state.path = { pc: this.pc, taken: true, prev };
+    }
     this.pending.push({ state, pc, prevPc: this.pc });
     return state;
   }

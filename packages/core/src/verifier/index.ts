@@ -5,4 +5,12 @@ export { Kind, kindName, MAYBE_NULL, type Reg } from "./domain/reg.ts";
 export { type Scalar, scalarHolds } from "./domain/scalar.ts";
 export type { Frame, State } from "./domain/state.ts";
 export { PROFILE_NAMES, type ProfileName } from "./profile.ts";
-export { type BranchTaken, type ProgramFacts, type VerifierReport, type VerifyEnv, verify } from "./verify.ts";
+export { formatReg, formatScalar } from "./report/format.ts";
+export {
+  type BranchTaken,
+  type Cause,
+  type ProgramFacts,
+  type VerifierReport,
+  type VerifyEnv,
+  verify,
+} from "./verify.ts";

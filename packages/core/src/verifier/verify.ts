@@ -5,6 +5,7 @@
  * Read next: `step.ts` (one insn), `domain/` (what is known of values), `prune.ts` (why it ends).
  */
 import type { Btf } from "../btf/index.ts";
+import type { Insn } from "../isa/index.ts";
 import {
   BPF_F_ANY_ALIGNMENT,
   BPF_F_SLEEPABLE,
@@ -27,6 +28,9 @@ import { Kind, pointer } from "./domain/reg.ts";
 import { Frame, type PathStep, State } from "./domain/state.ts";
 import { DEFAULT_PROFILE, type ProfileName, profileOf } from "./profile.ts";
 import { finishPath, isVisited } from "./prune.ts";
+import { type CauseStep, explain } from "./report/explain.ts";
+import { kernelLog } from "./report/log.ts";
+import { replay, type Visited } from "./report/replay.ts";
 import { step } from "./step.ts";
 
 /** Surroundings of a program that decide on it. */
@@ -39,6 +43,8 @@ export interface VerifyEnv {
   readonly btf?: Btf;
   /** The kernel whose rules apply; the newest known one when absent. */
   readonly profile?: ProfileName;
+  /** Write the refused path in the kernel's log format; the function gives an insn's text (`asm`'s formatInsn). */
+  readonly log?: (insn: Insn) => string;
   /** Insns walked at most, for callers in a hurry; never more than the kernel's 1,000,000. */
   readonly maxProcessed?: number;
   /** Walks every path to its end, comparing states with none: only for tests, loops take their time. */
@@ -59,8 +65,12 @@ export interface VerifierReport {
   readonly pc: number | undefined;
   readonly register: number | undefined;
   readonly line: LineInfo | undefined;
-  /** The conditional jumps that led there, first one first. */
+  /** The forks of the path that led there, first one first: jumps that might have gone the other way. */
   readonly path: readonly BranchTaken[];
+  /** The part of that path which matters, with the values that matter; its last step is the refused insn. */
+  readonly cause: readonly Cause[];
+  /** The path in the kernel's log format, where `env.log` asks for it. */
+  readonly log: string | undefined;
   /** Insns walked, the kernel's measure of effort. */
   readonly processed: number;
   /** States saved to compare with. */
@@ -68,6 +78,10 @@ export interface VerifierReport {
   /** Bytes of stack, all nested calls together, as the kernel counts them. */
   readonly stackDepth: number;
   readonly facts: ProgramFacts;
+}
+
+export interface Cause extends CauseStep {
+  readonly line: LineInfo | undefined;
 }
 
 export interface BranchTaken {
@@ -95,10 +109,10 @@ export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
     cx = prepare(program, env);
     walk(cx, Math.min(env.maxProcessed ?? MAX_PROCESSED, MAX_PROCESSED));
     const depth = checkStackDepth(cx);
-    return report(program, cx, undefined, depth);
+    return report(program, env, cx, undefined, depth);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    return report(program, cx, error, 0);
+    return report(program, env, cx, error, 0);
   }
 }
 
@@ -186,17 +200,23 @@ function walk(cx: Context, limit: number): void {
 
 function report(
   program: ProgramSpec,
+  env: VerifyEnv,
   cx: Context | undefined,
   refusal: Refusal | undefined,
   stackDepth: number,
 ): VerifierReport {
   const path: BranchTaken[] = [];
-  if (refusal) {
-    for (let s: PathStep | undefined = cx?.state.path; s; s = s.prev) {
+  let trace: readonly Visited[] = [];
+  if (refusal && cx?.processed) {
+    for (let s: PathStep | undefined = cx.state.path; s; s = s.prev) {
       path.push({ pc: s.pc, taken: s.taken, line: lineAt(program, s.pc) });
     }
     path.reverse();
+    // A path without end has no story that a walk along it could tell.
+    if (refusal.rule !== "complexity" && refusal.rule !== "endless-loop")
+      trace = replay(prepare(program, env), cx.state.path);
   }
+  const reached = trace[trace.length - 1]?.insn.pc === refusal?.pc;
   return {
     verdict: refusal?.verdict ?? "accept",
     message: refusal?.message ?? "",
@@ -206,6 +226,8 @@ function report(
     register: refusal?.register,
     line: refusal && lineAt(program, refusal.pc),
     path,
+    cause: reached ? explain(trace, refusal?.register).map((c) => ({ ...c, line: lineAt(program, c.pc) })) : [],
+    log: env.log && refusal && kernelLog(trace, refusal.message, cx?.processed ?? 0, env.log),
     processed: cx?.processed ?? 0,
     states: cx?.totalStates ?? 0,
     stackDepth,

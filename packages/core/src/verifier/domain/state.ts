@@ -130,7 +130,10 @@ export interface Reference {
   readonly frame: number;
 }
 
-/** One step of the path that led here: a conditional jump and where it went. Oldest is last in the chain. */
+/**
+ * One fork of the path that led here: `taken` when it is the side that was queued (of a jump: its target). Decided jumps
+ * are no forks. Oldest is last in the chain.
+ */
 export interface PathStep {
   readonly pc: number;
   readonly taken: boolean;

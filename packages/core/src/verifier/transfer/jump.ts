@@ -57,13 +57,10 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
   if (decided !== undefined) {
     if (!isPointer(dst)) cx.markPrecise(dst.node);
     if (byReg && !isPointer(src)) cx.markPrecise(src.node);
-    step(cx.state, insn.pc, decided);
     return decided ? target : next;
   }
   const here = cx.state;
   const there = cx.push(target, here.clone());
-  step(here, insn.pc, false);
-  step(there, insn.pc, true);
   if (dst.kind === Kind.SCALAR && src.kind === Kind.SCALAR) {
     learnNumbers(here, insn, oppositeOf(op), dst, src, is32, byReg);
     learnNumbers(there, insn, op, dst, src, is32, byReg);
@@ -78,10 +75,6 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
   }
   if (byReg && !is32) matchPacket(op, dst, src, insn, here, there);
   return next;
-}
-
-function step(state: State, pc: number, taken: boolean): void {
-  state.path = { pc, taken, prev: state.path };
 }
 
 function decide(op: number, dst: Reg, src: Reg, is32: boolean): boolean | undefined {
