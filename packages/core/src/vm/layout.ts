@@ -32,11 +32,13 @@ export const CPU = {
   REDIRECT_KEY: 156,
   /** The dynptr that user_ringbuf_drain gives to its callback. */
   DRAIN_DYNPTR: 160,
+  /** What a cgroup hook returns so far: get_retval, set_retval. */
+  RETVAL: 176,
   SIZE: 192,
 } as const;
 
 /** Values of `CPU.REDIRECT_KIND`. */
-export const REDIRECT = { NONE: 0, IFINDEX: 1, MAP: 2, PEER: 3, NEIGH: 4, MAP_BROADCAST: 5 } as const;
+export const REDIRECT = { NONE: 0, IFINDEX: 1, MAP: 2, PEER: 3, NEIGH: 4, MAP_BROADCAST: 5, SOCKET: 6 } as const;
 
 /** struct xdp_md, then ours. Source: include/uapi/linux/bpf.h; include/net/xdp.h for the buffer around the data. */
 export const XDP = {

@@ -12,8 +12,10 @@ import { LOCK_HELPERS } from "./lock.ts";
 import { LOOP_HELPERS } from "./loop.ts";
 import { MAP_HELPERS } from "./map.ts";
 import { checkMtu, NET_HELPERS, perfEventOutput } from "./net.ts";
+import { PROBE_HELPERS } from "./probe.ts";
 import { RING_HELPERS, RING_LOOPS } from "./ring.ts";
 import { get, SKB_HELPERS, skbLoadBytes } from "./skb.ts";
+import { STORAGE_HELPERS } from "./storage.ts";
 import { SYNCOOKIE_HELPERS } from "./syncookie.ts";
 import { TEXT_HELPERS } from "./text.ts";
 import { TIMER_HELPERS } from "./timer.ts";
@@ -34,6 +36,8 @@ const ALL: Rows = [
   ...DYNPTR_HELPERS,
   ...TIMER_HELPERS,
   ...RING_HELPERS,
+  ...STORAGE_HELPERS,
+  ...PROBE_HELPERS,
   ...TUNNEL_HELPERS,
   ...SYNCOOKIE_HELPERS,
   [25, perfEventOutput((env, ctx, n) => packetBytes(env, n, (to) => skbLoadBytes(env, ctx, 0, to, n)))],
