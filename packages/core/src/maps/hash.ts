@@ -93,19 +93,19 @@ export abstract class HashBase extends MapBase {
           shape.expected ?? spec.maxEntries,
           Math.max(1, Math.floor(CHUNK / (this.#elemSize + (this.perCpu ? this.stride * rt.cpus : 0)))),
         );
+    const perCpuBytes = this.perCpu ? Math.ceil((elems * this.stride) / 64) * 64 : 0;
+    // The header holds 32 bits; what does not fit them fits no memory either.
+    if (elems * this.#elemSize + perCpuBytes * rt.cpus >= 2 ** 32) this.refuse(Errno.ENOMEM);
     this.set(L.MAP_BUCKETS, this.own(4 * 2 ** bits, 64));
     this.set(L.MAP_SHIFT, 32 - bits);
     this.set(L.MAP_ELEM_SIZE, this.#elemSize);
     this.set(L.MAP_VALUE_OFFSET, this.#valueOffset);
     this.set(L.MAP_CHUNK_ELEMS, elems);
-    this.set(L.MAP_CPU_STRIDE, this.perCpu ? Math.ceil((elems * this.stride) / 64) * 64 : 0);
+    this.set(L.MAP_CPU_STRIDE, perCpuBytes);
     if (shape.spares) this.set(L.MAP_EXTRA, this.own(4 * shape.spares));
     this.#seed(shape.kind);
     const result = this.prepare();
-    if (result) {
-      this.close();
-      this.fail("BPF_MAP_CREATE", -result);
-    }
+    if (result) this.refuse(-result);
   }
 
   /** Fills in what the type adds to the header and makes the elements: 0 or -errno. */

@@ -285,14 +285,16 @@ export abstract class MapBase implements VmMap {
 
   // ---- helpers of the types ----
 
+  /** Ends a creation that cannot be finished; nothing stays behind. */
+  protected refuse(errno: number): never {
+    this.#giveBack();
+    this.fail("BPF_MAP_CREATE", errno);
+  }
+
   /** Memory that lives as long as the map. */
   protected own(size: number, align = 16): number {
     const at = this.rt.memory.tryAlloc(size, align);
-    if (!at) {
-      for (const a of this.#owned) this.rt.memory.free(a);
-      this.#owned = [];
-      throw new SysError("BPF_MAP_CREATE", Errno.ENOMEM, "ENOMEM", `${mapTypeName(this.spec.type)} ${this.spec.name}`);
-    }
+    if (!at) this.refuse(Errno.ENOMEM);
     this.#owned.push(at);
     return at;
   }
@@ -415,7 +417,13 @@ export abstract class MapBase implements VmMap {
   close(): void {
     if (this.#closed || --this.#users > 0) return;
     this.release();
+    this.#giveBack();
+  }
+
+  /** Everything, in whatever state creation left it. */
+  #giveBack(): void {
     this.#closed = true;
+    if (!this.addr) return;
     for (const drop of this.#regions) drop();
     for (let chunk = this.get(L.MAP_CHUNKS); chunk; ) {
       const next = this.word(chunk);

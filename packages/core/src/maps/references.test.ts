@@ -217,3 +217,27 @@ test("owned fields are released once and zeroed when their value ends; locks sta
     m.close();
   }
 });
+
+test("a map too large for the memory is refused and leaves nothing behind", () => {
+  const rt = createRuntime(new Memory({ maximum: 64 << 20 }), { cpus: 4 });
+  const probe = rt.memory.alloc(1 << 16);
+  rt.memory.free(probe);
+  const { BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY } = MapType;
+  const { BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH, BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_DEVMAP } = MapType;
+  const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
+  for (const type of [...types, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH]) {
+    for (const maxEntries of [4_000_000, 150_000_000, 1_073_741_824, 2 ** 31]) {
+      for (const flags of type === BPF_MAP_TYPE_HASH && maxEntries > 1e8 ? [0, 1] : [0]) {
+        expect(() => createMap(rt, spec(type, { valueSize: 32, maxEntries, flags }))).toThrow("ENOMEM");
+      }
+    }
+  }
+  expect(() => createMap(rt, spec(BPF_MAP_TYPE_QUEUE, { keySize: 0, maxEntries: 0xffff_ffff }))).toThrow("ENOMEM");
+  expect(() => createMap(rt, spec(BPF_MAP_TYPE_DEVMAP, { maxEntries: 0xffff_ffff }))).toThrow("ENOMEM");
+  const inner = spec(BPF_MAP_TYPE_HASH);
+  expect(() => createMap(rt, spec(MapType.BPF_MAP_TYPE_HASH_OF_MAPS, { inner, maxEntries: 1_073_741_824 }))).toThrow(
+    "ENOMEM",
+  );
+  expect([rt.byId.size, rt.byAddress.size, rt.memory.regions.length]).toEqual([0, 0, 0]);
+  expect(rt.memory.alloc(1 << 16)).toBe(probe);
+});

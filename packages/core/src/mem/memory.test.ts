@@ -41,6 +41,7 @@ test("it grows on demand and its views follow", () => {
 test("a full memory says so and stays usable", () => {
   const m = new Memory({ initial: 1 << 20, maximum: 2 << 20 });
   expect(m.tryAlloc(3 << 20)).toBe(0);
+  expect(m.tryAlloc(2 ** 32 + 64)).toBe(0);
   expect(() => m.alloc(3 << 20)).toThrow("no room for 3145728 bytes");
   expect(m.tryAlloc(1 << 20)).toBeGreaterThan(0);
 });

@@ -109,8 +109,7 @@ export class Memory {
 
   /** `alloc`, but 0 when there is no room. Never throws: wasm calls it. */
   tryAlloc(size: number, align = 16): number {
-    size >>>= 0;
-    if (size > this.maximum) return 0;
+    if (!(size >= 0 && size <= this.maximum)) return 0;
     const need = Math.max(MIN_BLOCK, Math.ceil(size / 16) * 16 + HEAD);
     // A block large enough holds an aligned payload with a whole free block before it.
     const want = align > 16 ? need + align + MIN_BLOCK : need;

@@ -13,7 +13,7 @@ import { growElems, popFree, pushFree } from "./hash.as";
 
 /** Node flag: no value here, only a branch. */
 const BRANCH: u32 = 1;
-const LIST_MAX: u32 = 4;
+const LIST_MAX: u32 = 2;
 const OFF: u32 = 0xffffffff;
 const STRIDE_CHUNK: u32 = 16;
 
