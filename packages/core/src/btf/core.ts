@@ -411,7 +411,7 @@ function typesMatch(
 }
 
 function isSigned(type: BtfType): boolean {
-  if (type.kind === "int") return type.encoding === "signed" || type.encoding === "char";
+  if (type.kind === "int") return type.encoding === "signed";
   return isEnum(type) && type.signed;
 }
 
