@@ -1,5 +1,4 @@
 /** Netlink: the wire format, the socket, rtnetlink's objects. */
-export * from "./address.ts";
 export * from "./events.ts";
 export * from "./generic.ts";
 export * from "./links.ts";

@@ -1,8 +1,10 @@
 /**
  * rtnetlink: network devices. Source: include/uapi/linux/if_link.h, rtnetlink.h `struct ifinfomsg`.
  */
+
 import { viewOf } from "@ebplane/core/bytes";
-import { ipBytes, macBytes, macText } from "./address.ts";
+import { formatMac, parseIp, parseMac } from "@ebplane/core/wire";
+
 import {
   type Attr,
   cstring,
@@ -133,7 +135,7 @@ export function addLink(socket: NetlinkSocket, spec: LinkSpec): void {
 
 function baseAttrs(spec: LinkBase): Attr[] {
   const attrs: Attr[] = [[IFLA_IFNAME, cstring(spec.name)]];
-  if (spec.mac !== undefined) attrs.push([IFLA_ADDRESS, macBytes(spec.mac)]);
+  if (spec.mac !== undefined) attrs.push([IFLA_ADDRESS, parseMac(spec.mac)]);
   if (spec.mtu !== undefined) attrs.push([IFLA_MTU, u32(spec.mtu)]);
   if (spec.netns !== undefined) attrs.push([IFLA_NET_NS_FD, u32(spec.netns)]);
   if (spec.queues !== undefined) {
@@ -178,7 +180,7 @@ function linkData(spec: LinkSpec): Attr[] {
 const NESTED = 0x8000;
 
 function ipAttr(v4: number, v6: number, text: string): Attr {
-  const bytes = ipBytes(text);
+  const bytes = parseIp(text);
   return [bytes.length === 4 ? v4 : v6, bytes];
 }
 
@@ -197,7 +199,7 @@ export interface LinkChange {
 export function setLink(socket: NetlinkSocket, index: number, change: LinkChange): void {
   const attrs: Attr[] = [];
   if (change.name !== undefined) attrs.push([IFLA_IFNAME, cstring(change.name)]);
-  if (change.mac !== undefined) attrs.push([IFLA_ADDRESS, macBytes(change.mac)]);
+  if (change.mac !== undefined) attrs.push([IFLA_ADDRESS, parseMac(change.mac)]);
   if (change.mtu !== undefined) attrs.push([IFLA_MTU, u32(change.mtu)]);
   if (change.master !== undefined) attrs.push([IFLA_MASTER, u32(change.master)]);
   if (change.netns !== undefined) attrs.push([IFLA_NET_NS_FD, u32(change.netns)]);
@@ -243,7 +245,7 @@ export function decodeLink(message: Message): LinkInfo {
     index: view.getInt32(4, true),
     name: getString(attrs.get(IFLA_IFNAME)) ?? "",
     kind: info && getString(decodeAttrs(info).get(IFLA_INFO_KIND)),
-    mac: mac?.length === 6 ? macText(mac) : undefined,
+    mac: mac?.length === 6 ? formatMac(mac) : undefined,
     mtu: getU32(attrs.get(IFLA_MTU)) ?? 0,
     flags,
     up: (flags & IFF_UP) !== 0,

@@ -2,8 +2,10 @@
  * rtnetlink: addresses, neighbours, routes and rules.
  * Source: include/uapi/linux/rtnetlink.h, if_addr.h, neighbour.h, fib_rules.h, lwtunnel.h.
  */
+
 import { viewOf } from "@ebplane/core/bytes";
-import { ipBytes, ipText, macBytes, macText, parsePrefix } from "./address.ts";
+import { formatIp, formatMac, parseCidr, parseIp, parseMac } from "@ebplane/core/wire";
+
 import {
   type Attr,
   cstring,
@@ -62,9 +64,9 @@ export function deleteAddress(socket: NetlinkSocket, index: number, prefix: stri
 }
 
 function address(socket: NetlinkSocket, type: number, flags: number, index: number, prefix: string): void {
-  const { address, length } = parsePrefix(prefix);
+  const { address, prefixLength } = parseCidr(prefix);
   const header = new Uint8Array(8);
-  header.set([familyOf(address), length, address.length === 16 ? IFA_F_NODAD : 0, 0]);
+  header.set([familyOf(address), prefixLength, address.length === 16 ? IFA_F_NODAD : 0, 0]);
   viewOf(header).setUint32(4, index, true);
   const attrs: Attr[] = [
     [IFA_LOCAL, address],
@@ -84,7 +86,7 @@ export function decodeAddress({ body }: Message): AddressInfo {
   const bytes = attrs.get(IFA_LOCAL) ?? attrs.get(IFA_ADDRESS)!;
   return {
     index: viewOf(body).getUint32(4, true),
-    prefix: `${ipText(bytes)}/${body[1]}`,
+    prefix: `${formatIp(bytes)}/${body[1]}`,
     flags: getU32(attrs.get(8)) ?? body[2]!,
   };
 }
@@ -105,17 +107,17 @@ export interface Neighbour {
 
 /** A permanent neighbour entry; replaces what was known of the address. */
 export function addNeighbour(socket: NetlinkSocket, index: number, ip: string, mac: string): void {
-  const bytes = ipBytes(ip);
+  const bytes = parseIp(ip);
   const attrs: Attr[] = [
     [NDA_DST, bytes],
-    [NDA_LLADDR, macBytes(mac)],
+    [NDA_LLADDR, parseMac(mac)],
   ];
   const body = encodeBody(ndmsg(familyOf(bytes), index, NUD_PERMANENT), attrs);
   socket.request(`neigh add ${ip}`, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body);
 }
 
 export function deleteNeighbour(socket: NetlinkSocket, index: number, ip: string): void {
-  const bytes = ipBytes(ip);
+  const bytes = parseIp(ip);
   socket.request(`neigh del ${ip}`, RTM_DELNEIGH, 0, encodeBody(ndmsg(familyOf(bytes), index, 0), [[NDA_DST, bytes]]));
 }
 
@@ -135,8 +137,8 @@ export function decodeNeighbour({ body }: Message): Neighbour | undefined {
   const view = viewOf(body);
   return {
     index: view.getInt32(4, true),
-    ip: ipText(ip),
-    mac: mac?.length === 6 ? macText(mac) : undefined,
+    ip: formatIp(ip),
+    mac: mac?.length === 6 ? formatMac(mac) : undefined,
     state: view.getUint16(8, true),
   };
 }
@@ -246,9 +248,9 @@ export function decodeRoute({ body }: Message): RouteInfo {
   const attrs = decodeAttrs(body.subarray(12));
   const [family, length, , , table, protocol, , type] = body;
   const dst = attrs.get(RTA_DST) ?? new Uint8Array(family === AF_INET ? 4 : 16);
-  const text = (value: Uint8Array | undefined) => value && ipText(value);
+  const text = (value: Uint8Array | undefined) => value && formatIp(value);
   return {
-    dst: `${ipText(dst)}/${length}`,
+    dst: `${formatIp(dst)}/${length}`,
     via: text(attrs.get(RTA_GATEWAY)),
     oif: getU32(attrs.get(RTA_OIF)),
     src: text(attrs.get(RTA_PREFSRC)),
@@ -274,10 +276,10 @@ function decodeEncap(attrs: ReadonlyMap<number, Uint8Array>): Pick<RouteInfo, "e
 }
 
 function routeBody(route: RouteSpec, anyKind = false): Uint8Array {
-  const { address, length } = parsePrefix(route.dst);
+  const { address, prefixLength } = parseCidr(route.dst);
   const table = route.table ?? RT_TABLE_MAIN;
   const header = new Uint8Array(12);
-  header.set([familyOf(address), length, 0, 0, table < 256 ? table : 0]);
+  header.set([familyOf(address), prefixLength, 0, 0, table < 256 ? table : 0]);
   if (anyKind) header.set([0, RT_SCOPE_NOWHERE, route.type ? RTN[route.type] : 0], 5);
   else header.set([RTPROT_STATIC, scopeOf(route), RTN[route.type ?? "unicast"]], 5);
   const attrs: Attr[] = [
@@ -285,8 +287,8 @@ function routeBody(route: RouteSpec, anyKind = false): Uint8Array {
     [RTA_TABLE, u32(table)],
   ];
   if (route.oif !== undefined) attrs.push([RTA_OIF, u32(route.oif)]);
-  if (route.via !== undefined) attrs.push([RTA_GATEWAY, ipBytes(route.via)]);
-  if (route.src !== undefined) attrs.push([RTA_PREFSRC, ipBytes(route.src)]);
+  if (route.via !== undefined) attrs.push([RTA_GATEWAY, parseIp(route.via)]);
+  if (route.src !== undefined) attrs.push([RTA_PREFSRC, parseIp(route.src)]);
   if (route.metric !== undefined) attrs.push([RTA_PRIORITY, u32(route.metric)]);
   if (route.encap) attrs.push(...encapAttrs(route.encap));
   return encodeBody(header, attrs);
@@ -312,14 +314,14 @@ function encapAttrs(encap: Encap): Attr[] {
       return of(LWTUNNEL_ENCAP_BPF, attrs);
     }
     case "ip": {
-      const dst = ipBytes(encap.dst);
+      const dst = parseIp(encap.dst);
       const id = new Uint8Array(8);
       viewOf(id).setBigUint64(0, encap.id); // Big-endian.
       const attrs: Attr[] = [
         [1, id],
         [2, dst],
       ];
-      if (encap.src !== undefined) attrs.push([3, ipBytes(encap.src)]);
+      if (encap.src !== undefined) attrs.push([3, parseIp(encap.src)]);
       if (encap.ttl !== undefined) attrs.push([4, Uint8Array.of(encap.ttl)]);
       return of(dst.length === 4 ? LWTUNNEL_ENCAP_IP : LWTUNNEL_ENCAP_IP6, attrs);
     }
@@ -348,7 +350,7 @@ function seg6Tunnel(mode: "inline" | "encap" | "l2encap", segments: readonly str
   viewOf(out).setUint32(0, ["inline", "encap", "l2encap"].indexOf(mode), true);
   out.set([0, (16 * count) / 8, 4, count - 1, count - 1, 0, 0, 0], 4);
   segments.forEach((segment, i) => {
-    const bytes = ipBytes(segment);
+    const bytes = parseIp(segment);
     if (bytes.length !== 16) throw new RangeError(`segment ${segment}: expected an IPv6 address`);
     out.set(bytes, 12 + 16 * (count - 1 - i));
   });
@@ -389,7 +391,7 @@ export function listRules(socket: NetlinkSocket): Rule[] {
     const attrs = decodeAttrs(body.subarray(12));
     const prefix = (type: number, length: number) => {
       const bytes = attrs.get(type);
-      return bytes && `${ipText(bytes)}/${length}`;
+      return bytes && `${formatIp(bytes)}/${length}`;
     };
     return {
       family: family === AF_INET ? 4 : 6,
@@ -405,10 +407,10 @@ export function listRules(socket: NetlinkSocket): Rule[] {
 
 function ruleBody(rule: Rule): Uint8Array {
   const FR_ACT_TO_TBL = 1;
-  const from = rule.from === undefined ? undefined : parsePrefix(rule.from);
-  const to = rule.to === undefined ? undefined : parsePrefix(rule.to);
+  const from = rule.from === undefined ? undefined : parseCidr(rule.from);
+  const to = rule.to === undefined ? undefined : parseCidr(rule.to);
   const header = new Uint8Array(12);
-  header.set([rule.family === 4 ? AF_INET : AF_INET6, to?.length ?? 0, from?.length ?? 0]);
+  header.set([rule.family === 4 ? AF_INET : AF_INET6, to?.prefixLength ?? 0, from?.prefixLength ?? 0]);
   header[7] = FR_ACT_TO_TBL;
   const attrs: Attr[] = [
     [FRA_PRIORITY, u32(rule.priority)],

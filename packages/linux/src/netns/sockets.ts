@@ -2,9 +2,11 @@
  * Sockets made inside a namespace and handed to Node as fds. `net.Server.listen(port)` and `net.connect` make theirs a
  * tick later, when the thread is home again; these are made at once.
  */
+
 import { Errno } from "@ebplane/core/errors";
+import { parseIp } from "@ebplane/core/wire";
 import { type Block, scratch } from "../mem/index.ts";
-import { ipBytes } from "../netlink/index.ts";
+
 import { check, close, NR, syscall } from "../sys/index.ts";
 import type { NetNs } from "./netns.ts";
 
@@ -62,7 +64,7 @@ export function receiveUdp(fd: number): Uint8Array | undefined {
 }
 
 function open(ns: NetNs, ip: string, type: number, setUp: (fd: number) => void): number {
-  const family = ipBytes(ip).length === 4 ? AF_INET : AF_INET6;
+  const family = parseIp(ip).length === 4 ? AF_INET : AF_INET6;
   const fd = ns.run(() => check("socket", syscall(NR.socket, family, type | SOCK_FLAGS)));
   try {
     setUp(fd);
@@ -88,7 +90,7 @@ function setOption(fd: number, option: number, value: number): void {
 
 /** `struct sockaddr_in` or `sockaddr_in6`. */
 function withSockaddr<T>(ip: string, port: number, body: (address: Block) => T): T {
-  const bytes = ipBytes(ip);
+  const bytes = parseIp(ip);
   return scratch((memory) => {
     const address = memory.take(bytes.length === 4 ? 16 : 28);
     address.view.setUint16(0, bytes.length === 4 ? AF_INET : AF_INET6, true);
