@@ -16,7 +16,7 @@ export interface Emitted {
 export function emit(m: Machine): Emitted {
   allocate(m);
   const order = layoutBlocks(m.blocks[0]!);
-  const frame = layoutFrame(order);
+  const frame = layoutFrame(order, m.pinned);
   for (const b of order) b.insns = b.insns.flatMap((i) => expand(i, frame));
   const start = new Map<MBlock, number>();
   let pc = 0;

@@ -49,7 +49,7 @@ import {
   OP_EXIT,
   OP_LDDW,
 } from "@ebplane/core/isa";
-import { type BinOp, type Block, type Cmp, type Fn, type Insn, reversePostorder, successors } from "../ir/index.ts";
+import { type BinOp, type Block, type Cmp, type Fn, type Insn, reversePostorder, type Slot, successors } from "../ir/index.ts";
 import { FIRST_VIRTUAL, LEA, type MBlock, type MInsn, MOV32_IMM, MOV64_IMM, MOV64_REG, minsn } from "./machine.ts";
 
 const ALU: Record<BinOp, number> = {
@@ -87,6 +87,8 @@ export interface Machine {
   readonly blocks: MBlock[];
   /** One more than the highest register. */
   registers: number;
+  /** Stack objects whose address lives on in a register. */
+  readonly pinned: ReadonlySet<Slot>;
 }
 
 /** Loop depth by block: how many natural loops hold it. */
@@ -118,11 +120,12 @@ export function select(fn: Fn): Machine {
   );
   const s = new Selector(rpo, blocks);
   for (const b of rpo) s.block(b);
-  return { blocks: rpo.map((b) => blocks.get(b)!), registers: s.nextReg };
+  return { blocks: rpo.map((b) => blocks.get(b)!), registers: s.nextReg, pinned: s.pinned };
 }
 
 class Selector {
   nextReg = FIRST_VIRTUAL;
+  readonly pinned = new Set<Slot>();
   private readonly blocks: ReadonlyMap<Block, MBlock>;
   private readonly regs = new Map<Insn, number>();
   private readonly lastUse = new Map<Insn, Block | undefined>();
@@ -162,6 +165,7 @@ class Selector {
     }
     if (v.op === "frame") {
       const r = this.fresh();
+      this.pinned.add(v.slot);
       this.emit(LEA, at, { dst: r, slot: v.slot });
       return r;
     }
@@ -178,8 +182,11 @@ class Selector {
   /** Brings the value into a given register. */
   into(r: number, v: Insn, at: number): void {
     if (v.op === "const") this.constantInto(r, v.value, at);
-    else if (v.op === "frame") this.emit(LEA, at, { dst: r, slot: v.slot });
-    else this.emit(MOV64_REG, at, { dst: r, src: this.reg(v) });
+    else if (v.op === "frame") {
+      // An argument of a call is gone after it.
+      if (r < 1 || r > 5) this.pinned.add(v.slot);
+      this.emit(LEA, at, { dst: r, slot: v.slot });
+    } else this.emit(MOV64_REG, at, { dst: r, src: this.reg(v) });
   }
 
   block(b: Block): void {
