@@ -30,7 +30,14 @@ export {
   type SystemState,
   systemState,
 } from "./features/index.ts";
-export { BpfLink, type LinkDescription, listLinkObjects, queryPrograms } from "./link/index.ts";
+export {
+  BpfLink,
+  type DeviceAttachment,
+  type LinkDescription,
+  listDeviceAttachments,
+  listLinkObjects,
+  queryPrograms,
+} from "./link/index.ts";
 export { NetNs } from "./netns/index.ts";
 export {
   openPort,
