@@ -5,6 +5,7 @@ ensureInstalled();
 run("build", process.execPath, ["scripts/build.mjs"]);
 run("lint", process.execPath, ["node_modules/@biomejs/biome/bin/biome", "check", "."]);
 run("types", process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.check.json"]);
+run("types of packet programs", process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.bpf.json"]);
 run("test", process.execPath, [
   "node_modules/vitest/vitest.mjs",
   "run",

@@ -1,0 +1,2 @@
+/** What packet programs import as `ebplane/bpf`: the declarations of the compiler. */
+export * from "@ebplane/compiler/bpf";
