@@ -58,7 +58,7 @@ import {
   setReg32,
   tee,
 } from "./emit.ts";
-import { constOf } from "./values.ts";
+import { constOf, maxOf, U32_MAX } from "./values.ts";
 import { I32, I64, Op } from "./wasm.ts";
 
 const BINARY64: Record<number, number> = {
@@ -92,7 +92,7 @@ export function emitAlu(e: Emitter, insn: Insn): void {
   else if (code === BPF_MOV) emitMove(e, insn, is64);
   else if (code === BPF_NEG) emitNeg(e, insn.dst, is64);
   else if (code === BPF_DIV || code === BPF_MOD) emitDivide(e, insn, is64);
-  else if (is64) {
+  else if (is64 && !fitsNarrow(e, insn, code)) {
     getReg(e, insn.dst);
     pushOperand64(e, insn);
     op(e, BINARY64[code]!);
@@ -103,6 +103,21 @@ export function emitAlu(e: Emitter, insn: Insn): void {
     op(e, BINARY32[code]!);
     setReg32(e, insn.dst);
   }
+}
+
+/**
+ * True when a 64-bit operation on registers below 2^32 has a result below 2^32: in 32 bits it is the same, and V8 knows
+ * of a 32-bit sum that it needs no zero-extension as an address. With a constant operand nothing is won: V8 folds it
+ * into the address anyway, and a loop over a packet was a fifth slower with the sum in 32 bits.
+ */
+function fitsNarrow(e: Emitter, insn: Insn, code: number): boolean {
+  if (!(insn.opcode & BPF_X)) return false;
+  const a = maxOf(e.state, insn.dst);
+  const b = maxOf(e.state, insn.src);
+  if (a > U32_MAX || b > U32_MAX) return false;
+  if (code === BPF_ADD) return a + b <= U32_MAX;
+  if (code === BPF_MUL) return a * b <= U32_MAX;
+  return code === BPF_OR || code === BPF_XOR || code === BPF_AND;
 }
 
 function pushOperand64(e: Emitter, insn: Insn): void {

@@ -5,7 +5,15 @@
  * or a JavaScript function whose parameters and result are 32-bit numbers (an i64 there would cost a BigInt each).
  * A subprogram takes r1-r5 and the lowest address of its frame, which is 512 above its caller's.
  */
-import { BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, type Insn, OP_CALLX, STACK_SIZE } from "../../isa/index.ts";
+import {
+  BPF_LDX,
+  BPF_PSEUDO_CALL,
+  BPF_PSEUDO_KFUNC_CALL,
+  CLASS_MASK,
+  type Insn,
+  OP_CALLX,
+  STACK_SIZE,
+} from "../../isa/index.ts";
 import { layout as L } from "../../maps/index.ts";
 import { helperById } from "../../object/index.ts";
 import { branchTarget } from "../code.ts";
@@ -78,6 +86,10 @@ export interface CallEnv {
   /** Address of the `AREA`. */
   readonly area: number;
   readonly shared: boolean;
+  /** Offsets of the ctx fields that hold addresses of packet bytes: `data` and its like. */
+  readonly packetFields: ReadonlySet<number>;
+  /** No address is larger. */
+  readonly addressMax: number;
 }
 
 export function emitCall(e: Emitter, insn: Insn, env: CallEnv): void {
@@ -99,8 +111,11 @@ export function emitCall(e: Emitter, insn: Insn, env: CallEnv): void {
   }
 }
 
-/** The largest r0 that a call can leave; Infinity when unknown. */
+/** The largest r0 that a call can leave, or what a 4-byte load through the ctx can give; Infinity when unknown. */
 export function resultMax(insn: Insn, env: CallEnv): number {
+  if ((insn.opcode & CLASS_MASK) === BPF_LDX) {
+    return env.packetFields.has(insn.off) ? env.addressMax : Number.POSITIVE_INFINITY;
+  }
   if (insn.opcode === OP_CALLX || insn.src !== 0) return Number.POSITIVE_INFINITY;
   if (isMapHelper(insn.imm)) return mapResultMax(insn.imm);
   return env.program.helpers.get(insn.imm)?.ret === "u" ? 2 ** 32 - 1 : Number.POSITIVE_INFINITY;

@@ -63,10 +63,11 @@ import { emitMemory } from "./memory.ts";
 import { findRotates, type Rotates } from "./rotates.ts";
 import { findSlots, type Slots } from "./slots.ts";
 import { emitStructure } from "./structure.ts";
-import { unrollLoops } from "./unroll.ts";
+import { loopBounds, unrollLoops } from "./unroll.ts";
 import {
   ANY,
   analyse,
+  CTX,
   copyState,
   type EntryStates,
   FRAME,
@@ -194,22 +195,25 @@ function analyseFunction(
   const cfg = buildCfg(code, leaders, start);
   const entry = newState();
   entry.kind[BPF_REG_FP] = FRAME;
-  if (isMain) {
+  if (isMain && options.verified) entry.kind[1] = CTX;
+  else if (isMain) {
     entry.kind[1] = RANGE;
     entry.num[1] = U32_MAX;
   } else entry.kind.fill(ANY, 1, 6);
   // Registers that nobody set are zero in wasm; an unverified program may read them.
   if (!options.verified) for (let r = 0; r < BPF_REG_FP; r++) if (entry.kind[r] === UNDEF) entry.kind[r] = ANY;
   const bound = (insn: Insn) => resultMax(insn, env);
-  const states = analyse(cfg, entry, bound);
+  let states = analyse(cfg, entry, bound);
   let order = computeOrder(cfg);
   if (!order.isReducible) {
     makeReducible(cfg);
     order = computeOrder(cfg);
     if (!order.isReducible) throw new InternalError(`function at slot ${start}: irreducible after dispatching`);
   }
+  const bounds = loopBounds(cfg, order, states, bound);
+  if (bounds.size) states = analyse(cfg, entry, bound, bounds);
   // Fuel is counted at loop headers: copies would make it coarser.
-  const copies = options.fuel === undefined ? unrollLoops(cfg, order, states) : new Map<number, number>();
+  const copies = options.fuel === undefined ? unrollLoops(cfg, order, states, bound) : new Map<number, number>();
   if (copies.size) {
     for (const [copy, original] of copies) states[copy] = states[original];
     order = computeOrder(cfg);
@@ -269,6 +273,7 @@ function emitBody(e: Emitter, { cfg, order, states, rotates }: Analysed, env: Ca
     set(e, mayGoto);
   }
   burnFuel(e, env, options);
+  const bound = (insn: Insn) => resultMax(insn, env);
   emitStructure(e, cfg, order, {
     body(block) {
       const known = states[block];
@@ -282,8 +287,7 @@ function emitBody(e: Emitter, { cfg, order, states, rotates }: Analysed, env: Ca
         if (rotate) emitRotate(e, insn.dst, temps[rotate.temp]!, rotate.amount, rotate.width);
         else if (options.secrets.has(insn.pc)) emitSecret(e, insn, options.secrets.get(insn.pc)!);
         else emitInsn(e, insn, env);
-        const isCall = insn.opcode === OP_CALL || insn.opcode === OP_CALLX;
-        transfer(e.state, insn, isCall ? resultMax(insn, env) : 0);
+        transfer(e.state, insn, bound);
       }
     },
     condition(block) {
@@ -445,7 +449,7 @@ function callEntry(index: number, options: CompileOptions, words: RunWords): Own
 }
 
 // Parameters of the batch functions.
-const CTX = 0;
+const CTX_AT = 0;
 const CTX_STRIDE = 1;
 const COUNT = 2;
 const VERDICTS = 3;
@@ -464,10 +468,10 @@ function emitBatch(e: Emitter, words: RunWords, verdict: () => void): void {
   get(e, VERDICTS);
   get(e, result);
   access(e, Op.i64_store32, 0);
-  get(e, CTX);
+  get(e, CTX_AT);
   get(e, CTX_STRIDE);
   op(e, Op.i32_add);
-  set(e, CTX);
+  set(e, CTX_AT);
   get(e, VERDICTS);
   i32(e, 4);
   op(e, Op.i32_add);
@@ -484,7 +488,7 @@ function emitBatch(e: Emitter, words: RunWords, verdict: () => void): void {
 function callingBatch(options: CompileOptions, words: RunWords): OwnFunction {
   const e = bare(BATCH_TYPE);
   emitBatch(e, words, () => {
-    get(e, CTX);
+    get(e, CTX_AT);
     i32(e, options.stack);
     call(e, { kind: "own", index: 0 });
   });
@@ -495,7 +499,7 @@ function inlinedBatch(main: Analysed, env: CallEnv, options: CompileOptions, wor
   const shape: Shape = { type: BATCH_TYPE, params: [], frame: { address: options.stack }, exitLabel: 2 };
   const e = newEmitter(shape, main.slots, newState());
   emitBatch(e, words, () => {
-    get(e, CTX);
+    get(e, CTX_AT);
     setReg32(e, 1);
     open(e, Op.block, VOID);
     emitBody(e, main, env, options);

@@ -8,13 +8,14 @@
 import { decode, type Insn, MAX_CALL_FRAMES, SLOT, STACK_SIZE } from "../../isa/index.ts";
 import { imageBytes, type RuntimeImage } from "../../maps/index.ts";
 import { WASM_PAGE } from "../../mem/index.ts";
+import { ProgType } from "../../object/index.ts";
 import type { CheckedCode } from "../code.ts";
 import type { EngineOptions, Resolved, Runner } from "../engine.ts";
 import type { Env, HelperImpl, LoopHelper } from "../env.ts";
 import { helperImpl } from "../helpers/index.ts";
 import type { CallbackLoop } from "../interp.ts";
 import { RunError } from "../interp-engine.ts";
-import { CPU } from "../layout.ts";
+import { CPU, SKB, XDP } from "../layout.ts";
 import type { Machine } from "../machine.ts";
 import { blind, bringsSecret } from "./blind.ts";
 import { AREA, TRAP } from "./calls.ts";
@@ -86,6 +87,8 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
     tailCalls: cpuBlock + CPU.TAIL_CALLS,
     area,
     shared: memory.shared,
+    packetFields: packetFields(program.spec.type),
+    addressMax: memory.maximum,
   };
   const compileOptions: CompileOptions = {
     memory: { initial: 1, maximum: Math.ceil(memory.maximum / WASM_PAGE), shared: memory.shared },
@@ -152,6 +155,21 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
       secrets.free();
     },
   };
+}
+
+const XDP_FIELDS: ReadonlySet<number> = new Set([XDP.DATA, XDP.DATA_END, XDP.DATA_META]);
+const SKB_FIELDS: ReadonlySet<number> = new Set([SKB.DATA, SKB.DATA_END, SKB.DATA_META]);
+const SKB_TYPES: ReadonlySet<number> = new Set([
+  ProgType.BPF_PROG_TYPE_SCHED_CLS,
+  ProgType.BPF_PROG_TYPE_SCHED_ACT,
+  ProgType.BPF_PROG_TYPE_CGROUP_SKB,
+  ProgType.BPF_PROG_TYPE_LWT_XMIT,
+  ProgType.BPF_PROG_TYPE_SK_SKB,
+]);
+
+function packetFields(progType: number): ReadonlySet<number> {
+  if (progType === ProgType.BPF_PROG_TYPE_XDP) return XDP_FIELDS;
+  return SKB_TYPES.has(progType) ? SKB_FIELDS : new Set();
 }
 
 /** The program with its constants hidden; what is known by slot moves along. */

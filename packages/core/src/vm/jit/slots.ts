@@ -24,7 +24,7 @@ import {
 } from "../../isa/index.ts";
 import { sizeBytes } from "../code.ts";
 import type { Block } from "./cfg.ts";
-import { copyState, type EntryStates, FRAME, isFrame, newState, type State, transfer } from "./values.ts";
+import { type Bound, copyState, type EntryStates, FRAME, isFrame, newState, type State, transfer } from "./values.ts";
 
 /** Bytes that a call may touch through an argument register. `end` undefined: as far as the frame goes. */
 export interface ArgUse {
@@ -47,7 +47,7 @@ interface Touch {
 export function findSlots(
   blocks: readonly Block[],
   states: Readonly<EntryStates>,
-  resultMax: (call: Insn, s: State) => number,
+  bound: Bound,
   uses: CallUses,
 ): Slots {
   const none: Slots = new Map();
@@ -77,7 +77,7 @@ export function findSlots(
           for (let r = 1; r <= 5; r++) if (isFrame(s, r)) return none;
         } else if (!pinArguments(s, uses(insn, s), pinned)) return none;
       }
-      transfer(s, insn, isCall ? resultMax(insn, s) : 0);
+      transfer(s, insn, bound);
     }
   }
   const slots = new Map<number, number>();

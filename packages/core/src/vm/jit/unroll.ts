@@ -15,7 +15,17 @@ import {
   OP_CALLX,
 } from "../../isa/index.ts";
 import type { Block, Cfg, Order } from "./cfg.ts";
-import { CONST, constOf, copyState, decided, type EntryStates, newState, transfer } from "./values.ts";
+import {
+  type Assumption,
+  type Bound,
+  CONST,
+  constOf,
+  copyState,
+  decided,
+  type EntryStates,
+  newState,
+  transfer,
+} from "./values.ts";
 
 /** Loops of more insns, jumps included, stay as they are. */
 const MAX_INSNS = 32;
@@ -28,10 +38,51 @@ const MAX_TRIPS = 4096;
  * Adds the copies to the graph and answers which block each copy stands for, by its number; what is known at a block's
  * start holds for its copies too. The order is out of date afterwards when anything was unrolled.
  */
-export function unrollLoops(cfg: Cfg, order: Order, states: Readonly<EntryStates>): ReadonlyMap<number, number> {
+export function unrollLoops(
+  cfg: Cfg,
+  order: Order,
+  states: Readonly<EntryStates>,
+  bound: Bound,
+): ReadonlyMap<number, number> {
   const copyOf = new Map<number, number>();
+  for (const { header, body, predecessors, insns } of innermostLoops(cfg, order)) {
+    if (insns > MAX_INSNS) continue;
+    const counted = countTrips(cfg.blocks, header, body, predecessors, states, bound);
+    const divisor = counted && [5, 4, 6, 7, 3, 2].find((f) => counted.trips % f === 0 && insns * f <= MAX_UNROLLED);
+    if (divisor) copyBody(cfg.blocks, header, body, divisor, counted.latch, copyOf);
+    else copyBody(cfg.blocks, header, body, insns <= MAX_INSNS / 2 ? 4 : 2, undefined, copyOf);
+  }
+  return copyOf;
+}
+
+interface Counted {
+  readonly trips: number;
+  readonly latch: number;
+  readonly counter: number;
+  /** Largest value of the counter at the loop's head; none is negative. */
+  readonly max: number;
+}
+
+/** What counting tells about the counters at the heads of innermost loops, by block. */
+export function loopBounds(
+  cfg: Cfg,
+  order: Order,
+  states: Readonly<EntryStates>,
+  bound: Bound,
+): ReadonlyMap<number, Assumption> {
+  const bounds = new Map<number, Assumption>();
+  for (const { header, body, predecessors } of innermostLoops(cfg, order)) {
+    const counted = countTrips(cfg.blocks, header, body, predecessors, states, bound);
+    if (counted) bounds.set(header, { register: counted.counter, max: counted.max });
+  }
+  return bounds;
+}
+
+/** Small loops without another loop inside, and without dispatchers or exits. */
+function innermostLoops(cfg: Cfg, order: Order) {
   const predecessors: number[][] = cfg.blocks.map(() => []);
   for (const b of order.order) for (const s of cfg.blocks[b]!.successors) predecessors[s]!.push(b);
+  const loops: { header: number; body: Set<number>; predecessors: readonly number[]; insns: number }[] = [];
   for (const header of order.order) {
     if (!order.isLoop[header]) continue;
     const body = loopBody(header, predecessors, order);
@@ -43,13 +94,9 @@ export function unrollLoops(cfg: Cfg, order: Order, states: Readonly<EntryStates
       insns += cfg.blocks[b]!.insns.length + 1;
       if (ending.kind === "switch" || ending.kind === "exit" || (b !== header && order.isLoop[b])) plain = false;
     }
-    if (!plain || insns > MAX_INSNS) continue;
-    const counted = countTrips(cfg.blocks, header, body, predecessors[header]!, states);
-    const divisor = counted && [5, 4, 6, 7, 3, 2].find((f) => counted.trips % f === 0 && insns * f <= MAX_UNROLLED);
-    if (divisor) copyBody(cfg.blocks, header, body, divisor, counted.latch, copyOf);
-    else copyBody(cfg.blocks, header, body, insns <= MAX_INSNS / 2 ? 4 : 2, undefined, copyOf);
+    if (plain) loops.push({ header, body, predecessors: predecessors[header]!, insns });
   }
-  return copyOf;
+  return loops;
 }
 
 /**
@@ -62,7 +109,8 @@ function countTrips(
   body: ReadonlySet<number>,
   predecessors: readonly number[],
   states: Readonly<EntryStates>,
-): { trips: number; latch: number } | undefined {
+  bound: Bound,
+): Counted | undefined {
   const latches = predecessors.filter((p) => body.has(p));
   const outside = predecessors.filter((p) => !body.has(p));
   if (latches.length !== 1 || outside.length !== 1) return undefined;
@@ -86,17 +134,21 @@ function countTrips(
   const before = states[outside[0]!];
   if (!before) return undefined;
   copyState(s, before);
-  for (const insn of blocks[outside[0]!]!.insns) transfer(s, insn, Number.POSITIVE_INFINITY);
+  for (const insn of blocks[outside[0]!]!.insns) transfer(s, insn, bound);
   const start = constOf(s, counter);
   if (start === undefined) return undefined;
   const back = successors[0] === header ? 0 : 1;
   s.kind[counter] = CONST;
   s.num[counter] = start;
+  let max = start;
   for (let trips = 1; trips <= MAX_TRIPS; trips++) {
-    transfer(s, step, 0);
+    const value = constOf(s, counter)!;
+    if (value < 0) return undefined;
+    max = Math.max(max, value);
+    transfer(s, step, bound);
     // An addition that 32 bits wrap is only bounded by the analysis, not computed.
     if (constOf(s, counter) === undefined) return undefined;
-    if (decided(s, ending.insn) !== back) return { trips, latch };
+    if (decided(s, ending.insn) !== back) return { trips, latch, counter, max };
   }
   return undefined;
 }

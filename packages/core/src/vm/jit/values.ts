@@ -69,6 +69,8 @@ export const FRAME = 3;
 export const FRAME_ANY = 4;
 /** Never assigned on any path so far. */
 export const UNDEF = 5;
+/** The program's ctx, as it came in r1: an address. */
+export const CTX = 6;
 
 /** Registers of a state: r0-r10 and the one that blinding hides constants in (`blind.ts`). */
 export const REGISTERS = BLIND_REG + 1;
@@ -112,6 +114,7 @@ export function maxOf(s: State, r: number): number {
   const kind = s.kind[r];
   if (kind === RANGE) return s.num[r]!;
   if (kind === CONST && s.num[r]! >= 0) return s.num[r]!;
+  if (kind === CTX) return U32_MAX;
   return Number.POSITIVE_INFINITY;
 }
 
@@ -170,8 +173,11 @@ function ones(max: number): number {
   return max <= 0 ? 0 : max === Number.POSITIVE_INFINITY ? max : 2 ** Math.ceil(Math.log2(max + 1)) - 1;
 }
 
-/** Applies an insn (not a jump) to the state. `resultMax` bounds r0 after a call. */
-export function transfer(s: State, insn: Insn, resultMax: number): void {
+/** Bounds what a call leaves in r0, and what a 4-byte load through the ctx gives. */
+export type Bound = (insn: Insn, s: State) => number;
+
+/** Applies an insn (not a jump) to the state. */
+export function transfer(s: State, insn: Insn, bound: Bound): void {
   const { opcode, dst, src } = insn;
   switch (opcode & CLASS_MASK) {
     case BPF_LD:
@@ -180,7 +186,10 @@ export function transfer(s: State, insn: Insn, resultMax: number): void {
       return;
     case BPF_LDX:
       if ((opcode & MODE_MASK) === BPF_MEMSX || sizeBytes(opcode) === 8) put(s, dst, ANY);
-      else putRange(s, dst, 2 ** (8 * sizeBytes(opcode)) - 1);
+      else {
+        const max = 2 ** (8 * sizeBytes(opcode)) - 1;
+        putRange(s, dst, s.kind[src] === CTX && sizeBytes(opcode) === 4 ? Math.min(max, bound(insn, s)) : max);
+      }
       return;
     case BPF_ST:
       return;
@@ -194,7 +203,7 @@ export function transfer(s: State, insn: Insn, resultMax: number): void {
       alu64(s, insn);
       return;
     default:
-      if (opcode === OP_CALL || opcode === OP_CALLX) putRange(s, 0, resultMax);
+      if (opcode === OP_CALL || opcode === OP_CALLX) putRange(s, 0, bound(insn, s));
       else alu32(s, insn);
   }
 }
@@ -211,7 +220,7 @@ function lddw(s: State, insn: Insn): void {
 }
 
 /** Bound of an operation on unsigned values of at most `a` and `b`, before it wraps; Infinity when unknown. */
-function bound(op: number, a: number, b: number, constB: number | undefined): number {
+function operationMax(op: number, a: number, b: number, constB: number | undefined): number {
   switch (op) {
     case BPF_ADD:
       return a + b;
@@ -277,7 +286,7 @@ function alu64(s: State, insn: Insn): void {
   } else {
     const b = isX ? maxOf(s, src) : imm >= 0 ? imm : Number.POSITIVE_INFINITY;
     const constB = known !== undefined && known >= 0 ? (op === BPF_LSH ? known & 63 : known) : undefined;
-    putRange(s, dst, bound(op, a, b, constB));
+    putRange(s, dst, operationMax(op, a, b, constB));
   }
 }
 
@@ -307,7 +316,7 @@ function alu32(s: State, insn: Insn): void {
   let max: number;
   if (op === BPF_RSH) max = Math.floor(a / 2 ** (constB === undefined ? 0 : constB & 31));
   else if (off !== 0) max = Number.POSITIVE_INFINITY;
-  else max = bound(op, a, b, op === BPF_LSH && constB !== undefined ? constB & 31 : constB);
+  else max = operationMax(op, a, b, op === BPF_LSH && constB !== undefined ? constB & 31 : constB);
   putRange(s, dst, Math.min(max, U32_MAX));
 }
 
@@ -360,11 +369,19 @@ function compare(op: number, a: number, b: number, unsigned: (v: number) => bigi
 /** States at the start of each block; undefined for a block that constants show to be dead. */
 export type EntryStates = (State | undefined)[];
 
-/**
- * Runs the analysis to its fixpoint and removes the edges that are never taken from the graph.
- * `resultMax` bounds what a call leaves in r0.
- */
-export function analyse(cfg: Cfg, entry: State, resultMax: (call: Insn, s: State) => number): EntryStates {
+/** A register's bound at the start of a block, known from elsewhere. */
+export interface Assumption {
+  readonly register: number;
+  readonly max: number;
+}
+
+/** Runs the analysis to its fixpoint and removes the edges that are never taken from the graph. */
+export function analyse(
+  cfg: Cfg,
+  entry: State,
+  bound: Bound,
+  assumptions: ReadonlyMap<number, Assumption> = new Map(),
+): EntryStates {
   const { blocks } = cfg;
   const states: (State | undefined)[] = new Array(blocks.length).fill(undefined);
   const visits = new Uint8Array(blocks.length);
@@ -379,15 +396,16 @@ export function analyse(cfg: Cfg, entry: State, resultMax: (call: Insn, s: State
     queued[b] = 0;
     const block = blocks[b]!;
     copyState(s, states[b]!);
-    for (const insn of block.insns) {
-      transfer(s, insn, insn.opcode === OP_CALL || insn.opcode === OP_CALLX ? resultMax(insn, s) : 0);
-    }
+    for (const insn of block.insns) transfer(s, insn, bound);
     const only = block.ending.kind === "cond" ? decided(s, block.ending.insn) : undefined;
     for (let edge = 0; edge < block.successors.length; edge++) {
       if (only !== undefined && edge !== only) continue;
       feasible[b]![edge] = 1;
       const t = block.successors[edge]!;
       const known = states[t];
+      const assumed = assumptions.get(t);
+      const kept = assumed && ([s.kind[assumed.register]!, s.num[assumed.register]!] as const);
+      if (assumed && maxOf(s, assumed.register) > assumed.max) put(s, assumed.register, RANGE, assumed.max);
       let changed = true;
       if (known) changed = join(known, s, ++visits[t]! > 3);
       else {
@@ -395,6 +413,10 @@ export function analyse(cfg: Cfg, entry: State, resultMax: (call: Insn, s: State
         copyState(fresh, s);
         states[t] = fresh;
       }
+      if (kept) put(s, assumed.register, kept[0], kept[1]);
+      // Widening may have gone beyond what is known.
+      if (assumed && maxOf(states[t]!, assumed.register) > assumed.max)
+        put(states[t]!, assumed.register, RANGE, assumed.max);
       if (visits[t]! > 200) visits[t] = 200;
       if (changed && !queued[t]) {
         queued[t] = 1;
