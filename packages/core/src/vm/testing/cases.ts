@@ -1,5 +1,6 @@
 /**
- * Reads `.case` files: the section syntax of DESIGN. A file holds many cases; `-- name` begins one. For tests alone.
+ * Reads `.case` files: the section syntax of DESIGN. A file holds many cases; `-- name` begins one.
+ * Lines that begin with # are comments. For tests alone.
  *
  *     -- name add64 wraps
  *     -- asm       the assembler's text
@@ -21,6 +22,7 @@ export function parseCases(text: string): EngineCase[] {
   let sections = new Map<string, string>();
   let current: string | undefined;
   text.split("\n").forEach((raw, i) => {
+    if (raw.startsWith("#")) return;
     const head = /^-- (\w+) ?(.*)$/.exec(raw);
     if (head) {
       const [, key, rest] = head as unknown as [string, string, string];
@@ -35,7 +37,7 @@ export function parseCases(text: string): EngineCase[] {
       current = key;
     } else if (current !== undefined) {
       sections.set(current, `${sections.get(current)}\n${raw}`.trim());
-    } else if (raw.trim() && !raw.startsWith("#")) throw new SyntaxError(`line ${i + 1}: expected -- name`);
+    } else if (raw.trim()) throw new SyntaxError(`line ${i + 1}: expected -- name`);
   });
   return cases;
 }
