@@ -168,7 +168,11 @@ const raw: Builtin = (cx, call) => {
 function asBe(bits: 16 | 32 | 64): Builtin {
   return (cx, call) => {
     const type: IntType = { kind: "int", bits, signed: false, be: false, loose: false };
-    return { k: "int", type: { ...type, be: true }, v: toScalar(cx, arg(cx, call, 0, "the bits"), type, call.at) };
+    const net: IntType = { ...type, be: true };
+    const v = arg(cx, call, 0, "the bits");
+    // `asBe32(a & b)`: TypeScript itself takes a masked network value for a plain number.
+    if (v.k === "int" && v.type.kind === "int" && v.type.be && v.type.bits === bits) return v;
+    return { k: "int", type: net, v: toScalar(cx, v, type, call.at) };
   };
 }
 

@@ -18,7 +18,7 @@ export const main = xdp((ctx) => {
   if (asBe16(8) !== eth.proto) return 10;
   if (htonl(ntohl(ip.saddr)) !== ip.saddr) return 11;
   if (htons(u16(ntohs(ip.totLen) + 1)) !== be16(21)) return 12;
-  if (ntohs(~ip.totLen) !== 0xffeb) return 13;
+  if (ntohs(asBe16(~ip.totLen)) !== 0xffeb) return 13;
   if ((ip.saddr ^ ip.saddr) !== be32(0)) return 14;
   if (be64(1n) === be64(2n)) return 15;
   if (u32(ip.protocol) !== 17) return 16;

@@ -63,7 +63,7 @@ export const main = xdp((ctx) => {
   if (maybe(a + 9) === 20 || maybe(a) !== 2) return 10;
   const both = a === 1 && sum === 11;
   if (!both) return 11;
-  const either = a === 2 || sum === 12;
+  const either = a === 2 || sum > 12;
   if (either) return 12;
   const pick = a > 0 ? (sum > 100 ? 1 : 2) : 3;
   if (pick !== 2) return 13;
