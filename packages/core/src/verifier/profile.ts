@@ -19,6 +19,25 @@ export function versionNumber(version: string): number {
   return Number(major) * 100 + Number(minor);
 }
 
+/**
+ * First kernels of what came to the instruction set after 5.4.
+ * Source: kernel/bpf/verifier.c and Documentation/bpf/instruction-set.rst of those versions.
+ */
+export const SINCE = {
+  /** Atomic operations beyond add, and the fetching forms. */
+  atomics: 512,
+  /** cpu v4: sign-extending loads and moves, signed division, unconditional byte swap, gotol. */
+  v4: 606,
+  mayGoto: 609,
+  arena: 609,
+  loadAcquire: 615,
+} as const;
+
+/** `6.6` for 606. */
+export function versionText(version: number): string {
+  return `${Math.floor(version / 100)}.${version % 100}`;
+}
+
 export const DEFAULT_PROFILE: Profile = { kernel: "6.18", version: 618 };
 
 export function profileOf(name: ProfileName): Profile {

@@ -162,3 +162,13 @@ test(`random bytes get a report, never an exception (seed ${SEED})`, () => {
     expect(["accept", "reject", "unsupported"]).toContain(verdict);
   }
 });
+
+test("a profile knows which kernel brought an instruction or a helper", () => {
+  const env = { maps: MAPS, license: "GPL" };
+  const v4 = xdp("r0 = 5\nr0 s/= 3\nexit");
+  expect(verify(v4, { ...env, profile: "6.6" }).verdict).toBe("accept");
+  expect(verify(v4, { ...env, profile: "6.1" })).toMatchObject({ verdict: "reject", rule: "encoding", pc: 1 });
+  const tai = xdp("call 208\nr0 = 0\nexit");
+  expect(verify(tai, { ...env, profile: "6.1" }).verdict).toBe("accept");
+  expect(verify(tai, { ...env, profile: "5.15" }).message).toContain("needs Linux 6.1");
+});

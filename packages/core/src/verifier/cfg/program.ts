@@ -55,7 +55,7 @@ import {
   slotsOf,
 } from "../../isa/index.ts";
 import { Refusal } from "../context.ts";
-import type { Profile } from "../profile.ts";
+import { type Profile, SINCE, versionText } from "../profile.ts";
 
 export interface Program {
   /** Slots, lddw counted twice. */
@@ -118,6 +118,9 @@ export function decodeProgram(code: Uint8Array, profile: Profile): Pick<Program,
 }
 
 function formProblem(insn: Insn, profile: Profile): string | undefined {
+  const needed = firstKernel(insn);
+  if (needed > profile.version)
+    return `the instruction needs Linux ${versionText(needed)}, the profile is ${profile.kernel}`;
   if (insn.dst > BPF_REG_FP) return `r${insn.dst} is no register: there are r0 to r10`;
   const cls = insn.opcode & CLASS_MASK;
   const srcIsRegister = insn.opcode !== OP_LDDW && insn.opcode !== OP_CALL;
@@ -130,7 +133,7 @@ function formProblem(insn: Insn, profile: Profile): string | undefined {
       return loadProblem(insn);
     case BPF_ST:
     case BPF_STX:
-      return storeProblem(insn, profile);
+      return storeProblem(insn);
     case BPF_LD:
       return ldProblem(insn);
     case BPF_JMP:
@@ -138,6 +141,28 @@ function formProblem(insn: Insn, profile: Profile): string | undefined {
       return jumpProblem(insn);
     default:
       return undefined;
+  }
+}
+
+/** The version that brought the instruction; 0 for those of 5.4. */
+function firstKernel({ opcode, off, imm }: Insn): number {
+  const op = opcode & OP_MASK;
+  switch (opcode & CLASS_MASK) {
+    case BPF_ALU64:
+      if (op === BPF_END) return SINCE.v4;
+      if (op === BPF_MOV && off === BPF_ADDR_SPACE_CAST) return SINCE.arena;
+      return off !== 0 && (op === BPF_MOV || op === BPF_DIV || op === BPF_MOD) ? SINCE.v4 : 0;
+    case BPF_ALU:
+      return off !== 0 && (op === BPF_MOV || op === BPF_DIV || op === BPF_MOD) ? SINCE.v4 : 0;
+    case BPF_LDX:
+      return (opcode & MODE_MASK) === BPF_MEMSX ? SINCE.v4 : 0;
+    case BPF_STX:
+      if ((opcode & MODE_MASK) !== BPF_ATOMIC) return 0;
+      if (imm === BPF_LOAD_ACQ || imm === BPF_STORE_REL) return SINCE.loadAcquire;
+      return imm === 0 ? 0 : SINCE.atomics;
+    default:
+      if (opcode === OP_GOTOL) return SINCE.v4;
+      return opcode === OP_MAY_GOTO ? SINCE.mayGoto : 0;
   }
 }
 
@@ -178,7 +203,7 @@ function loadProblem(insn: Insn): string | undefined {
   return unknown(insn);
 }
 
-function storeProblem(insn: Insn, profile: Profile): string | undefined {
+function storeProblem(insn: Insn): string | undefined {
   const mode = insn.opcode & MODE_MASK;
   if ((insn.opcode & CLASS_MASK) === BPF_ST) {
     if (mode !== BPF_MEM) return unknown(insn);
@@ -187,9 +212,7 @@ function storeProblem(insn: Insn, profile: Profile): string | undefined {
   if (mode === BPF_MEM) return insn.imm === 0 ? undefined : RESERVED;
   if (mode !== BPF_ATOMIC) return unknown(insn);
   const size = accessSize(insn.opcode);
-  if (insn.imm === BPF_LOAD_ACQ || insn.imm === BPF_STORE_REL) {
-    return profile.version >= 615 ? undefined : `atomic operation 0x${insn.imm.toString(16)} needs Linux 6.15`;
-  }
+  if (insn.imm === BPF_LOAD_ACQ || insn.imm === BPF_STORE_REL) return undefined;
   if (size !== 4 && size !== 8) return "atomic operations work on 4 or 8 bytes";
   const plain = insn.imm & ~BPF_FETCH;
   const known =
