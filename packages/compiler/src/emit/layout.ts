@@ -32,7 +32,7 @@ function isReturn(b: MBlock): boolean {
   return b.insns.at(-1)?.opcode === OP_EXIT;
 }
 
-/** Blocks in their final order, each ending with what it needs; `next` is undefined afterwards. */
+/** Blocks in their final order, each ending with what it needs. `next` and the jumps' targets are its successors still. */
 export function layoutBlocks(entry: MBlock): MBlock[] {
   const order = orderBlocks(entry);
   for (const b of order) {
@@ -62,6 +62,7 @@ export function layoutBlocks(entry: MBlock): MBlock[] {
     if (last && isCondJump(last) && last.target === following && OPPOSITE.has(last.opcode & OP_MASK)) {
       last.opcode = (last.opcode & ~OP_MASK) | OPPOSITE.get(last.opcode & OP_MASK)!;
       last.target = b.next;
+      b.next = following;
     } else b.insns.push(minsn(OP_JA, last?.at ?? 0, { target: b.next }));
   }
   return final;
