@@ -95,6 +95,10 @@ export class Context {
   /** The kind of pointer that each load or store insn saw first: it may not change in kind between paths. */
   readonly accessKind = new Map<number, number>();
   readonly visited: Uint8Array;
+  /** By pc of a conditional jump: 1 when it was seen not to jump, 2 when to jump. */
+  readonly outcomes: Uint8Array;
+  /** By pc of a load, store or atomic: bit set of the kinds of pointer it was seen with. */
+  readonly regions: Uint32Array;
   readonly helpersUsed = new Set<number>();
   readonly mapsUsed = new Set<string>();
   /** Asynchronous callbacks that were queued, with their map. */
@@ -135,6 +139,8 @@ export class Context {
     this.prune = init.prune;
     this.checkpoints = Array.from({ length: init.program.slots }, () => []);
     this.visited = new Uint8Array(init.program.slots);
+    this.outcomes = new Uint8Array(init.program.slots);
+    this.regions = new Uint32Array(init.program.slots);
   }
 
   newId(): number {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { assemble } from "../asm/index.ts";
 import { MapType, type ProgramSpec, ProgType } from "../object/index.ts";
-import { type VerifierReport, verify } from "./index.ts";
+import { Kind, type VerifierReport, verify } from "./index.ts";
 
 const SEED = 7;
 const MAPS = new Map([
@@ -171,4 +171,25 @@ test("a profile knows which kernel brought an instruction or a helper", () => {
   const tai = xdp("call 208\nr0 = 0\nexit");
   expect(verify(tai, { ...env, profile: "6.1" }).verdict).toBe("accept");
   expect(verify(tai, { ...env, profile: "5.15" }).message).toContain("needs Linux 6.1");
+});
+
+test("an accepted program's facts say what is dead, decided and touched", () => {
+  const { facts } = check(`
+    r6 = 5
+    if r6 > 3 goto on
+    r6 = *(u32 *)(r1 +12)
+    on:
+    *(u64 *)(r10 -24) = 1
+    r7 = *(u32 *)(r1 +12)
+    if r7 == 0 goto out
+    r7 = 1
+    out: r0 = 0
+    exit`);
+  expect(facts.dead).toEqual([2]);
+  expect(facts.outcomes[1]).toBe(2);
+  expect(facts.outcomes[5]).toBe(3);
+  expect(facts.regions[3]).toBe(1 << Kind.STACK);
+  expect(facts.regions[4]).toBe(1 << Kind.CTX);
+  expect(facts.frames.get(0)).toBe(24);
+  expect([...facts.live.slice(0, 2)]).toEqual([0b10, 0b1000010]);
 });

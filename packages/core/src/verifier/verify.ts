@@ -96,6 +96,18 @@ export interface ProgramFacts {
   readonly helpers: readonly number[];
   /** Names of the maps that some path uses. */
   readonly maps: readonly string[];
+  /**
+   * By pc of a conditional jump: 1 when it can only fall through, 2 when it always jumps, 3 when both happen, 0 when no
+   * path reaches it.
+   */
+  readonly outcomes: Uint8Array;
+  /**
+   * By pc of a load, store or atomic: bit set (`1 << Kind.STACK` …) of the kinds of memory it may touch; an access
+   * with `Kind.STACK` alone never touches packet, map or ctx memory, and the other way round.
+   */
+  readonly regions: Uint32Array;
+  /** By function (its first pc): bytes of its own stack frame that it uses. */
+  readonly frames: ReadonlyMap<number, number>;
   /** By pc: bit set of the registers that may be read before they are written again. */
   readonly live: Uint16Array;
   /** pcs that no path reaches (dead code after decided branches). */
@@ -243,6 +255,9 @@ function factsOf(cx: Context | undefined): ProgramFacts {
   return {
     helpers: [...(cx?.helpersUsed ?? [])].sort((a, b) => a - b),
     maps: [...(cx?.mapsUsed ?? [])],
+    outcomes: cx?.outcomes ?? new Uint8Array(0),
+    regions: cx?.regions ?? new Uint32Array(0),
+    frames: cx?.stackDepth ?? new Map(),
     live: cx?.program.live ?? new Uint16Array(0),
     dead,
   };

@@ -57,8 +57,10 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
   if (decided !== undefined) {
     if (!isPointer(dst)) cx.markPrecise(dst.node);
     if (byReg && !isPointer(src)) cx.markPrecise(src.node);
+    cx.outcomes[insn.pc]! |= decided ? 2 : 1;
     return decided ? target : next;
   }
+  cx.outcomes[insn.pc] = 3;
   const here = cx.state;
   const there = cx.push(target, here.clone());
   if (dst.kind === Kind.SCALAR && src.kind === Kind.SCALAR) {

@@ -91,6 +91,7 @@ function isContextLike(r: Reg): boolean {
 }
 
 function sameKind(cx: Context, insn: Insn, base: Reg): void {
+  cx.regions[insn.pc]! |= 1 << base.kind;
   const before = cx.accessKind.get(insn.pc);
   if (before === undefined) {
     cx.accessKind.set(insn.pc, isContextLike(base) ? base.kind : -1);
@@ -350,6 +351,7 @@ export function atomic(cx: Context, insn: Insn): void {
   if (imm === BPF_LOAD_ACQ) {
     const base = readReg(cx, src);
     if (dst === BPF_REG_FP) frameReadOnly(cx);
+    cx.regions[insn.pc]! |= 1 << base.kind;
     refuseAtomicOn(cx, src, base);
     strictlyAligned(cx, base, off, size, src);
     cx.setReg(dst, access(cx, src, base, off, size, false));
@@ -357,6 +359,7 @@ export function atomic(cx: Context, insn: Insn): void {
   }
   const value = readReg(cx, src);
   const base = readReg(cx, dst);
+  cx.regions[insn.pc]! |= 1 << base.kind;
   refuseAtomicOn(cx, dst, base);
   strictlyAligned(cx, base, off, size, dst);
   if (imm === BPF_STORE_REL) {
