@@ -4,6 +4,7 @@
  */
 export { type KernelAvailable, kernelAvailable } from "./available.ts";
 export {
+  deleteBatch,
   enableStats,
   fdById,
   LinuxMap,
@@ -13,9 +14,13 @@ export {
   type ObjectKind,
   objectIds,
   type ProgInfo,
+  parseVerifierLog,
   pinToCpu,
   progInfo,
+  readIterator,
   summarizeLog,
+  updateBatch,
+  type VerifierLog,
   type VerifierVerdict,
 } from "./bpf/index.ts";
 export {
@@ -38,6 +43,7 @@ export {
   listLinkObjects,
   queryPrograms,
 } from "./link/index.ts";
+export { type NetworkEvent, watchNetwork } from "./netlink/index.ts";
 export { NetNs } from "./netns/index.ts";
 export {
   openPort,
