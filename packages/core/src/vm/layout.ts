@@ -52,12 +52,15 @@ export const XDP = {
   HARD_START: 24,
   /** Bytes of the frame's buffer that data may occupy, headroom included. */
   FRAME_SIZE: 28,
-  /** Number of fragments beyond the linear part, and the address of their `{address, length}` pairs. */
+  /** Number of fragments beyond the linear part, and the address of their list: see FRAG. */
   FRAGS: 32,
   FRAG_LIST: 36,
   /** From one ctx of a ring to the next. */
   STRIDE: 64,
 } as const;
+
+/** One fragment in a list: its data, their length, and how long they may grow in their page. */
+export const FRAG = { ADDRESS: 0, LENGTH: 4, ROOM: 8, SIZE: 12 } as const;
 
 /** Room in front of the data, and what the kernel keeps behind it. Source: include/uapi/linux/bpf.h XDP_PACKET_HEADROOM. */
 export const XDP_HEADROOM = 256;

@@ -4,8 +4,9 @@
  * A frame's buffer is laid out as the kernel's test run does it: 256 bytes of headroom, the data, and 320 bytes at the
  * end of a 4096-byte page that data may not enter. Source: net/bpf/test_run.c 6.18 `bpf_prog_test_run_xdp`.
  */
+import { concatBytes } from "../../bytes/index.ts";
 import type { Memory } from "../../mem/index.ts";
-import { XDP, XDP_HEADROOM, XDP_PAGE, XDP_TAIL_RESERVED } from "../layout.ts";
+import { FRAG, XDP, XDP_HEADROOM, XDP_PAGE, XDP_TAIL_RESERVED } from "../layout.ts";
 
 /** What a frame carries besides its bytes. */
 export interface XdpMeta {
@@ -31,17 +32,26 @@ export class XdpRing {
   readonly #memory: Memory;
   readonly #frames: number;
   readonly #frameSize: number;
+  readonly #maxFrags: number;
+  /** Fragment lists and pages of all frames. */
+  readonly #frags: number;
   #open = true;
 
-  /** @param capacity at least this many bytes of data a frame; the default is the kernel's page (3,520 bytes). */
-  constructor(memory: Memory, count = 1, capacity = XDP_PAGE - XDP_HEADROOM - XDP_TAIL_RESERVED) {
+  /**
+   * @param capacity bytes of linear data a frame holds; the default is the kernel's page (3,520 bytes).
+   * @param maxFrags pages of 4,096 bytes that a longer packet may go on in, for programs that take fragments.
+   */
+  constructor(memory: Memory, count = 1, capacity = XDP_PAGE - XDP_HEADROOM - XDP_TAIL_RESERVED, maxFrags = 0) {
     this.#memory = memory;
     this.count = count;
     this.capacity = capacity;
+    this.#maxFrags = maxFrags;
     this.#frameSize = (XDP_HEADROOM + capacity + XDP_TAIL_RESERVED + 63) & ~63;
-    this.ctx = memory.alloc(count * (XDP.STRIDE + 4) + count * this.#frameSize, 64);
+    const fragBytes = maxFrags * (FRAG.SIZE + XDP_PAGE);
+    this.ctx = memory.alloc(count * (XDP.STRIDE + 4 + this.#frameSize + fragBytes), 64);
     this.#frames = this.ctx + count * XDP.STRIDE;
     this.verdicts = this.#frames + count * this.#frameSize;
+    this.#frags = this.verdicts + count * 4;
   }
 
   /**
@@ -52,20 +62,20 @@ export class XdpRing {
     if (!(index >= 0 && index < this.count)) {
       throw new RangeError(`xdp ring: expected a frame from 0 to ${this.count - 1}, got ${index}`);
     }
-    if (packet.length > this.capacity) {
-      throw new RangeError(`xdp ring: expected at most ${this.capacity} bytes, got ${packet.length}`);
-    }
+    const room = this.capacity + this.#maxFrags * XDP_PAGE;
+    if (packet.length > room) throw new RangeError(`xdp ring: expected at most ${room} bytes, got ${packet.length}`);
+    const linear = Math.min(packet.length, this.capacity);
     const { u8, view } = this.#memory;
     const start = this.#frames + index * this.#frameSize;
     const data = start + XDP_HEADROOM;
     const metadata = meta.metadata;
     // As after an allocation of the kernel's test run: what head adjusts uncover is zero.
     u8.fill(0, start, data);
-    u8.set(packet, data);
+    u8.set(linear < packet.length ? packet.subarray(0, linear) : packet, data);
     if (metadata) u8.set(metadata, data - metadata.length);
     const ctx = this.ctxAt(index);
     view.setUint32(ctx + XDP.DATA, data, true);
-    view.setUint32(ctx + XDP.DATA_END, data + packet.length, true);
+    view.setUint32(ctx + XDP.DATA_END, data + linear, true);
     view.setUint32(ctx + XDP.DATA_META, data - (metadata?.length ?? 0), true);
     view.setUint32(ctx + XDP.INGRESS_IFINDEX, meta.ingressIfindex ?? 0, true);
     view.setUint32(ctx + XDP.RX_QUEUE_INDEX, meta.rxQueueIndex ?? 0, true);
@@ -74,18 +84,49 @@ export class XdpRing {
     view.setUint32(ctx + XDP.FRAME_SIZE, XDP_HEADROOM + this.capacity, true);
     view.setUint32(ctx + XDP.FRAGS, 0, true);
     view.setUint32(ctx + XDP.FRAG_LIST, 0, true);
+    if (linear < packet.length) this.#writeFrags(index, ctx, packet.subarray(linear));
     return ctx;
+  }
+
+  /** The packet beyond its linear part, a page a fragment. */
+  #writeFrags(index: number, ctx: number, rest: Uint8Array): void {
+    const { u8, view } = this.#memory;
+    const list = this.#frags + index * this.#maxFrags * (FRAG.SIZE + XDP_PAGE);
+    const pages = list + this.#maxFrags * FRAG.SIZE;
+    let count = 0;
+    for (let at = 0; at < rest.length; at += XDP_PAGE, count++) {
+      const page = pages + count * XDP_PAGE;
+      const part = rest.subarray(at, at + XDP_PAGE);
+      u8.set(part, page);
+      view.setUint32(list + count * FRAG.SIZE + FRAG.ADDRESS, page, true);
+      view.setUint32(list + count * FRAG.SIZE + FRAG.LENGTH, part.length, true);
+      view.setUint32(list + count * FRAG.SIZE + FRAG.ROOM, XDP_PAGE, true);
+    }
+    view.setUint32(ctx + XDP.FRAGS, count, true);
+    view.setUint32(ctx + XDP.FRAG_LIST, list, true);
   }
 
   ctxAt(index: number): number {
     return this.ctx + index * XDP.STRIDE;
   }
 
-  /** The packet as it is now: a view into the memory, valid until the memory grows or the frame is written again. */
+  /**
+   * The packet as it is now: a view into the memory, valid until the memory grows or the frame is written again. Of a
+   * packet in fragments, a copy.
+   */
   packet(index = 0): Uint8Array {
     const { view, u8 } = this.#memory;
     const ctx = this.ctxAt(index);
-    return u8.subarray(view.getUint32(ctx + XDP.DATA, true), view.getUint32(ctx + XDP.DATA_END, true));
+    const linear = u8.subarray(view.getUint32(ctx + XDP.DATA, true), view.getUint32(ctx + XDP.DATA_END, true));
+    const frags = view.getUint32(ctx + XDP.FRAGS, true);
+    if (!frags) return linear;
+    const list = view.getUint32(ctx + XDP.FRAG_LIST, true);
+    const parts = [linear];
+    for (let i = 0; i < frags; i++) {
+      const at = view.getUint32(list + i * FRAG.SIZE + FRAG.ADDRESS, true);
+      parts.push(u8.subarray(at, at + view.getUint32(list + i * FRAG.SIZE + FRAG.LENGTH, true)));
+    }
+    return concatBytes(parts);
   }
 
   /** The metadata before the packet: a view, as `packet`. */

@@ -6,7 +6,7 @@ import { Errno } from "../../errors/index.ts";
 import { layout } from "../../maps/index.ts";
 import { MapType } from "../../object/index.ts";
 import { type Env, type HelperImpl, helper } from "../env.ts";
-import { CPU, REDIRECT, XDP, XDP_FRAME_STRUCT } from "../layout.ts";
+import { CPU, FRAG, REDIRECT, XDP, XDP_FRAME_STRUCT } from "../layout.ts";
 
 const ETH_HLEN = 14;
 const XDP_ABORTED = 0;
@@ -112,31 +112,28 @@ function adjustTail(env: Env, ctx: number, offset: number): number {
   return 0;
 }
 
-/** A fragment is {address, length, room} of 32 bits each: `room` bytes from its address on are its own. */
-export const FRAG_SIZE = 12;
-
 /** Source: net/core/filter.c `bpf_xdp_frags_increase_tail`, `bpf_xdp_frags_shrink_tail`. */
 function adjustFragTail(env: Env, ctx: number, offset: number): number {
   const { view, u8 } = env.memory;
   const list = view.getUint32(ctx + XDP.FRAG_LIST, true);
   let count = view.getUint32(ctx + XDP.FRAGS, true);
   if (offset >= 0) {
-    const frag = list + (count - 1) * FRAG_SIZE;
-    const address = view.getUint32(frag, true);
-    const length = view.getUint32(frag + 4, true);
-    if (length + offset > view.getUint32(frag + 8, true)) return -Errno.EINVAL;
+    const frag = list + (count - 1) * FRAG.SIZE;
+    const address = view.getUint32(frag + FRAG.ADDRESS, true);
+    const length = view.getUint32(frag + FRAG.LENGTH, true);
+    if (length + offset > view.getUint32(frag + FRAG.ROOM, true)) return -Errno.EINVAL;
     u8.fill(0, address + length, address + length + offset);
-    view.setUint32(frag + 4, length + offset, true);
+    view.setUint32(frag + FRAG.LENGTH, length + offset, true);
     return 0;
   }
   let left = -offset;
   if (left > bufferLength(env, ctx) - ETH_HLEN) return -Errno.EINVAL;
   while (count > 0 && left > 0) {
-    const frag = list + (count - 1) * FRAG_SIZE;
-    const length = view.getUint32(frag + 4, true);
+    const frag = list + (count - 1) * FRAG.SIZE;
+    const length = view.getUint32(frag + FRAG.LENGTH, true);
     const cut = Math.min(length, left);
     left -= cut;
-    view.setUint32(frag + 4, length - cut, true);
+    view.setUint32(frag + FRAG.LENGTH, length - cut, true);
     if (cut === length) count--;
   }
   view.setUint32(ctx + XDP.FRAGS, count, true);
@@ -150,7 +147,7 @@ export function bufferLength(env: Env, ctx: number): number {
   let length = view.getUint32(ctx + XDP.DATA_END, true) - view.getUint32(ctx + XDP.DATA, true);
   const list = view.getUint32(ctx + XDP.FRAG_LIST, true);
   for (let i = view.getUint32(ctx + XDP.FRAGS, true) - 1; i >= 0; i--) {
-    length += view.getUint32(list + i * FRAG_SIZE + 4, true);
+    length += view.getUint32(list + i * FRAG.SIZE + FRAG.LENGTH, true);
   }
   return length;
 }
@@ -183,9 +180,9 @@ export function copyXdpBytes(
     }
     at -= size;
     if (left === 0) break;
-    piece = view.getUint32(next, true);
-    size = view.getUint32(next + 4, true);
-    next += FRAG_SIZE;
+    piece = view.getUint32(next + FRAG.ADDRESS, true);
+    size = view.getUint32(next + FRAG.LENGTH, true);
+    next += FRAG.SIZE;
   }
   return 0;
 }
