@@ -9,7 +9,7 @@ import { clang, missingKernel, missingTool } from "./tools.ts";
 const skip = missingTool("clang");
 
 function both(name: string) {
-  const flags = ["-g", "-mcpu=v2", "-fdebug-compilation-dir=."];
+  const flags = ["-g", "-mcpu=v2"];
   return {
     little: readElf(clang(source(name), ...flags)),
     big: readElf(clang(source(name), "-target", "bpfeb", ...flags)),

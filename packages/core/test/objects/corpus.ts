@@ -40,6 +40,5 @@ export function builds(name: string): Build[] {
 }
 
 export function build(name: string, { mcpu, debug }: Build = { mcpu: "v3", debug: true }): Uint8Array {
-  // Debug info names files relative to this, so that objects do not depend on the checkout's place.
-  return clang(source(name), `-mcpu=${mcpu}`, ...(debug ? ["-g", "-fdebug-compilation-dir=."] : []));
+  return clang(source(name), `-mcpu=${mcpu}`, ...(debug ? ["-g"] : []));
 }

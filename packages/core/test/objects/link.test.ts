@@ -16,7 +16,7 @@ const DIR = join(dirname(fileURLToPath(import.meta.url)), "link");
 function inputs() {
   return ["main.c", "helper.c"].map((name) => ({
     name,
-    bytes: clang(readFileSync(join(DIR, name), "utf8"), "-g", "-mcpu=v3", "-fdebug-compilation-dir=."),
+    bytes: clang(readFileSync(join(DIR, name), "utf8"), "-g", "-mcpu=v3"),
   }));
 }
 

@@ -46,10 +46,12 @@ export function missingKernel(): string | undefined {
 
 const CACHE = join(tmpdir(), "ebplane-test-objects");
 
-/** Flags as on a clang command line, after `-O2 -target bpf`. */
+/** Flags as on a clang command line, after `-O2 -target bpf`. Compiled from a file: line info then has the text. */
 export function clang(source: string, ...flags: string[]): Uint8Array {
   const arch = process.arch === "arm64" ? "aarch64" : "x86_64";
   const args = ["-O2", "-target", "bpf", `-I/usr/include/${arch}-linux-gnu`, "-Wno-unknown-attributes", ...flags];
+  // Debug info names the file relative to its directory, so that objects do not depend on the place.
+  args.push("-fdebug-compilation-dir=.");
   const key = createHash("sha256")
     .update(JSON.stringify([source, args]))
     .digest("hex")
@@ -57,13 +59,18 @@ export function clang(source: string, ...flags: string[]): Uint8Array {
   const out = join(CACHE, `${key}.o`);
   if (!existsSync(out)) {
     mkdirSync(CACHE, { recursive: true });
-    // Renamed when whole: several test files may build the same object at once.
-    const mine = `${out}.${process.pid}`;
-    const r = spawnSync("clang", [...args, "-x", "c", "-", "-c", "-o", mine], { input: source, encoding: "utf8" });
-    if (r.status !== 0) throw new Error(`clang: ${r.stderr || r.error?.message}`);
-    renameSync(mine, out);
+    // In a directory of its own and renamed when whole: several test files may build the same object at once.
+    const dir = mkdtempSync(join(CACHE, "build-"));
+    try {
+      writeFileSync(join(dir, "source.c"), source);
+      const r = spawnSync("clang", [...args, "-c", "source.c", "-o", "object.o"], { cwd: dir, encoding: "utf8" });
+      if (r.status !== 0) throw new Error(`clang: ${r.stderr || r.error?.message}`);
+      renameSync(join(dir, "object.o"), out);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
   }
-  return readFileSync(out);
+  return new Uint8Array(readFileSync(out));
 }
 
 /** Writes the bytes to a file of this name in a new directory, runs `body` with its path, and removes it. */
