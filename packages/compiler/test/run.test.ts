@@ -71,6 +71,19 @@ test("the reference's programs compile", () => {
   for (const p of programs) compile({ entry: "doc.bpf.ts", files: new Map([["doc.bpf.ts", p]]) });
 });
 
+const EXAMPLES = fileURLToPath(new URL("../../../examples/programs/", import.meta.url));
+
+test.each(readdirSync(EXAMPLES).filter((f) => f.endsWith(".bpf.ts")))(
+  "the example %s is accepted by the verifier",
+  (file) => {
+    const { spec } = compile({ entry: file, files: new Map([[file, readFileSync(EXAMPLES + file, "utf8")]]) });
+    const target = new SimTarget();
+    const loaded = target.load(spec);
+    expect(loaded.programs.size).toBe(1);
+    loaded.close();
+  },
+);
+
 test("what a constant rules out is in the receipt and not in the object", () => {
   const text = readFileSync(`${DIR}config.bpf.ts`, "utf8");
   const files = new Map([["config.bpf.ts", text]]);

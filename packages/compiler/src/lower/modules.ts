@@ -115,7 +115,10 @@ export function loadModules(
   const module = load(entry);
   if (!module) return undefined;
   const all = [...byPath.values()].filter((m) => !m.library);
-  for (const m of all) checkImports(m, report);
+  for (const m of all) {
+    checkImports(m, report);
+    checkNames(m, report);
+  }
   return { entry: module, all, sources };
 }
 
@@ -142,6 +145,18 @@ function checkImports(m: Module, report: (at: number, message: string) => void):
     if (!from) continue;
     if (from.library && (builtin(name) || TYPE_NAMES.has(name))) continue;
     if (!from.node.exports.has(name)) report(at, `${from.node.source.name} has no export ${name}`);
+  }
+}
+
+/** A name stands for one thing at the top level; a type may share it. */
+function checkNames(m: Module, report: (at: number, message: string) => void): void {
+  const seen = new Set(m.imports.keys());
+  for (const s of m.node.body) {
+    if (s.kind === "type") continue;
+    for (const name of declared(s)) {
+      if (seen.has(name)) report(s.at, `${name} is declared twice`);
+      seen.add(name);
+    }
   }
 }
 

@@ -49,7 +49,16 @@ import {
   OP_EXIT,
   OP_LDDW,
 } from "@ebplane/core/isa";
-import { type BinOp, type Block, type Cmp, type Fn, type Insn, reversePostorder, type Slot, successors } from "../ir/index.ts";
+import {
+  type BinOp,
+  type Block,
+  type Cmp,
+  type Fn,
+  type Insn,
+  reversePostorder,
+  type Slot,
+  successors,
+} from "../ir/index.ts";
 import { FIRST_VIRTUAL, LEA, type MBlock, type MInsn, MOV32_IMM, MOV64_IMM, MOV64_REG, minsn } from "./machine.ts";
 
 const ALU: Record<BinOp, number> = {
