@@ -134,6 +134,38 @@ describe.skipIf(skip)(`packet ports${skip ? ` (skipped: ${skip})` : ""}`, () => 
     close(tx);
   });
 
+  test.each(["AF_PACKET", "AF_XDP"])("%s gives tagged frames with their tags", async (kind) => {
+    using from = new PacketSocketPort({ iface: "c0", netns: net.client.fd });
+    using to =
+      kind === "AF_XDP"
+        ? new XskPort({ iface: "e0", netns: net.edge.fd, mode: "native" })
+        : new PacketSocketPort({ iface: "e0", netns: net.edge.fd });
+    for (const tag of [
+      [0x81, 0, 0x60, 100],
+      [0x88, 0xa8, 0, 7, 0x81, 0, 0, 8],
+    ]) {
+      const frame = Uint8Array.from([
+        ...[2, 0, 0, 0, 1, 1],
+        ...[2, 0, 0, 0, 1, 2],
+        ...tag,
+        0x88,
+        0xb5,
+        ...Array(50).keys(),
+      ]);
+      expect(from.send(frame, 0, frame.length)).toBe(true);
+      let got: Uint8Array | undefined;
+      await expect
+        .poll(() => {
+          to.receive((memory, at, length) => {
+            // Others talk too: router solicitations, neighbour discovery.
+            if (memory[at + 12] === tag[0]) got = memory.slice(at, at + length);
+          });
+          return got;
+        })
+        .toEqual(frame);
+    }
+  });
+
   test("a queue that is taken is refused in words, and free again after close", () => {
     const first = new XskPort({ iface: "e0", netns: net.edge.fd });
     expect(() => new XskPort({ iface: "e0", netns: net.edge.fd })).toThrow(
