@@ -3,10 +3,14 @@ import { Command, CommanderError } from "commander";
 import { registerAsm } from "./commands/asm.ts";
 import { registerAttach } from "./commands/attach.ts";
 import { registerBench } from "./commands/bench.ts";
+import { registerBtf } from "./commands/btf.ts";
 import { registerBuild } from "./commands/build.ts";
 import { registerDiff } from "./commands/diff.ts";
 import { registerExec } from "./commands/exec.ts";
+import { registerFeatures } from "./commands/features.ts";
 import { registerInspect } from "./commands/inspect.ts";
+import { registerMap } from "./commands/map.ts";
+import { registerProg } from "./commands/prog.ts";
 import { registerRun } from "./commands/run.ts";
 import { registerSchema } from "./commands/schema.ts";
 import { registerUp } from "./commands/up.ts";
@@ -31,10 +35,17 @@ export async function main(argv: readonly string[]): Promise<void> {
     registerExec,
     registerBench,
     registerAttach,
+    registerMap,
+    registerProg,
+    registerFeatures,
+    registerBtf,
     registerSchema,
   ];
   for (const add of register) add(program);
-  for (const command of program.commands) command.exitOverride();
+  for (const command of program.commands) {
+    command.exitOverride();
+    for (const sub of command.commands) sub.exitOverride();
+  }
   try {
     await program.parseAsync(argv);
   } catch (error) {

@@ -1,7 +1,7 @@
 /** Whether something attached is what a hook's text asks for. */
 import { realpathSync } from "node:fs";
 import { type Hook, hookText } from "@ebplane/core/object";
-import { ipText, parsePrefix } from "@ebplane/linux/netlink";
+import { formatCidr, parseCidr } from "@ebplane/core/wire";
 import type { Attached } from "./listing.ts";
 
 /** What the text leaves open (XDP mode, priority) matches anything. */
@@ -38,8 +38,7 @@ export function atHook(asked: Hook, attached: Attached): boolean {
 
 /** A prefix as the kernel writes it. @throws RangeError for what is none. */
 export function normalPrefix(prefix: string): string {
-  const { address, length } = parsePrefix(prefix);
-  return `${ipText(address)}/${length}`;
+  return formatCidr(parseCidr(prefix));
 }
 
 function realPath(path: string): string {

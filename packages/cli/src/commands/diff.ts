@@ -75,17 +75,18 @@ interface Job {
 }
 
 function diffJobs(path: string, options: DiffOptions): Job[] {
-  if (isPlaneFile(path) && options.pcap === undefined) {
+  if (isPlaneFile(path)) {
     const { plane, built } = loadPlane(path);
     return built.layout.interfaces.flatMap(({ name, program }) => {
-      const pcap = plane.interfaces.get(name)!.pcap;
+      const own = plane.interfaces.get(name)!.pcap;
+      const pcap = options.pcap ?? (own === undefined ? undefined : join(dirname(path), own));
       if (!program || pcap === undefined || (options.prog !== undefined && options.prog !== program.name)) return [];
       // Every redirect finds a device: ifindex 1, the loopback of a namespace of its own.
       const fill = (maps: Collection["maps"]): void => {
         const devices = built.layout.devices === undefined ? undefined : maps.get(built.layout.devices);
         for (let i = 0; devices && i < plane.interfaces.size; i++) devices.update(word(i), word(1));
       };
-      return [{ spec: built.spec, name: program.name, pcap: join(dirname(path), pcap), fill }];
+      return [{ spec: built.spec, name: program.name, pcap, fill }];
     });
   }
   if (options.pcap === undefined) throw new UsageError("diff: name the packets with --pcap FILE");

@@ -2,7 +2,7 @@
 import { formatInsn } from "@ebplane/core/asm";
 import { VerifierError } from "@ebplane/core/errors";
 import { type ProgramSpec, progTypeByName } from "@ebplane/core/object";
-import { type Cause, type VerifierReport, verify } from "@ebplane/core/verifier";
+import { type Cause, PROFILE_NAMES, type ProfileName, type VerifierReport, verify } from "@ebplane/core/verifier";
 import type { Command } from "commander";
 import { openTarget } from "../engines.ts";
 import { answerNo, UsageError } from "../failure.ts";
@@ -12,6 +12,7 @@ import { print, printJson } from "../output.ts";
 interface VerifyOptions {
   readonly prog?: string;
   readonly type?: string;
+  readonly profile?: string;
   readonly kernel?: boolean;
   readonly json?: boolean;
   readonly log?: boolean;
@@ -23,6 +24,7 @@ export function registerVerify(program: Command): void {
     .description("verify programs as the kernel does; exit 1 when one is rejected")
     .option("--prog <name>", "only this program")
     .option("--type <type>", "take the programs for this program type (xdp, sched_cls …)")
+    .option("--profile <kernel>", `by the rules of another kernel: ${PROFILE_NAMES.join(", ")}`)
     .option("--kernel", "ask the running kernel too")
     .option("--log", "print the refused path as the kernel's verifier logs it")
     .option("--json", "one JSON document")
@@ -31,6 +33,7 @@ export function registerVerify(program: Command): void {
       const type = options.type === undefined ? undefined : progTypeByName(options.type);
       if (options.type !== undefined && type === undefined)
         throw new UsageError(`--type: no program type named ${options.type}`);
+      const profile = options.profile === undefined ? undefined : parseProfile(options.profile);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
       const kernel = options.kernel ? (await openTarget("kernel")).target : undefined;
       const results = [];
@@ -40,6 +43,7 @@ export function registerVerify(program: Command): void {
           maps: spec.maps,
           license: spec.license,
           btf: spec.btf,
+          profile,
           ...(options.log && { log: (insn) => formatInsn(insn) }),
         });
         let asked: { verdict: string; message: string } | undefined;
@@ -67,6 +71,7 @@ export function registerVerify(program: Command): void {
             line: report.line ?? null,
             rule: report.rule ?? null,
             fix: report.fix ?? null,
+            path: report.path,
             cause: report.cause,
             ...(k && { kernel: k }),
           })),
@@ -97,4 +102,10 @@ function causeText({ pc, line, taken, before }: Cause): string {
   const source = line ? `${line.line}: ${line.text.trim()}` : "";
   const jump = taken === undefined ? "" : taken ? " [jumps]" : " [does not jump]";
   return `    insn ${pc}  ${source}${jump}${before ? `  with ${before}` : ""}`;
+}
+
+function parseProfile(name: string): ProfileName {
+  const known = PROFILE_NAMES.find((p) => p === name);
+  if (!known) throw new UsageError(`--profile: expected ${PROFILE_NAMES.join(", ")}, got ${name}`);
+  return known;
 }

@@ -1,0 +1,98 @@
+/** `ebplane btf dump`, `types` and `link`: types of objects and kernels as text, several objects as one. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
+import { type Btf, dumpC, dumpTypeScript, parseBtf, TS_PRELUDE } from "@ebplane/core/btf";
+import { generateTypes, linkObjects } from "@ebplane/core/elf";
+import { BpfError } from "@ebplane/core/errors";
+import type { Command } from "commander";
+import { UsageError } from "../failure.ts";
+import { loadObject } from "../input.ts";
+import { collect } from "../options.ts";
+import { note, print } from "../output.ts";
+
+const KERNEL = "/sys/kernel/btf";
+const FORMATS = ["c", "ts"];
+
+export function registerBtf(program: Command): void {
+  const btf = program.command("btf").description("types of objects and kernels");
+
+  btf
+    .command("dump <where>")
+    .description("print types: of an object, a .bpf.ts, a file of raw BTF, the running kernel (vmlinux) or a module")
+    .option("--format <name>", "c (a header) or ts (TypeScript declarations)", "c")
+    .option("--type <name>", "only types of this name, and what they need (repeatable)", collect, [])
+    .option("-o, --output <file>", "write it to a file")
+    .action((where: string, options: { format: string; type: string[]; output?: string }) => {
+      if (!FORMATS.includes(options.format)) throw new UsageError(`--format: expected c or ts, got ${options.format}`);
+      const types = loadBtf(where);
+      const own = Array.from({ length: types.length - types.firstId }, (_, i) => types.firstId + i);
+      const roots = options.type.length ? options.type.flatMap((name) => named(types, name, where)) : own;
+      const text = options.format === "c" ? dumpC(types, { roots }) : typescript(types, roots);
+      if (options.output === undefined) print(text.trimEnd());
+      else writeFileSync(options.output, text);
+    });
+
+  program
+    .command("types <prog>")
+    .description("write TypeScript types of an object's maps, variables, programs and events")
+    .requiredOption("-o, --output <file>", "the file to write (prog.types.ts)")
+    .action((path: string, { output }: { output: string }) => {
+      const spec = loadObject(path);
+      writeFileSync(output, generateTypes(spec, { name: basename(path).replace(/\.(bpf\.)?(ts|o|ya?ml)$/, "") }));
+      note(`${output}: ${spec.maps.size} maps, ${spec.variables?.size ?? 0} variables, ${spec.programs.size} programs`);
+    });
+
+  program
+    .command("link <objects...>")
+    .description("link several objects into one, as bpftool gen object does")
+    .requiredOption("-o, --output <file>", "the object to write")
+    .action((paths: string[], { output }: { output: string }) => {
+      const linked = linkObjects(paths.map((name) => ({ name, bytes: new Uint8Array(readFileSync(name)) })));
+      writeFileSync(output, linked);
+      note(`${output}: ${paths.length} objects, ${linked.length} bytes`);
+    });
+}
+
+/** `vmlinux`, a module's name, or a file: raw BTF by its magic number, else PROG. */
+function loadBtf(where: string): Btf {
+  if (/^\w+$/.test(where) && !existsSync(where)) return kernelTypes(where);
+  const bytes = where.endsWith(".ts") ? undefined : new Uint8Array(readFileSync(where));
+  if (bytes && bytes.length >= 2 && [0xeb9f, 0x9feb].includes((bytes[1]! << 8) | bytes[0]!))
+    return inFile(where, bytes);
+  const { btf } = loadObject(where);
+  if (!btf) throw new BpfError("EBTF", `${where}: the object has no BTF (clang -g makes it)`);
+  return btf;
+}
+
+function kernelTypes(name: string): Btf {
+  const file = (of: string): Uint8Array => new Uint8Array(readFileSync(`${KERNEL}/${of}`));
+  if (!existsSync(`${KERNEL}/${name}`)) {
+    throw new UsageError(`${name}: no such file, nor is there ${KERNEL}/${name}`);
+  }
+  return name === "vmlinux" ? parseBtf(file(name)) : parseBtf(file(name), parseBtf(file("vmlinux")));
+}
+
+function inFile(name: string, bytes: Uint8Array): Btf {
+  try {
+    return parseBtf(bytes);
+  } catch (error) {
+    if (error instanceof BpfError) throw new BpfError(error.code, `${name}: ${error.message}`);
+    throw error;
+  }
+}
+
+function named(btf: Btf, name: string, where: string): readonly number[] {
+  const ids = btf.findAll(name);
+  if (ids.length === 0) throw new UsageError(`--type: ${where} has no type named ${name}`);
+  return ids;
+}
+
+/** Declarations of the named structs, unions, enums and typedefs. */
+function typescript(btf: Btf, roots: readonly number[]): string {
+  const kinds = new Set<string>(["struct", "union", "enum", "enum64", "typedef"]);
+  const { declarations } = dumpTypeScript(
+    btf,
+    roots.filter((id) => kinds.has(btf.type(id).kind)),
+  );
+  return `${TS_PRELUDE}\n\n${declarations.join("\n\n")}\n`;
+}

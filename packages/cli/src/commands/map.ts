@@ -1,0 +1,242 @@
+/** `ebplane map …`: the kernel's maps, listed, shown and changed. Keys and values are hex bytes in memory order. */
+import { type Btf, decodeValue, encodeValue, parseBtf, sizeOf } from "@ebplane/core/btf";
+import { fromHex, toHex } from "@ebplane/core/bytes";
+import { BpfError } from "@ebplane/core/errors";
+import { BPF_ANY, BPF_EXIST, BPF_NOEXIST, isPerCpu, mapTypeName } from "@ebplane/core/object";
+import type { LinuxMap, MapInfo } from "@ebplane/linux";
+import type { Command } from "commander";
+import { mapPins, readRecords } from "../attachments/records.ts";
+import { answerNo, UsageError } from "../failure.ts";
+import { requireKernel } from "../kernel.ts";
+import { print, printJson, table, toJson } from "../output.ts";
+
+const WHICH = "a map's name, id, or file in bpffs";
+
+export function registerMap(program: Command): void {
+  const map = program.command("map").description("the kernel's maps: list, show, dump, lookup, update, delete");
+
+  map
+    .command("list")
+    .description("every map in the system")
+    .option("--json", "one JSON document")
+    .action(async ({ json }: { json?: boolean }) => {
+      await requireKernel("map list");
+      const maps = (await allMaps()).map((info) => mapJson(info));
+      if (json) printJson({ maps });
+      else if (maps.length === 0) print("no maps");
+      else {
+        const rows = maps.map((m) => [m.id, m.name, m.type, m.key, m.value, m.max].map(String));
+        print(table(["id", "name", "type", "key", "value", "max"], rows, ["id", "key", "value", "max"]));
+      }
+    });
+
+  map
+    .command("show <map>")
+    .description(`one map: ${WHICH}`)
+    .option("--json", "one JSON document")
+    .action(async (which: string, { json }: { json?: boolean }) => {
+      await withMap(which, ({ info, types }) => {
+        const pins = readRecords().flatMap((r) => mapPins(r).map(({ path }) => path));
+        const typed = types !== undefined;
+        if (json) printJson({ ...mapJson(info), btf: typed });
+        else {
+          const { id, name, type, key, value, max, flags } = mapJson(info);
+          print(`map ${id}: ${name}, ${type}, key ${key} bytes, value ${value} bytes, ${max} entries at most`);
+          print(`  flags 0x${flags.toString(16)}, ${typed ? "with BTF types" : "no BTF types"}`);
+          for (const pin of pins) if (pin === which) print(`  pinned at ${pin}`);
+        }
+      });
+    });
+
+  map
+    .command("dump <map>")
+    .description("every entry, by its types where the kernel knows them")
+    .option("--hex", "bytes also where there are types")
+    .option("--json", "one JSON document")
+    .action(async (which: string, { json, hex }: { json?: boolean; hex?: boolean }) => {
+      await withMap(which, (opened) => {
+        const entries = [...opened.map.entries()].map(([key, value]) => entryJson(opened, key, value));
+        if (json) {
+          printJson({ ...mapJson(opened.info), entries });
+          return;
+        }
+        for (const entry of entries) print(entryText(entry, hex ?? false));
+        print(`${entries.length} ${entries.length === 1 ? "entry" : "entries"}`);
+      });
+    });
+
+  map
+    .command("lookup <map> <key>")
+    .description("the value of a key; exit 1 when there is none")
+    .option("--json", "one JSON document")
+    .action(async (which: string, text: string, { json }: { json?: boolean }) => {
+      await withMap(which, (opened) => {
+        const key = keyBytes(opened, text);
+        const value = opened.map.lookup(key);
+        if (value === undefined) answerNo();
+        if (json) printJson(value ? entryJson(opened, key, value) : { key: toHex(key), value: null });
+        else print(value ? entryText(entryJson(opened, key, value), false) : `${text}: no such key`);
+      });
+    });
+
+  map
+    .command("update <map> <key> <value>")
+    .description("writes an entry; of a per-CPU map one value counts for every CPU")
+    .option("--new", "only when the key is not there")
+    .option("--existing", "only when the key is there")
+    .action(async (which: string, key: string, value: string, options: { new?: boolean; existing?: boolean }) => {
+      if (options.new && options.existing) throw new UsageError("--new and --existing exclude each other");
+      const flags = options.new ? BPF_NOEXIST : options.existing ? BPF_EXIST : BPF_ANY;
+      await withMap(which, (opened) => {
+        opened.map.update(keyBytes(opened, key), valueBytes(opened, value), flags);
+      });
+    });
+
+  map
+    .command("delete <map> <key>")
+    .description("takes an entry away; exit 1 when there is none")
+    .action(async (which: string, text: string) => {
+      await withMap(which, (opened) => {
+        if (opened.map.delete(keyBytes(opened, text))) return;
+        answerNo();
+        print(`${text}: no such key`);
+      });
+    });
+}
+
+interface Types {
+  readonly btf: Btf;
+  readonly key: number;
+  readonly value: number;
+}
+
+interface Opened {
+  readonly map: LinuxMap;
+  readonly info: MapInfo;
+  readonly types: Types | undefined;
+}
+
+async function withMap(which: string, body: (opened: Opened) => void): Promise<void> {
+  await requireKernel("map");
+  const { openMap, mapInfo } = await import("@ebplane/linux");
+  using map = openMap(await findMap(which));
+  const info = mapInfo(map.fd);
+  body({ map, info, types: await typesOf(info) });
+}
+
+/** @throws UsageError when no map has the name, or several. */
+async function findMap(which: string): Promise<{ path: string } | { id: number }> {
+  if (which.includes("/")) return { path: which };
+  if (/^\d+$/.test(which)) return { id: Number(which) };
+  // The kernel keeps 15 characters of a name.
+  const { objectName } = await import("@ebplane/linux/bpf");
+  const found = (await allMaps()).filter((m) => m.name === which || m.name === objectName(which));
+  const [only] = found;
+  if (!only) throw new UsageError(`map ${which}: no map has this name (ebplane map list)`);
+  if (found.length > 1) {
+    throw new UsageError(
+      `map ${which}: several maps have this name: choose by id: ${found.map((m) => m.id).join(", ")}`,
+    );
+  }
+  return { id: only.id };
+}
+
+async function allMaps(): Promise<MapInfo[]> {
+  const { fdById, mapInfo, objectIds } = await import("@ebplane/linux");
+  const { closeSync } = await import("node:fs");
+  return objectIds("map").flatMap((id) => {
+    const fd = fdById("map", id);
+    if (fd === undefined) return []; // Gone between the two questions.
+    try {
+      return mapInfo(fd);
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+async function typesOf({ btfId, btfKeyTypeId, btfValueTypeId }: MapInfo): Promise<Types | undefined> {
+  if (!btfId || !btfValueTypeId) return undefined;
+  const { btfBytes } = await import("@ebplane/linux/bpf");
+  const bytes = btfBytes(btfId);
+  return bytes && { btf: parseBtf(bytes), key: btfKeyTypeId, value: btfValueTypeId };
+}
+
+function mapJson({ id, name, type, keySize, valueSize, maxEntries, flags, btfId }: MapInfo) {
+  return {
+    id,
+    name,
+    type: mapTypeName(type),
+    key: keySize,
+    value: valueSize,
+    max: maxEntries,
+    flags,
+    btfId,
+  };
+}
+
+interface Entry {
+  readonly key: string;
+  readonly value: string;
+  /** By BTF; of a per-CPU map an array of values. */
+  readonly typed?: { readonly key: unknown; readonly value: unknown };
+}
+
+function entryJson({ info, types }: Opened, key: Uint8Array, value: Uint8Array): Entry {
+  const hex = { key: toHex(key), value: toHex(value) };
+  if (!types) return hex;
+  const stride = isPerCpu(info.type) ? (info.valueSize + 7) & ~7 : value.length;
+  const values = [];
+  for (let at = 0; at < value.length; at += stride) {
+    values.push(decodeValue(types.btf, types.value, value.subarray(at, at + info.valueSize)));
+  }
+  const typedKey = types.key ? decodeValue(types.btf, types.key, key) : hex.key;
+  return { ...hex, typed: { key: typedKey, value: isPerCpu(info.type) ? values : values[0] } };
+}
+
+function entryText(entry: Entry, hex: boolean): string {
+  if (!entry.typed || hex) return `${entry.key}: ${entry.value}`;
+  const line = (value: unknown): string => toJson(value).replace(/\s*\n\s*/g, " ");
+  return `${line(entry.typed.key)}: ${line(entry.typed.value)}`;
+}
+
+function keyBytes({ info, types }: Opened, text: string): Uint8Array {
+  return bytesOf(text, "key", info.keySize, types?.key ? { btf: types.btf, type: types.key } : undefined);
+}
+
+/** One value, or for a per-CPU map all of them. */
+function valueBytes({ map, info, types }: Opened, text: string): Uint8Array {
+  const sizes = isPerCpu(info.type) ? [info.valueSize, map.userValueSize] : [info.valueSize];
+  const one = bytesOf(text, "value", sizes, types && { btf: types.btf, type: types.value });
+  if (!isPerCpu(info.type) || one.length === map.userValueSize) return one;
+  const all = new Uint8Array(map.userValueSize);
+  for (let at = 0; at < all.length; at += (info.valueSize + 7) & ~7) all.set(one, at);
+  return all;
+}
+
+/** Hex, or with types `=` and JSON: `={"addr": "10.0.0.1", "port": 80}`. */
+function bytesOf(
+  text: string,
+  what: string,
+  size: number | readonly number[],
+  types: { readonly btf: Btf; readonly type: number } | undefined,
+): Uint8Array {
+  const sizes = typeof size === "number" ? [size] : size;
+  let bytes: Uint8Array;
+  try {
+    bytes = text.startsWith("=") ? fromJson(text.slice(1), types) : fromHex(text.replace(/^0x/, ""));
+  } catch (error) {
+    throw new BpfError("EBYTES", `${what}: ${(error as Error).message}`);
+  }
+  if (!sizes.includes(bytes.length)) {
+    throw new UsageError(`${what}: expected ${sizes.join(" or ")} bytes in hex, got ${bytes.length}`);
+  }
+  return bytes;
+}
+
+function fromJson(text: string, types: { readonly btf: Btf; readonly type: number } | undefined): Uint8Array {
+  if (!types) throw new UsageError("expected hex bytes: the kernel has no types for this map");
+  const value: unknown = JSON.parse(text);
+  const bytes = encodeValue(types.btf, types.type, value as never);
+  return bytes.subarray(0, sizeOf(types.btf, types.type));
+}

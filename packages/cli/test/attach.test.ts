@@ -1,0 +1,265 @@
+/** Attaching, listing and detaching on the real kernel, in namespaces of the test's own. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createTopology, kernelSkipReason, NetNs, type Topology } from "@ebplane/linux/testing";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { COMMAND, ebplaneHere, type Outcome, ROOT, scratchFolder } from "./ebplane.ts";
+import { kernelObject } from "./kernel-object.ts";
+
+const skip = kernelSkipReason();
+const RECORDS = "/sys/fs/bpf/ebplane/attached";
+
+/** The command, on a namespace's hooks. */
+function ebplane(ns: NetNs, ...args: string[]): Promise<Outcome> {
+  const where = ["attach", "detach", "list"].includes(args[0]!) && !args.includes("--netns");
+  return ebplaneHere([...args, ...(where ? ["--netns", `/proc/self/fd/${ns.fd}`] : [])]);
+}
+
+async function done(ns: NetNs, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await ebplane(ns, ...args);
+  if (code !== 0) throw new Error(`ebplane ${args.join(" ")}: ${code}: ${stderr}`);
+  return stdout;
+}
+
+interface Entry {
+  readonly hook: string;
+  readonly program: string;
+  readonly linkId: number;
+  readonly progId: number;
+  readonly owner: string;
+  readonly by: string;
+}
+
+/** What `list` shows, without what tests beside this one attach to the whole system. */
+async function listed(ns: NetNs): Promise<Entry[]> {
+  const { attachments } = JSON.parse(await done(ns, "list", "--json")) as {
+    attachments: (Entry & { netns: number | null })[];
+  };
+  return attachments.filter((a) => /^(xdp|tcx|tc|netns|lwt):/.test(a.hook) && [null, ns.inode].includes(a.netns));
+}
+
+const records = (ns: NetNs): string[] =>
+  existsSync(RECORDS) ? readdirSync(RECORDS).filter((name) => name.includes(`@${ns.inode}@`)) : [];
+
+/** The topology, and the object's file; what the namespaces leave in bpffs goes with the test. */
+function setUp(): { net: Topology; edge: NetNs; object: string } {
+  const net = createTopology();
+  const { edge } = net;
+  onTestFinished(() => {
+    for (const name of records(edge)) rmSync(join(RECORDS, name), { recursive: true, force: true });
+    net.close();
+  });
+  const object = join(scratchFolder(), "all.o");
+  writeFileSync(object, kernelObject());
+  return { net, edge, object };
+}
+
+const ping = (net: Topology): boolean => net.client.spawnSync("ping", ["-c1", "-W1", "10.2.0.2"]).status === 0;
+
+describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${skip})` : ""}`, () => {
+  test.each([
+    ["xdp:e0", "xdp_pass", "xdp:e0:native"],
+    ["xdp:e0:generic", "xdp_pass", "xdp:e0:generic"],
+    ["tcx:e0:ingress", "classify", "tcx:e0:ingress"],
+    ["tc:e0:egress", "classify", "tc:e0:egress:1"],
+    ["tc:e0:ingress:7", "classify", "tc:e0:ingress:7"],
+    ["netns:sk_lookup", "lookup", "netns:sk_lookup"],
+    ["netns:flow_dissector", "dissect", "netns:flow_dissector"],
+  ])("%s: %s stays attached, is listed, and detaching leaves nothing", async (hook, program, text) => {
+    const { edge, object } = setUp();
+    const answer = JSON.parse(await done(edge, "attach", `${object}#${program}`, hook, "--json")) as {
+      progId: number;
+      maps: { name: string; pin: string }[];
+    };
+    const entry = { hook: text, program, progId: answer.progId, owner: "ebplane" };
+    expect(await listed(edge)).toMatchObject([entry]);
+    expect(answer.maps).toMatchObject([{ name: "hits", pin: expect.stringContaining(RECORDS) }]);
+    expect(existsSync(answer.maps[0]!.pin)).toBe(true);
+    expect(await done(edge, "detach", hook)).toBe(`${text}: ${program} is detached\n`);
+    expect(await listed(edge)).toEqual([]);
+    expect(records(edge)).toEqual([]);
+    expect(edge.spawnSync("tc", ["qdisc", "show", "dev", "e0"]).stdout).not.toContain("clsact");
+  });
+
+  test("a program sees the traffic after the command has ended, and its map is there to read", async () => {
+    const { net, edge, object } = setUp();
+    const args = [COMMAND, "attach", `${object}#xdp_pass`, "xdp:e0", "--json"];
+    const answer = JSON.parse(edge.spawnSync(process.execPath, args, { cwd: ROOT }).stdout) as {
+      maps: { pin: string }[];
+    };
+    expect(ping(net)).toBe(true);
+    const { entries } = JSON.parse(await done(edge, "map", "dump", answer.maps[0]!.pin, "--json")) as {
+      entries: { key: string; value: string }[];
+    };
+    expect(entries).toHaveLength(1);
+    expect(Number.parseInt(entries[0]!.value.slice(0, 2), 16)).toBeGreaterThan(0);
+    await done(edge, "attach", `${object}#xdp_drop`, "xdp:e0", "--replace");
+    expect(ping(net)).toBe(false);
+    expect(await listed(edge)).toMatchObject([{ program: "xdp_drop", owner: "ebplane" }]);
+    await done(edge, "detach", "xdp:e0");
+    expect(ping(net)).toBe(true);
+  });
+
+  test("a program of the whole system is found again by its tracepoint's name", async () => {
+    const { edge, object } = setUp();
+    // sys_exit, so that a run beside this one at another tracepoint is left alone.
+    const { linkId } = JSON.parse(await done(edge, "attach", `${object}#raw`, "raw_tp:sys_exit", "--json")) as {
+      linkId: number;
+    };
+    onTestFinished(() => {
+      for (const name of existsSync(RECORDS) ? readdirSync(RECORDS) : []) {
+        if (name.startsWith(`${linkId}@`)) rmSync(join(RECORDS, name), { recursive: true, force: true });
+      }
+    });
+    const all = JSON.parse(await done(edge, "list", "--json")) as { attachments: Entry[] };
+    expect(all.attachments.find((a) => a.linkId === linkId)).toMatchObject({ hook: "raw_tp:sys_exit", program: "raw" });
+    await done(edge, "detach", "raw_tp:sys_exit", "--link", String(linkId));
+    const after = JSON.parse(await done(edge, "list", "--json")) as { attachments: Entry[] };
+    expect(after.attachments.filter((a) => a.linkId === linkId)).toEqual([]);
+  });
+
+  test("a control group's program is listed with the group's path", async () => {
+    const { edge, object } = setUp();
+    const mount = readFileSync("/proc/self/mounts", "utf8")
+      .split("\n")
+      .map((line) => line.split(" "));
+    const root = mount.find(([, , type]) => type === "cgroup2")?.[1];
+    if (root === undefined) return; // No cgroup2 here: nothing to attach to.
+    const group = join(root, `ebplane-cli-${process.pid}`);
+    mkdirSync(group);
+    onTestFinished(() => rmdirSync(group));
+    const hook = `cgroup:${group}:egress`;
+    await done(edge, "attach", object, hook);
+    const ours = async (): Promise<Entry[]> =>
+      (JSON.parse(await done(edge, "list", "--json")) as { attachments: Entry[] }).attachments.filter(
+        (a) => a.hook === hook,
+      );
+    expect(await ours()).toMatchObject([{ program: "egress", owner: "ebplane" }]);
+    await done(edge, "detach", hook);
+    expect(await ours()).toEqual([]);
+  });
+
+  test("a program goes on a route, on a new one and on one that is there, which detaching gives back", async () => {
+    const { edge, object } = setUp();
+    const routes = (): string => edge.spawnSync("ip", ["route", "show", "10.77.0.0/16"]).stdout.trim();
+    await done(edge, "attach", object, "lwt:10.77.0.0/16:out", "--dev", "e0");
+    expect(routes()).toMatch(/^10\.77\.0\.0\/16 +encap bpf out route_out:\d+ dev e0/);
+    expect(await listed(edge)).toMatchObject([{ hook: "lwt:10.77.0.0/16:out", program: "route_out" }]);
+    await done(edge, "detach", "lwt:10.77.0.0/16:out");
+    expect(routes()).toBe("");
+    edge.spawnSync("ip", ["route", "add", "10.77.0.0/16", "via", "10.2.0.2", "dev", "e1"]);
+    const before = routes();
+    expect(await ebplane(edge, "attach", object, "lwt:10.77.0.0/16:out", "--dev", "e0")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("the route is there already, via 10.2.0.2 dev e1"),
+    });
+    await done(edge, "attach", object, "lwt:10.77.0.0/16:out");
+    expect(routes()).toContain("encap bpf");
+    await done(edge, "detach", "lwt:10.77.0.0/16:out");
+    expect(routes().replace("proto static", "").trim()).toBe(before);
+  });
+
+  test("what ip, tc and bpftool attached is listed and detached", async () => {
+    const { edge, object } = setUp();
+    const run = (...args: string[]): void => {
+      const { status, stderr } = edge.spawnSync(args[0]!, args.slice(1));
+      if (status !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
+    };
+    const pin = `/sys/fs/bpf/ebplane-test-${edge.inode}`;
+    onTestFinished(() => rmSync(pin, { force: true }));
+    await done(edge, "attach", object, "tcx:e1:ingress");
+    const { progId } = (await listed(edge))[0]!;
+    run("bpftool", "prog", "pin", "id", String(progId), pin);
+    await done(edge, "detach", "tcx:e1:ingress");
+    await done(edge, "attach", `${object}#xdp_pass`, "xdp:e1");
+    const xdpId = (await listed(edge))[0]!.progId;
+    run("bpftool", "prog", "pin", "id", String(xdpId), `${pin}-x`);
+    onTestFinished(() => rmSync(`${pin}-x`, { force: true }));
+    await done(edge, "detach", "xdp:e1");
+
+    run("bpftool", "net", "attach", "xdpgeneric", "id", String(xdpId), "dev", "e0");
+    run("tc", "qdisc", "add", "dev", "e0", "clsact");
+    run("tc", "filter", "add", "dev", "e0", "ingress", "protocol", "ip", "bpf", "da", "pinned", pin);
+    run("tc", "filter", "add", "dev", "e0", "ingress", "bpf", "da", "pinned", pin);
+    expect(await listed(edge)).toMatchObject([
+      { hook: "xdp:e0:generic", progId: xdpId, owner: "other", by: "xdp" },
+      { hook: "tc:e0:ingress:49151", progId, owner: "other" },
+      { hook: "tc:e0:ingress:49152", progId, owner: "other" },
+    ]);
+    expect(await ebplane(edge, "detach", "tc:e0:ingress")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("2 programs are attached"),
+    });
+    await done(edge, "detach", "tc:e0:ingress:49152");
+    await done(edge, "detach", "xdp:e0");
+    await done(edge, "detach", "tc:e0:ingress", "--all");
+    expect(await listed(edge)).toEqual([]);
+    // Not our clsact: it stays.
+    expect(edge.spawnSync("tc", ["qdisc", "show", "dev", "e0"]).stdout).toContain("clsact");
+    // And what ebplane attaches, they see.
+    await done(edge, "attach", `${object}#xdp_pass`, "xdp:e0");
+    expect(edge.spawnSync("ip", ["-d", "link", "show", "e0"]).stdout).toMatch(/prog\/xdp id \d+ name xdp_pass/);
+  });
+
+  test("a record whose device is gone says so and is cleared by its link", async () => {
+    const { edge, object } = setUp();
+    edge.spawnSync("ip", ["link", "add", "t0", "type", "veth", "peer", "name", "t1"]);
+    const { linkId } = JSON.parse(await done(edge, "attach", `${object}#xdp_pass`, "xdp:t0", "--json")) as {
+      linkId: number;
+    };
+    edge.spawnSync("ip", ["link", "del", "t0"]);
+    expect(await done(edge, "list")).toMatch(new RegExp(`xdp:t0 .* ${linkId} +ebplane, gone`));
+    await done(edge, "detach", "--link", String(linkId));
+    expect(records(edge)).toEqual([]);
+  });
+
+  test("without a bpffs one line names the remedy, and nothing is attached", async () => {
+    const { edge, object } = setUp();
+    const line = `umount /sys/fs/bpf && exec ${process.execPath} ${COMMAND} attach ${object}#xdp_pass xdp:e0`;
+    const { status, stderr } = edge.spawnSync("unshare", ["-m", "sh", "-c", line], { cwd: ROOT });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^\/sys\/fs\/bpf: expected a bpffs, .*mount -t bpf bpf \/sys\/fs\/bpf.*\n$/);
+    expect(await listed(edge)).toEqual([]);
+  });
+
+  test("another namespace is reached by its file", async () => {
+    const { net, edge, object } = setUp();
+    using other = NetNs.create();
+    const file = `/proc/${process.pid}/fd/${edge.fd}`;
+    await done(other, "attach", `${object}#xdp_pass`, "xdp:e0", "--netns", file);
+    expect(await listed(other)).toEqual([]);
+    expect(await listed(edge)).toMatchObject([{ hook: "xdp:e0:native", owner: "ebplane" }]);
+    await done(other, "detach", "xdp:e0", "--netns", file);
+    expect(await listed(edge)).toEqual([]);
+    expect(ping(net)).toBe(true);
+  });
+
+  test.each([
+    [["attach", "OBJ#xdp_pass", "xdp:nodev0"], "there is no device nodev0"],
+    [["attach", "OBJ", "xdp:e0"], "several programs, name one as"],
+    [["attach", "OBJ#nothing", "xdp:e0"], "no program named nothing; it has xdp_pass"],
+    [["attach", "OBJ#classify", "xdp:e0"], "xdp needs type xdp, got sched_cls"],
+    [["attach", "OBJ", "eth0"], 'hook "eth0": expected xdp, tcx, tc'],
+    [["attach", "OBJ", "lwt:10.0.0.0/40:out", "--dev", "e0"], "10.0.0.0/40"],
+    [["attach", "OBJ", "lwt:10.99.0.0/16:out"], "expected a device or a gateway"],
+    [["attach", "OBJ", "tcx:e0:ingress", "--dev", "e0"], "--via, --dev and --headroom belong to lwt hooks"],
+    [["attach", "OBJ", "tcx:e0:ingress", "--replace"], "--replace: nothing is attached to tcx:e0:ingress"],
+    [["attach", "OBJ", "tcx:e0:ingress", "--reuse", "hits=/sys/fs/bpf/no-such"], "/sys/fs/bpf/no-such: does not exist"],
+    [["attach", "OBJ", "tcx:e0:ingress", "--map", "hits=/no/such.json"], "/no/such.json: no such file"],
+    [["attach", "OBJ#point", "tracepoint:no:such"], "this kernel has no such tracepoint"],
+    [["attach", "OBJ#egress", "cgroup:/no/such:egress"], "cgroup /no/such: no such directory"],
+    [["attach", "OBJ#lookup", "netns:sk_lookup", "--netns", "no-such-name"], "no such file"],
+    [["detach", "xdp:e0"], "xdp:e0: nothing is attached there"],
+    [["detach"], "name a hook, or --link ID"],
+    [["detach", "--link", "x"], "--link: expected a whole number, got x"],
+    [["detach", "--link", "4000000000"], "nothing is attached there"],
+  ])("ebplane %j is one line, exit 2, and attaches nothing", async (args, message) => {
+    const { edge, object } = setUp();
+    const { code, stdout, stderr } = await ebplane(edge, ...args.map((a) => a.replace("OBJ", object)));
+    expect(stderr).toContain(message);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(await listed(edge)).toEqual([]);
+    expect(records(edge)).toEqual([]);
+  });
+});
