@@ -118,3 +118,37 @@ test("a timer's callback is walked with the map's element", () => {
   expect(check(text("r1 = *(u64 *)(r3 +0)"), [map], { btf }).verdict).toBe("accept");
   expect(check(text("r1 = *(u64 *)(r3 +24)"), [map], { btf })).toMatchObject({ verdict: "reject", rule: "bounds" });
 });
+
+const RING: MapSpec = {
+  name: "rb",
+  type: MapType.BPF_MAP_TYPE_RINGBUF,
+  keySize: 0,
+  valueSize: 0,
+  maxEntries: 4096,
+  flags: 0,
+};
+const reserve = (body: string) => `
+  r1 = map[rb] ll
+  r2 = 16
+  r3 = 0
+  r4 = r10
+  r4 += -16
+  call 198
+  ${body}
+  r0 = 0
+  exit`;
+const submit = "r1 = r10\nr1 += -16\nr2 = 0\ncall 199";
+
+test("a dynptr is made, looked into, and given back on every path", () => {
+  const data = "r1 = r10\nr1 += -16\nr2 = 0\nr3 = 8\ncall 203\nif r0 == 0 goto done\n*(u64 *)(r0 +0) = 1\ndone:";
+  expect(check(reserve(`${data}\n${submit}`), [RING]).verdict).toBe("accept");
+  expect(check(reserve(""), [RING])).toMatchObject({ verdict: "reject", rule: "reference" });
+  expect(check(reserve(`${submit}\n${submit}`), [RING])).toMatchObject({ verdict: "reject", rule: "dynptr" });
+  expect(check(reserve(`*(u64 *)(r10 -8) = 0\n${submit}`), [RING])).toMatchObject({
+    verdict: "reject",
+    rule: "dynptr",
+  });
+  expect(check(reserve(`r1 = *(u64 *)(r10 -16)\n${submit}`), [RING])).toMatchObject({ rule: "stack-special" });
+  const late = data.replace("*(u64 *)(r0 +0) = 1", `r6 = r0\n${submit}\n*(u64 *)(r6 +0) = 1\ngoto out`);
+  expect(check(`${reserve(`${late}\n${submit}`)}\nout: r0 = 0\nexit`, [RING])).toMatchObject({ rule: "not-pointer" });
+});

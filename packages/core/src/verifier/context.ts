@@ -5,8 +5,8 @@
 import type { CtxLayout, MapSpec, Reloc } from "../object/index.ts";
 import type { Program } from "./cfg/program.ts";
 import type { MapField } from "./check/map-fields.ts";
-import { markPrecise, type Node, type Reg } from "./domain/reg.ts";
-import type { Checkpoint, Frame, State } from "./domain/state.ts";
+import { Kind, markPrecise, type Node, type Reg, unknownReg } from "./domain/reg.ts";
+import { type Checkpoint, type Frame, mapRegs, type State } from "./domain/state.ts";
 import type { Profile } from "./profile.ts";
 
 /** Insns that are walked before the verifier gives up, and how long a queue of branches may get. */
@@ -178,6 +178,11 @@ export class Context {
     }
     this.pending.push({ state, pc, prevPc: this.pc });
     return state;
+  }
+
+  /** Pointers into the data of a dynptr that is no more are numbers that say nothing. */
+  forgetDerived(dynptr: number): void {
+    mapRegs(this.state, (r) => (r.kind === Kind.MEM && r.obj === dynptr ? unknownReg() : r));
   }
 
   reject(rule: string, message: string, detail: RefusalDetail = {}): never {

@@ -7,6 +7,8 @@
 import { type Helper, type HelperArg, MapType } from "../../object/index.ts";
 import type { Context, MapRef } from "../context.ts";
 import { isNull, isPacket, isPointer, Kind, kindName, MAYBE_NULL, RDONLY, type Reg, RINGBUF } from "../domain/reg.ts";
+import type { Special } from "../domain/state.ts";
+import { checkFree, dynptrAt } from "../transfer/dynptr.ts";
 import { readReg } from "../transfer/registers.ts";
 import { frameOf, requireReadable, stackRange, writeVariable } from "../transfer/stack.ts";
 import { checkRegion } from "./access.ts";
@@ -24,12 +26,25 @@ export interface CallFacts {
   callback: number;
   /** Register number of the map key. */
   keyRegister: number;
+  /** The dynptr that the helper reads, and the one that it makes. */
+  dynptr: Special | undefined;
+  made: { readonly register: number; readonly kind: string } | undefined;
   /** Bytes that the helper writes, on the stack: marked after all arguments are checked. */
   readonly stackWrites: { readonly register: number; readonly size: number }[];
 }
 
 export function noFacts(): CallFacts {
-  return { map: undefined, released: 0, ref: 0, allocSize: -1, callback: -1, keyRegister: 0, stackWrites: [] };
+  return {
+    map: undefined,
+    released: 0,
+    ref: 0,
+    allocSize: -1,
+    callback: -1,
+    keyRegister: 0,
+    dynptr: undefined,
+    made: undefined,
+    stackWrites: [],
+  };
 }
 
 /** Checks argument `n` (0-based, register n + 1) of the call. */
@@ -107,6 +122,9 @@ export function checkArgument(cx: Context, helper: Helper, n: number, facts: Cal
     case "func":
       if (r.kind !== Kind.FUNC) mismatch(cx, register, r, place, "a function of the program");
       facts.callback = r.num;
+      return;
+    case "dynptr":
+      dynptr(cx, arg, register, r, place, facts);
       return;
     case "lock":
     case "timer":
@@ -296,6 +314,19 @@ export function applyStackWrites(cx: Context, facts: CallFacts, args: readonly R
     const r = args[register]!;
     const [min, max] = stackRange(cx, r, 0, size, register);
     writeVariable(cx, frameOf(cx, r), min, max, size, undefined);
+  }
+}
+
+function dynptr(cx: Context, arg: HelperArg, register: number, r: Reg, place: string, facts: CallFacts): void {
+  if (arg.access === "uninit") {
+    checkFree(cx, r, register, place);
+    facts.made = { register, kind: arg.of };
+    return;
+  }
+  facts.dynptr = dynptrAt(cx, r, register, arg.of, place);
+  if (arg.releases) {
+    facts.released = register;
+    facts.ref = facts.dynptr.ref;
   }
 }
 

@@ -28,6 +28,7 @@ import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
 import { Byte, byteAt, Frame, isSpill, mapRegs, spillSize } from "../domain/state.ts";
 import { versionNumber } from "../profile.ts";
 import { leaveCallback, pushCallback } from "./callback.ts";
+import { dropDynptr, makeDynptr } from "./dynptr.ts";
 import { byteIndex, frameOf, slotIndex } from "./stack.ts";
 
 /** Runs a call insn; returns the pc to go on at. */
@@ -116,6 +117,11 @@ function specialRules(cx: Context, helper: Helper, facts: CallFacts): void {
     case "spin_unlock":
       unlock(cx);
       break;
+    case "dynptr_from_mem":
+      if (cx.reg(1).kind !== Kind.MAP_VALUE) {
+        cx.reject("argument", "argument 1 of bpf_dynptr_from_mem must be a map's value", { register: 1 });
+      }
+      break;
     case "timer_init":
       if (cx.reg(1).obj !== facts.map) {
         cx.reject("argument", "argument 2 of bpf_timer_init must be the map that holds the timer", { register: 2 });
@@ -164,7 +170,14 @@ function finish(cx: Context, insn: Insn, helper: Helper, facts: CallFacts): void
   const { state } = cx;
   const args = state.frame.regs.slice(0, 6);
   applyStackWrites(cx, facts, args);
-  if (facts.released) releaseReference(cx, facts.ref);
+  if (facts.released) {
+    if (facts.dynptr) dropDynptr(cx, args[facts.released]!, facts.released);
+    releaseReference(cx, facts.ref);
+  }
+  if (facts.made) {
+    const { register, kind } = facts.made;
+    makeDynptr(cx, args[register]!, register, kind, kind === "ringbuf" ? acquire(cx, insn.pc) : 0);
+  }
   const r0 = result(cx, insn, helper, facts, args);
   for (let i = 0; i <= 5; i++) cx.setReg(i, NOT_INIT);
   cx.setReg(0, r0);
@@ -227,6 +240,11 @@ function result(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, args:
       return pointer(Kind.SOCK_COMMON, { flags, id, ref });
     case "ringbufMem":
       return pointer(Kind.MEM, { flags: flags | RINGBUF, id, ref, num: facts.allocSize });
+    case "dynptrMem": {
+      const { dynptr, allocSize } = facts;
+      // A dynptr handed to a callback is gone when it ends; nothing tells its data apart from another's.
+      return pointer(Kind.MEM, { flags, id, ref: dynptr!.ref, num: allocSize, obj: dynptr!.id });
+    }
     default:
       return cx.unsupported(`result-${kind}`, `the result of bpf_${helper.name} is not checked yet`);
   }

@@ -46,6 +46,10 @@ export function pushCallback(cx: Context, insn: Insn, helper: Helper, facts: Cal
       cx.frame.callbackDepth = 0;
       return;
     }
+    case "user_ringbuf_drain":
+      walkCallback(cx, insn, helper, facts, [pointer(Kind.DYNPTR), cx.reg(3)]);
+      cx.frame.callbackDepth = 0;
+      return;
     case "timer_set_callback":
       walkLater(cx, insn, helper, facts, cx.reg(1).obj as MapRef);
       return;

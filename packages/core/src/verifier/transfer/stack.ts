@@ -17,13 +17,13 @@ import {
   fill,
   freshCell,
   isSpill,
-  mapRegs,
   markRead,
   type Slot,
   spillSize,
   withByte,
 } from "../domain/state.ts";
 import { fitsBytes, sharedId } from "./alu.ts";
+import { forgetDynptr } from "./dynptr.ts";
 
 /** The frame that a stack pointer points into. */
 export function frameOf(cx: Context, r: Reg): Frame {
@@ -91,7 +91,7 @@ export function byteIndex(at: number): number {
 /** Writes register value `value` (or unknown memory when undefined) at `at` = fixed offset from the frame pointer. */
 export function writeFixed(cx: Context, frame: Frame, at: number, size: number, value: Reg, fromReg: number): void {
   const i = slotIndex(at);
-  destroySpecial(cx, frame, i);
+  forgetDynptr(cx, frame, i);
   const old = frame.stack[i];
   const aligned = (at & 7) === 0;
   if (value.kind === Kind.SCALAR && aligned) {
@@ -168,7 +168,7 @@ export function writeVariable(
   value: Reg | undefined,
 ): void {
   const zero = value !== undefined && isNull(value);
-  for (let at = min; at < max + size; at++) destroySpecial(cx, frame, slotIndex(at));
+  for (let at = min; at < max + size; at++) forgetDynptr(cx, frame, slotIndex(at));
   let zeroUsed = false;
   for (let at = min; at < max + size; at++) {
     const i = slotIndex(at);
@@ -273,22 +273,4 @@ export function requireReadable(
     if (isSpill(slot)) frame.stack[i] = scrubSpill(slot);
     else if (b !== Byte.MISC) frame.stack[i] = { ...slot, bytes: withByte(slot.bytes, byteIndex(p), Byte.MISC) };
   }
-}
-
-/** Overwriting part of a dynptr destroys it; one that holds a reference, or an iterator, may not be overwritten. */
-function destroySpecial(cx: Context, frame: Frame, i: number): void {
-  const slot = frame.stack[i];
-  if (!slot?.special) return;
-  const { special } = slot;
-  if (byteAt(slot.bytes, 0) !== Byte.DYNPTR) return;
-  if (special.ref) {
-    cx.reject(
-      "dynptr-overwrite",
-      "a dynptr that holds ring buffer memory cannot be overwritten: submit or discard it first",
-    );
-  }
-  const other = special.first ? i + 1 : i - 1;
-  frame.stack[i] = { ...emptySlot() };
-  frame.stack[other] = { ...emptySlot() };
-  mapRegs(cx.state, (r) => (r.kind === Kind.MEM && r.num !== 0 && r.obj === special.id ? scalarReg(UNKNOWN) : r));
 }
