@@ -165,3 +165,33 @@ test("closing gives all memory back", () => {
   expect(r.memory.alloc(1 << 16)).toBe(probe);
   expect(layout.MAP_HEADER_SIZE).toBe(256);
 });
+
+test.each([4, 8])("keys of %i bytes in arithmetic progression make no long chains, whatever the seed", (keySize) => {
+  const N = 512;
+  let state = 99;
+  // A Lehmer generator: the seeds are reproducible.
+  const random = () => (state = (state * 48271) % 2147483647) * 2;
+  const longest: number[] = [];
+  for (let round = 0; round < 250; round++) {
+    const r = createRuntime(new Memory(), { random });
+    const m = createMap(r, spec({ keySize, maxEntries: N }));
+    const words = r.memory.u32;
+    for (let i = 0; i < N; i++) {
+      // Counting in another byte each round.
+      const key = BigInt.asUintN(8 * keySize, BigInt(i) << BigInt(8 * (round % keySize)));
+      words[m.keyAddr >>> 2] = Number(key & 0xffffffffn);
+      words[(m.keyAddr + 4) >>> 2] = Number(key >> 32n);
+      m.updateAt(m.keyAddr, m.scratchAddr, 0);
+    }
+    const heads = words[(m.addr + layout.MAP_BUCKETS) >>> 2]!;
+    let chain = 0;
+    for (let b = 0; b < N; b++) {
+      let n = 0;
+      for (let e = words[(heads >>> 2) + b]!; !(e & 1); e = words[e >>> 2]!) n++;
+      chain = Math.max(chain, n);
+    }
+    longest.push(chain);
+  }
+  // Some 7 would be the longest among 512 random keys.
+  expect(Math.max(...longest)).toBeLessThanOrEqual(12);
+});

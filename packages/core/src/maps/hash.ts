@@ -19,6 +19,7 @@ import { MAX_PERCPU_VALUE } from "./array.ts";
 import { type Batch, emptyBatch, join } from "./batch.ts";
 import * as L from "./layout.ts";
 import { accessOk, type BatchCommands, checkCommon, MapBase, type MapKind } from "./map.ts";
+import { drawMultiplier } from "./multiplier.ts";
 import type { MapRuntime } from "./runtime.ts";
 
 const ALLOWED =
@@ -120,8 +121,9 @@ export abstract class HashBase extends MapBase {
     this.set(L.MAP_HASH_KIND, kind ?? (zero ? L.HASH_JHASH : bySize));
     // A fixed order wants the kernel's fixed seed, 0.
     if (zero || kind === L.HASH_JHASH) return;
-    this.set(L.MAP_SEED, this.rt.random() | 1);
-    this.set(L.MAP_SEED + 4, this.rt.random());
+    const [low, high] = drawMultiplier(this.rt.random, 32 - this.get(L.MAP_SHIFT), spec.keySize === 4 ? 4 : 8);
+    this.set(L.MAP_SEED, low);
+    this.set(L.MAP_SEED + 4, high);
     for (let i = 0; i < 8; i++) this.set(L.MAP_SEEDS + 4 * i, this.rt.random());
   }
 
