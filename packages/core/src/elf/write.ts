@@ -352,9 +352,15 @@ function writeStructOps(spec: CollectionSpec, out: elf.ElfBuilder, programs: Rea
     const id = spec.btf?.find(name, "datasec");
     const datasec = id === undefined ? undefined : spec.btf!.type(id);
     if (datasec?.kind !== "datasec") throw new ElfError("its variables have no DATASEC", { section: name });
-    const data = new Uint8Array(datasec.size);
+    const all = spec.structOps!.filter((s) => s.section === name);
+    // As long as what is there, whatever size the DATASEC claims.
+    const room = all.reduce((sum, s) => sum + s.data.length, 0) + datasec.vars.length * 64;
+    const end = Math.max(...datasec.vars.map((v) => v.offset + v.size));
+    if (end > room)
+      throw new ElfError(`its variables end at ${end}, and have ${room} bytes at most`, { section: name });
+    const data = new Uint8Array(end);
     const section = out.section(name, elf.SHT_PROGBITS, elf.SHF_ALLOC | elf.SHF_WRITE, data);
-    for (const ops of spec.structOps!.filter((s) => s.section === name)) {
+    for (const ops of all) {
       const place = datasec.vars.find((v) => spec.btf!.type(v.type).name === ops.name);
       if (!place || place.offset + ops.data.length > data.length) {
         throw new ElfError(`variable ${ops.name} has no place in the DATASEC`, { section: name });

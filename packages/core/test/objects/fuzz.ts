@@ -5,7 +5,15 @@
  */
 import { disassemble } from "@ebplane/core/asm";
 import { dumpC } from "@ebplane/core/btf";
-import { generateTypes, getVariable, readElf, relocateCore, writeElf } from "@ebplane/core/elf";
+import {
+  generateTypes,
+  getVariable,
+  linkObjects,
+  pruneReport,
+  readElf,
+  relocateCore,
+  writeElf,
+} from "@ebplane/core/elf";
 import { BtfError, ElfError } from "@ebplane/core/errors";
 import { build, CORPUS } from "./corpus.ts";
 
@@ -113,6 +121,7 @@ function useAll(bytes: Uint8Array): void {
   const spec = readElf(bytes);
   for (const p of spec.programs.values()) {
     disassemble(p.code, { relocs: p.relocs, funcInfo: p.funcInfo, lineInfo: p.lineInfo, labels: true });
+    pruneReport(spec, p);
   }
   // A variable of gigabytes in .bss is fine until someone asks for its value.
   for (const [name, v] of spec.variables!) if (v.size < 1 << 20) getVariable(spec, name);
@@ -121,7 +130,10 @@ function useAll(bytes: Uint8Array): void {
     dumpC(spec.btf);
     generateTypes(spec);
   }
-  if (spec.byteOrder === "little") writeElf(spec);
+  if (spec.byteOrder === "little") {
+    writeElf(spec);
+    linkObjects([{ name: "mutant.o", bytes }]);
+  }
 }
 
 export interface FuzzResult {
