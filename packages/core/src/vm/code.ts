@@ -186,9 +186,8 @@ export function prepare(bytes: Uint8Array): Code {
       } else if (code !== BPF_NEG) {
         if (!(insn.opcode & BPF_X)) src[pc] = constant(insn.imm, insn.imm >> 31);
         op[pc] = cls | code | BPF_X;
-        // An arena's user addresses are its wasm addresses (see arena in maps/), so both casts cut to 32 bits.
-        if (code === BPF_MOV && wide && insn.off === BPF_ADDR_SPACE_CAST) op[pc] = BPF_ALU | BPF_MOV | BPF_X;
-        else if (code === BPF_MOV && insn.off) {
+        // Address-space casts are plain moves by now: see resolve.ts.
+        if (code === BPF_MOV && insn.off) {
           op[pc] = (wide ? OP.MOVSX8_64 : OP.MOVSX8_32) + (insn.off === 8 ? 0 : insn.off === 16 ? 1 : 2);
         } else if (insn.off) op[pc] = (code === BPF_DIV ? OP.SDIV32 : OP.SMOD32) + (wide ? 1 : 0);
       }

@@ -5,7 +5,7 @@
  *
  * A fault is a value, never an exception: it names the slot, the registers and the region that was missed. What is not
  * checked is the verifier's alone: whether a register or a stack byte was initialised, whether locks and references are
- * given back.
+ * given back, what kfuncs get as arguments.
  */
 import { InternalError, UnsupportedError } from "../errors/index.ts";
 import {

@@ -1,12 +1,28 @@
 /** From a ProgramSpec to what an engine takes: names become addresses and functions, or the load is refused. */
+import { viewOf } from "../bytes/index.ts";
 import { UnsupportedError } from "../errors/index.ts";
-import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, OP_CALL, OP_LDDW } from "../isa/index.ts";
+import {
+  BPF_ADDR_SPACE_CAST,
+  BPF_ALU,
+  BPF_ALU64,
+  BPF_MOV,
+  BPF_PSEUDO_CALL,
+  BPF_PSEUDO_FUNC,
+  BPF_PSEUDO_KFUNC_CALL,
+  BPF_X,
+  OP_CALL,
+  OP_LDDW,
+  SLOT,
+} from "../isa/index.ts";
 import type { VmMap } from "../maps/index.ts";
 import { helperById, type ProgramSpec, relocate } from "../object/index.ts";
 import { checkCode } from "./code.ts";
 import type { Kfunc, Resolved } from "./engine.ts";
 import type { HelperImpl, LoopHelper, Self } from "./env.ts";
 import { helperImpl, KFUNCS, loopHelper } from "./helpers/index.ts";
+
+const OP_MOV64_X = BPF_ALU64 | BPF_MOV | BPF_X;
+const OP_MOV32_X = BPF_ALU | BPF_MOV | BPF_X;
 
 /** tail_call: engines replace the running program themselves. */
 export const TAIL_CALL = 12;
@@ -48,6 +64,7 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, VmMap>): Re
       `program ${spec.name}, slot ${reloc.pc}: there are no kernel variables, so no ${reloc.name}`,
     );
   });
+  castsToMoves(bytes);
   const { insns } = checkCode(bytes);
   const helpers = new Map<number, HelperImpl>();
   const self: Self = { runner: undefined };
@@ -83,4 +100,20 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, VmMap>): Re
     }
   }
   return { spec, bytes, insns, maps: lddwMaps, helpers, loops, self, kfuncs };
+}
+
+/**
+ * An arena's pointers are wasm addresses inside of programs (helpers/arena.ts), so address-space casts cut to 32 bits:
+ * engines get the plain 32-bit move. A cast that is malformed is left for `checkCode` to refuse.
+ */
+function castsToMoves(bytes: Uint8Array): void {
+  const view = viewOf(bytes);
+  for (let at = 0; at + SLOT <= bytes.length; at += bytes[at] === OP_LDDW ? 2 * SLOT : SLOT) {
+    const imm = view.getInt32(at + 4, true);
+    if (bytes[at] !== OP_MOV64_X || view.getInt16(at + 2, true) !== BPF_ADDR_SPACE_CAST) continue;
+    if (imm !== 1 && imm !== 0x10000) continue;
+    bytes[at] = OP_MOV32_X;
+    view.setInt16(at + 2, 0, true);
+    view.setInt32(at + 4, 0, true);
+  }
 }

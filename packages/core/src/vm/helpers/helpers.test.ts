@@ -341,6 +341,37 @@ describe.each(Object.keys(ENGINES) as EngineName[])("on %s", (engine) => {
     expect([values[0], values[8], values[16], values[24]]).toEqual([1, 0, 2, 1]);
   });
 
+  test("pages of an arena are allocated, linked by pointers through both casts, and given back", () => {
+    const mmapable = 1 << 10;
+    const { machine, maps, load } = world([{ ...spec("m", MapType.BPF_MAP_TYPE_ARENA, 0, 0, 4), flags: mmapable }]);
+    const program = load(`
+      r1 = map[m]
+      r2 = 0
+      r3 = 2
+      r4 = -1
+      r5 = 0
+      call kfunc[bpf_arena_alloc_pages]
+      if r0 == 0 goto out
+      r6 = r0
+      r1 = addr_space_cast(r6, 0, 1)
+      r2 = r1
+      r2 += 4096
+      r2 = addr_space_cast(r2, 1, 0)
+      *(u64 *)(r1 + 8) = r2
+      r3 = *(u64 *)(r1 + 8)
+      r3 = addr_space_cast(r3, 0, 1)
+      *(u32 *)(r3 + 0) = 77
+      r7 = *(u32 *)(r1 + 4096)
+      r1 = map[m]
+      r2 = r6
+      r3 = 2
+      call kfunc[bpf_arena_free_pages]
+      r0 = r7
+      out: exit`);
+    for (let i = 0; i < 5; i++) expect(machine.r0(program.run(0))).toBe(77n);
+    expect(maps.get("m")!.type).toBe(MapType.BPF_MAP_TYPE_ARENA);
+  });
+
   test("what userspace does not have is refused at load, by name", () => {
     const { load } = world([]);
     expect(() => load("call bpf_send_signal\nexit")).toThrow("helper bpf_send_signal is not available in userspace");

@@ -4,6 +4,7 @@
 import { ProgType } from "../../object/index.ts";
 import type { Env, HelperFactory, HelperImpl, LoopHelper, Self } from "../env.ts";
 import { SKB } from "../layout.ts";
+import { ARENA_KFUNCS } from "./arena.ts";
 import { BASE } from "./base.ts";
 import { CSUM_HELPERS } from "./csum.ts";
 import { DYNPTR_HELPERS, DYNPTR_KFUNCS } from "./dynptr.ts";
@@ -71,7 +72,7 @@ export function loopHelper(id: number): LoopHelper | undefined {
 }
 
 /** Kernel functions by BTF name. */
-export const KFUNCS: ReadonlyMap<string, HelperImpl> = new Map([...DYNPTR_KFUNCS, ...ITER_KFUNCS]);
+export const KFUNCS: ReadonlyMap<string, HelperImpl> = new Map([...DYNPTR_KFUNCS, ...ITER_KFUNCS, ...ARENA_KFUNCS]);
 
 /** Copies `length` bytes of a packet, linear or not, out of the memory; undefined where it is shorter. */
 function packetBytes(env: Env, length: number, copyTo: (address: number) => number): Uint8Array | undefined {
