@@ -3,7 +3,7 @@
  * comparison, and a branch in a loop is a path more for the verifier. Values of 32 bits are zero-extended, so the sign
  * of their 64-bit difference is the answer.
  */
-import { constant, type Fn, type Insn, mapOperands, maskOf, reversePostorder } from "../ir/index.ts";
+import { constant, countUses, type Fn, type Insn, mapOperands, maskOf, reversePostorder } from "../ir/index.ts";
 
 type Make = (draft: { op: string; w: 32 | 64 }, args: Insn[]) => Insn;
 
@@ -33,6 +33,21 @@ export function expandCompares(fn: Fn): void {
       return r;
     };
     mapOperands(blocks, final);
+  }
+}
+
+/** `(x & mask) !== 0` is one jump of the machine, when nobody else wants the masked value. */
+export function testBits(fn: Fn): void {
+  const blocks = reversePostorder(fn);
+  const uses = countUses(blocks);
+  for (const b of blocks) {
+    const t = b.term;
+    if (t?.kind !== "br" || (t.cmp !== "ne" && t.cmp !== "eq")) continue;
+    const { a } = t;
+    if (t.b.op !== "const" || t.b.value !== 0n || a.op !== "and" || uses.get(a) !== 1) continue;
+    const [x, y] = a.args as [Insn, Insn];
+    const [yes, no] = t.cmp === "ne" ? [t.yes, t.no] : [t.no, t.yes];
+    b.term = { kind: "br", cmp: "set", w: t.w === 32 ? 32 : a.w, a: x, b: y, yes, no, at: t.at };
   }
 }
 

@@ -1,7 +1,7 @@
 /** The optimiser: which passes run, in which order. */
 import { type Fn, isPure } from "../ir/index.ts";
 import { collapseJoins, deadCode, dropTrivialPhis, mergeChains, prune, splitCriticalEdges } from "./cfg.ts";
-import { expandCompares } from "./compares.ts";
+import { expandCompares, testBits } from "./compares.ts";
 import { numberValues } from "./gvn.ts";
 import { promoteStack } from "./stack.ts";
 import { threadJumps } from "./thread.ts";
@@ -25,6 +25,8 @@ export function optimize(fn: Fn): void {
   expandCompares(fn);
   numberValues(fn);
   clean(fn);
+  testBits(fn);
+  deadCode(fn, isPure);
   splitCriticalEdges(fn);
 }
 
