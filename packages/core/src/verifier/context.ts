@@ -79,6 +79,8 @@ export class Context {
   readonly sleepable: boolean;
   readonly frags: boolean;
   readonly profile: Profile;
+  /** First pcs of functions that BTF calls global: the kernel verifies them apart from their callers. */
+  readonly globals: ReadonlySet<number>;
 
   state: State;
   pc = 0;
@@ -119,6 +121,7 @@ export class Context {
     sleepable: boolean;
     frags: boolean;
     profile: Profile;
+    globals: ReadonlySet<number>;
     state: State;
     observer: Observer | undefined;
     prune: boolean;
@@ -134,6 +137,7 @@ export class Context {
     this.sleepable = init.sleepable;
     this.frags = init.frags;
     this.profile = init.profile;
+    this.globals = init.globals;
     this.state = init.state;
     this.observer = init.observer;
     this.prune = init.prune;

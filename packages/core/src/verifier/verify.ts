@@ -150,10 +150,20 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     sleepable: (program.flags & BPF_F_SLEEPABLE) !== 0,
     frags: (program.flags & BPF_F_XDP_HAS_FRAGS) !== 0,
     profile,
+    globals: globalFunctions(program, env.btf),
     state,
     observer: env.observe,
     prune: !env.exhaustive,
   });
+}
+
+function globalFunctions(program: ProgramSpec, btf: Btf | undefined): ReadonlySet<number> {
+  const pcs = new Set<number>();
+  for (const { pc, typeId } of program.funcInfo) {
+    const type = btf && typeId < btf.length ? btf.type(typeId) : undefined;
+    if (pc !== 0 && type?.kind === "func" && type.linkage === "global") pcs.add(pc);
+  }
+  return pcs;
 }
 
 /** Programs whose ctx and results only the kernel's own BTF describes. */

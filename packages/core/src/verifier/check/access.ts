@@ -180,7 +180,8 @@ export function packetProblem(cx: Context, write: boolean): string | undefined {
  */
 function checkPacket(cx: Context, region: Region): void {
   const { base, register, size } = region;
-  const problem = packetProblem(cx, region.write);
+  // Who may not read packet data has no ctx field that would give a pointer to it.
+  const problem = region.write ? packetProblem(cx, true) : undefined;
   if (problem) cx.reject("packet-access", problem, { register });
   const at = base.off + region.off;
   const what = `r${register} (${kindName(base)})`;

@@ -11,7 +11,7 @@ import type { Special } from "../domain/state.ts";
 import { checkFree, dynptrAt } from "../transfer/dynptr.ts";
 import { readReg } from "../transfer/registers.ts";
 import { frameOf, requireReadable, stackRange, writeVariable } from "../transfer/stack.ts";
-import { checkRegion } from "./access.ts";
+import { checkRegion, packetProblem } from "./access.ts";
 
 /** What the arguments said that the rest of the call needs. */
 export interface CallFacts {
@@ -284,7 +284,7 @@ function memory(
   }
   requireMemory(cx, register, r, place, arg);
   const writes = arg.access !== "read";
-  if (isPacket(r) && !helper.packetAccess) {
+  if (isPacket(r) && (!helper.packetAccess || packetProblem(cx, writes))) {
     cx.reject(
       "packet-argument",
       `${place} (r${register}) points into the packet, which bpf_${helper.name} does not take`,

@@ -24,22 +24,35 @@ const FIELDS: ReadonlyMap<string, { kind: MapField["kind"]; size: number }> = ne
   ["bpf_res_spin_lock", { kind: "other", size: 4 }],
 ]);
 
-/** The special fields of a map's value; none without BTF. */
+/** Structs in structs are looked into this deep, as the kernel does. */
+const MAX_DEPTH = 4;
+
+/** The special fields of a map's value, or of the variables of a data section; none without BTF. */
 export function specialFields(spec: MapSpec, btf: Btf | undefined): readonly MapField[] {
   if (!btf || !spec.valueTypeId) return [];
-  const type = btf.type(resolve(btf, spec.valueTypeId));
-  if (type.kind !== "struct") return [];
   const fields: MapField[] = [];
-  for (const member of type.members) {
-    const inner = btf.type(resolve(btf, member.type));
-    if (inner.kind === "struct") {
-      const known = FIELDS.get(inner.name);
-      if (known) fields.push({ ...known, struct: inner.name, offset: member.bitOffset >> 3 });
-    } else if (inner.kind === "ptr" && isKptr(btf, inner.type)) {
-      fields.push({ kind: "other", struct: "kptr", offset: member.bitOffset >> 3, size: 8 });
+  const type = btf.type(resolve(btf, spec.valueTypeId));
+  if (type.kind === "datasec") {
+    for (const { type: id, offset } of type.vars) {
+      const variable = btf.type(id);
+      if (variable.kind === "var") collect(btf, variable.type, offset, 0, fields);
     }
-  }
+  } else collect(btf, spec.valueTypeId, 0, 0, fields);
   return fields;
+}
+
+function collect(btf: Btf, id: number, offset: number, depth: number, out: MapField[]): void {
+  const type = btf.type(resolve(btf, id));
+  if (type.kind === "ptr") {
+    if (isKptr(btf, type.type)) out.push({ kind: "other", struct: "kptr", offset, size: 8 });
+    return;
+  }
+  if (type.kind !== "struct") return;
+  const known = FIELDS.get(type.name);
+  if (known) out.push({ ...known, struct: type.name, offset });
+  else if (depth < MAX_DEPTH) {
+    for (const member of type.members) collect(btf, member.type, offset + (member.bitOffset >> 3), depth + 1, out);
+  }
 }
 
 /** A pointer to a type with the tag `kptr`, `kptr_untrusted` or `percpu_kptr`. */

@@ -47,6 +47,11 @@ function enter(cx: Context, insn: Insn): number {
     });
   }
   const target = calledPc(insn);
+  if (state.lock && cx.globals.has(target)) {
+    cx.reject("lock", "a global function is called while the spin lock is held", {
+      fix: "make the function static, or unlock first",
+    });
+  }
   const caller = state.frame;
   const callee = new Frame(insn.pc, target);
   for (let i = 1; i <= 5; i++) callee.regs[i] = caller.regs[i]!;

@@ -49,6 +49,9 @@ export function makeDynptr(cx: Context, r: Reg, register: number, kind: string, 
 
 /** The dynptr that an argument points to. `kind`: the kind it must be of, "" for any. */
 export function dynptrAt(cx: Context, r: Reg, register: number, kind: string, place: string): Special {
+  if (r.kind === Kind.DYNPTR && (r.off !== 0 || !r.val.isConst || r.val.tnum.value !== 0n)) {
+    cx.reject("dynptr", `${place} (r${register}) was moved by an offset: it must be passed as it came`, { register });
+  }
   if (r.kind === Kind.DYNPTR) return { kind: "local", first: true, id: 0, ref: 0, active: true, depth: 0 };
   const { frame, index } = placeOf(cx, r, register, place);
   const low = frame.stack[index];
