@@ -46,6 +46,8 @@ export interface FunctionKind<Config = unknown> {
   contents(config: Config, plane: PlaneContext): MapContents;
   /** Why this function drops, in the order of the program's reason codes. */
   readonly reasons: readonly string[];
+  /** Interfaces of the plane that it may send packets out of, by name; none when absent. */
+  redirectsTo?(config: Config): readonly string[];
   /** Own counters, read from the function's live maps (by their names in the program). */
   details(config: Config, maps: ReadonlyMap<string, BpfMap>): Detail[];
   /** Puts a changed configuration into the live maps; undefined where the kind has no live part. */

@@ -12,7 +12,21 @@ import { note, print, printJson } from "../output.ts";
 import { reportText } from "../plane-table.ts";
 
 export async function upLinux(path: string, { plane, built }: LoadedPlane, options: { json: boolean }): Promise<void> {
-  const { linuxTarget } = await import("@ebplane/linux");
+  const { findingText, linuxTarget, preflight } = await import("@ebplane/linux");
+  const deviceOf = (name: string): string => plane.interfaces.get(name)!.device ?? name;
+  const findings = preflight(
+    built.layout.interfaces.flatMap(({ name, program }) => {
+      if (!program) return [];
+      const hook = { kind: "xdp", iface: deviceOf(name), mode: plane.interfaces.get(name)!.mode } as const;
+      const redirectsTo = program.redirectsTo.map(deviceOf);
+      return [{ program: built.spec.programs.get(program.name)!, hook, redirectsTo }];
+    }),
+  );
+  // A device that is not there is missing as a hook and as a target: once is enough.
+  const hooked = new Set(built.layout.interfaces.flatMap(({ name, program }) => (program ? [deviceOf(name)] : [])));
+  const errors = findings.filter((f) => f.severity === "error" && !hooked.has(f.place));
+  if (errors.length) throw new BpfError("EPREFLIGHT", errors.map(findingText).join("\n"));
+  for (const warning of findings) note(findingText(warning));
   const stop = new AbortController();
   const onStop = (): void => stop.abort();
   // Before anything is attached: an early Ctrl-C must not leave half a plane.

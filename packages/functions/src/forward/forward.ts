@@ -30,5 +30,6 @@ export const forward: FunctionKind<ForwardConfig> = {
   },
   constants: (config, plane) => ({ TO: plane.interfaces.indexOf(config.to), VLAN: config.vlan ?? ANY_VLAN }),
   contents: () => new Map(),
+  redirectsTo: (config) => [config.to],
   details: () => [],
 };

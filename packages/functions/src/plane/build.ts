@@ -37,7 +37,7 @@ export function buildPlane(plane: PlaneSpec): BuiltPlane {
     interfaces: [...plane.interfaces].map(([name, iface]) =>
       iface.xdp === undefined ? { name } : interfaceLayout(name, iface.xdp, plane.chains.get(iface.xdp)!, functions),
     ),
-    devices: [...functions.values()].some((f) => f.kind.type === "forward") ? DEVICES : undefined,
+    devices: [...functions.values()].some((f) => f.kind.redirectsTo?.(f.config).length) ? DEVICES : undefined,
   };
   const source = planeSource(layout, modules);
 
@@ -71,7 +71,14 @@ function interfaceLayout(
     reasonBase += kind.reasons.length;
   }
   const id = identifier(name);
-  return { name, program: { name: id, chain, stats: `stats_${id}`, reasons: `reasons_${id}`, functions: rows } };
+  const redirectsTo = new Set(
+    members.flatMap((member) => {
+      const { kind, config } = functions.get(member)!;
+      return kind.redirectsTo?.(config) ?? [];
+    }),
+  );
+  const maps = { stats: `stats_${id}`, reasons: `reasons_${id}` };
+  return { name, program: { name: id, chain, ...maps, redirectsTo: [...redirectsTo], functions: rows } };
 }
 
 function withContents(

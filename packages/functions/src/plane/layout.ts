@@ -23,6 +23,8 @@ export interface InterfaceLayout {
     readonly chain: string;
     readonly stats: string;
     readonly reasons: string;
+    /** Interfaces that the chain may send packets out of, by name. */
+    readonly redirectsTo: readonly string[];
     /** The parser, then the chain's functions in order. */
     readonly functions: readonly FunctionLayout[];
   };

@@ -91,7 +91,7 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     const attachment = { program: redirect, hook: xdp("a0"), redirectsTo: ["b0"] };
     ns.run(() => setOffload("b1", "gro", false));
     expect(check(attachment)).toEqual([
-      "error: b0: a veth takes native redirects only when its peer has native XDP or GRO: packets would vanish; attach a program to the peer, or ethtool -K PEER gro on",
+      "warning: b0: a veth takes native redirects only when its peer has native XDP or GRO: redirected packets would vanish; attach a program to the peer, or ethtool -K PEER gro on",
       "warning: a0: a veth's peer leaves checksums open (CHECKSUM_PARTIAL), and native redirects lose them; ethtool -K a1 tx off",
     ]);
     ns.run(() => {

@@ -194,12 +194,13 @@ function checkRedirects(
     const features = drivers.find((d) => d.ifindex === target.index)?.features;
     if (features && !features.includes("ndo-xmit")) {
       const veth = target.kind === "veth";
+      // What is not redirected is not hurt, and a peer may get its program later.
       findings.push({
-        severity: "error",
+        severity: "warning",
         place: name,
         reason: veth
-          ? "a veth takes native redirects only when its peer has native XDP or GRO: packets would vanish"
-          : "its driver takes no native redirects: packets would vanish",
+          ? "a veth takes native redirects only when its peer has native XDP or GRO: redirected packets would vanish"
+          : "its driver takes no native redirects: redirected packets would vanish",
         remedy: veth
           ? "attach a program to the peer, or ethtool -K PEER gro on"
           : "take generic mode, or redirect at tcx",
