@@ -121,7 +121,7 @@ export class SimTarget implements Target {
 
   /** No program gets past without the verifier's consent. */
   #gate(program: ProgramSpec, spec: CollectionSpec): void {
-    const report: VerifierReport = verify(program, { maps: spec.maps, license: spec.license });
+    const report: VerifierReport = verify(program, { maps: spec.maps, license: spec.license, btf: spec.btf });
     if (report.verdict === "accept") return;
     const where = report.line ? `${report.line.file}:${report.line.line}: ` : "";
     const message = `${where}${program.name}: ${report.message}`;
