@@ -102,7 +102,12 @@ export class SimTarget implements Target {
       }
       const programs = new Map<string, SimProgram>();
       for (const program of chosen) {
-        const loaded = this.machine.load(program, { maps, license: spec.license, engine: this.#engine, verified: true });
+        const loaded = this.machine.load(program, {
+          maps,
+          license: spec.license,
+          engine: this.#engine,
+          verified: true,
+        });
         created.push(loaded);
         programs.set(program.name, new SimProgram(this, loaded, this.#nextId++));
       }

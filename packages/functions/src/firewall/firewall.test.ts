@@ -165,7 +165,7 @@ const rule: fc.Arbitrary<RuleConfig> = fc
       if (r.sport !== null) out.sport = r.sport;
       if (r.dport !== null) out.dport = r.dport;
     }
-    if ((r.l4 === "icmp" || r.l4 === "icmpv6") && r.icmpType !== null) {
+    if ((r.l4 === "icmp" || r.l4 === "icmpv6") && r.icmpType !== null && r.fragment !== true) {
       out.icmpType = r.icmpType;
       if (r.icmpCode !== null) out.icmpCode = r.icmpCode;
     }

@@ -139,6 +139,9 @@ export function checkRule(rule: RuleConfig): ConfigIssue[] {
       message: `expected one of ${Object.keys(icmp).join(", ")}, got "${rule.icmpType}"`,
     });
   }
+  if (rule.icmpType !== undefined && rule.fragment) {
+    issues.push({ path: ["icmpType"], message: "icmpType cannot match later fragments: they carry no ICMP header" });
+  }
   if (rule.icmpCode !== undefined && rule.icmpType === undefined) {
     issues.push({ path: ["icmpCode"], message: "icmpCode needs icmpType" });
   }
