@@ -236,7 +236,10 @@ function bytesOf(
 
 function fromJson(text: string, types: { readonly btf: Btf; readonly type: number } | undefined): Uint8Array {
   if (!types) throw new UsageError("expected hex bytes: the kernel has no types for this map");
-  const value: unknown = JSON.parse(text);
+  // As `--json` prints 64-bit numbers.
+  const value: unknown = JSON.parse(text, (_key, v: unknown) =>
+    typeof v === "string" && /^-?\d+$/.test(v) ? BigInt(v) : v,
+  );
   const bytes = encodeValue(types.btf, types.type, value as never);
   return bytes.subarray(0, sizeOf(types.btf, types.type));
 }
