@@ -1,7 +1,7 @@
 /** Captures as the command reads and writes them: the file's name stands in every message. */
-import { readFileSync } from "node:fs";
 import { BpfError, CaptureError } from "@ebplane/core/errors";
 import { type Capture, LINKTYPE_ETHERNET, readCapture } from "@ebplane/core/wire";
+import { readBytes } from "./input.ts";
 import { note } from "./output.ts";
 
 /**
@@ -11,7 +11,7 @@ import { note } from "./output.ts";
 export function openCapture(path: string): Capture {
   let capture: Capture;
   try {
-    capture = readCapture(new Uint8Array(readFileSync(path)));
+    capture = readCapture(readBytes(path));
   } catch (e) {
     if (e instanceof CaptureError) throw new BpfError(e.code, `${path}: ${e.message}`);
     throw e;

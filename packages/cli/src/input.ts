@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, extname, join, relative, resolve } from "node:path";
 import { compile } from "@ebplane/compiler";
 import { readElf } from "@ebplane/core/elf";
+import { BpfError } from "@ebplane/core/errors";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import { type BuiltPlane, buildPlane, type PlaneSpec, parsePlane } from "@ebplane/functions";
 import { UsageError } from "./failure.ts";
@@ -18,7 +19,7 @@ export function isPlaneFile(path: string): boolean {
 
 /** Reads, checks and compiles a plane file. */
 export function loadPlane(path: string): LoadedPlane {
-  const plane = parsePlane(readFileSync(path, "utf8"), path);
+  const plane = parsePlane(new TextDecoder().decode(readBytes(path)), path);
   return { plane, built: buildPlane(plane) };
 }
 
@@ -26,7 +27,28 @@ export function loadPlane(path: string): LoadedPlane {
 export function loadObject(path: string): CollectionSpec {
   if (path.endsWith(".ts")) return compileFile(path);
   if (isPlaneFile(path)) return loadPlane(path).built.spec;
-  return readElf(new Uint8Array(readFileSync(path)));
+  return inFile(path, () => readElf(readBytes(path)));
+}
+
+/** A file's bytes. Node names the file in most errors, not in that of a directory: there it is added. */
+export function readBytes(path: string): Uint8Array {
+  try {
+    return new Uint8Array(readFileSync(path));
+  } catch (error) {
+    const system = error as NodeJS.ErrnoException;
+    system.path ??= path;
+    throw error;
+  }
+}
+
+/** A reader's message with the file in front. */
+export function inFile<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof BpfError) throw new BpfError(error.code, `${path}: ${error.message}`);
+    throw error;
+  }
 }
 
 /** Compiles a `.bpf.ts` file with all that it imports by relative path. File names in messages are as given. */
@@ -35,7 +57,7 @@ export function compileFile(path: string): CollectionSpec {
   const add = (file: string, from?: string): void => {
     if (files.has(file)) return;
     if (from !== undefined && !existsSync(file)) return; // the compiler says where the import stands
-    const text = readFileSync(file, "utf8");
+    const text = new TextDecoder().decode(readBytes(file));
     files.set(file, text);
     for (const [, specifier] of text.matchAll(/from\s*["'](\.{1,2}\/[^"']+)["']/g)) {
       const absolute = resolve(dirname(file), specifier!);

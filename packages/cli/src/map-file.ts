@@ -1,9 +1,9 @@
 /** Map contents as a JSON file: `[{"key": "hex bytes", "value": "hex bytes"}]`, in memory order. */
-import { readFileSync } from "node:fs";
 import { fromHex } from "@ebplane/core/bytes";
 import { BpfError } from "@ebplane/core/errors";
 import type { BpfMap } from "@ebplane/core/object";
 import { UsageError } from "./failure.ts";
+import { readBytes } from "./input.ts";
 
 /**
  * Fills maps as `NAME=FILE.json` arguments say.
@@ -29,7 +29,7 @@ export function fillMaps(maps: ReadonlyMap<string, BpfMap>, args: readonly strin
 function readEntries(file: string): { key: string; value: string }[] {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(readFileSync(file, "utf8"));
+    parsed = JSON.parse(new TextDecoder().decode(readBytes(file)));
   } catch (e) {
     if (e instanceof SyntaxError) throw new BpfError("EMAPFILE", `${file}: not JSON: ${e.message}`);
     throw e;

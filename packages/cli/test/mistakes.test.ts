@@ -100,8 +100,10 @@ test("every mistake is one clear line with exit 2, and writes nothing", async ()
     // Of a source's mistakes there is a line each.
     const oneLine = lines.length === 1 || line.some((arg) => arg.endsWith(".ts"));
     const stack = /\n +at |TypeError|internal error|undefined/.test(stderr);
+    // A damaged file is named.
+    const file = /^@(none|dir|cut|head|garbage|empty|bad)/.test(line[1] ?? "") ? args[1]! : "";
     const left = existsSync(join(folder, "out"));
-    if (code !== 2 || stdout !== "" || stderr === "" || !oneLine || stack || left) {
+    if (code !== 2 || stdout !== "" || stderr === "" || !oneLine || !stderr.includes(file) || stack || left) {
       wrong.push(
         `${line.join(" ")}: code ${code}, stdout ${stdout.length} bytes${left ? ", left a file" : ""}: ${stderr}`,
       );

@@ -4,7 +4,7 @@ import { assemble, disassemble } from "@ebplane/core/asm";
 import { toHex } from "@ebplane/core/bytes";
 import { AsmError, BpfError } from "@ebplane/core/errors";
 import type { Command } from "commander";
-import { loadObject } from "../input.ts";
+import { loadObject, readBytes } from "../input.ts";
 import { print } from "../output.ts";
 
 export function registerAsm(program: Command): void {
@@ -13,7 +13,7 @@ export function registerAsm(program: Command): void {
     .description("assemble text (the kernel's, LLVM's or the mnemonic notation) to raw instructions, as hex")
     .option("-o, --output <file>", "write the bytes to a file instead")
     .action((file: string, { output }: { output?: string }) => {
-      const text = readFileSync(file === "-" ? 0 : file, "utf8");
+      const text = file === "-" ? readFileSync(0, "utf8") : new TextDecoder().decode(readBytes(file));
       const { code, relocs } = inFile(file, () => assemble(text, { file }));
       if (relocs.length) {
         const names = [...new Set(relocs.map((r) => r.name))].join(", ");

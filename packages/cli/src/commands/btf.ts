@@ -6,7 +6,7 @@ import { generateTypes, linkObjects } from "@ebplane/core/elf";
 import { BpfError } from "@ebplane/core/errors";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
-import { loadObject } from "../input.ts";
+import { inFile, loadObject, readBytes } from "../input.ts";
 import { collect } from "../options.ts";
 import { note, print } from "../output.ts";
 
@@ -47,7 +47,7 @@ export function registerBtf(program: Command): void {
     .description("link several objects into one, as bpftool gen object does")
     .requiredOption("-o, --output <file>", "the object to write")
     .action((paths: string[], { output }: { output: string }) => {
-      const linked = linkObjects(paths.map((name) => ({ name, bytes: new Uint8Array(readFileSync(name)) })));
+      const linked = linkObjects(paths.map((name) => ({ name, bytes: readBytes(name) })));
       writeFileSync(output, linked);
       note(`${output}: ${paths.length} objects, ${linked.length} bytes`);
     });
@@ -56,9 +56,9 @@ export function registerBtf(program: Command): void {
 /** `vmlinux`, a module's name, or a file: raw BTF by its magic number, else PROG. */
 function loadBtf(where: string): Btf {
   if (/^\w+$/.test(where) && !existsSync(where)) return kernelTypes(where);
-  const bytes = where.endsWith(".ts") ? undefined : new Uint8Array(readFileSync(where));
+  const bytes = where.endsWith(".ts") ? undefined : readBytes(where);
   if (bytes && bytes.length >= 2 && [0xeb9f, 0x9feb].includes((bytes[1]! << 8) | bytes[0]!))
-    return inFile(where, bytes);
+    return inFile(where, () => parseBtf(bytes));
   const { btf } = loadObject(where);
   if (!btf) throw new BpfError("EBTF", `${where}: the object has no BTF (clang -g makes it)`);
   return btf;
@@ -70,15 +70,6 @@ function kernelTypes(name: string): Btf {
     throw new UsageError(`${name}: no such file, nor is there ${KERNEL}/${name}`);
   }
   return name === "vmlinux" ? parseBtf(file(name)) : parseBtf(file(name), parseBtf(file("vmlinux")));
-}
-
-function inFile(name: string, bytes: Uint8Array): Btf {
-  try {
-    return parseBtf(bytes);
-  } catch (error) {
-    if (error instanceof BpfError) throw new BpfError(error.code, `${name}: ${error.message}`);
-    throw error;
-  }
 }
 
 function named(btf: Btf, name: string, where: string): readonly number[] {
