@@ -2,6 +2,7 @@
 import { ensureInstalled, run } from "./run.mjs";
 
 ensureInstalled();
+console.error("building");
 run("build", process.execPath, ["scripts/build.mjs"]);
 run("start", process.execPath, [
   "packages/cli/bin/ebplane.js",

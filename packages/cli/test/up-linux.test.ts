@@ -1,5 +1,5 @@
 /** The example plane on the real kernel, in namespaces of the test's own, with real traffic. */
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { objectIds } from "@ebplane/linux";
@@ -106,6 +106,23 @@ function programIds(ns: NetNs): number[] {
   const { stdout } = ns.spawnSync("ip", ["-d", "link", "show"]);
   return [...stdout.matchAll(/prog\/xdp id (\d+)/g)].map(([, id]) => Number(id));
 }
+
+/** The user and group `nobody`; only root can become it. */
+const UNPRIVILEGED = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+
+test("without privileges one line says what is missing", () => {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [COMMAND, "up", "examples/edge/plane.yaml", "--target", "linux"],
+    {
+      cwd: ROOT,
+      encoding: "utf8",
+      ...UNPRIVILEGED,
+    },
+  );
+  expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+  expect(stderr).toMatch(/^--target linux: .*(not permitted|not Linux|koffi).*\n$/);
+});
 
 describe.skipIf(skip)(`ebplane up --target linux${skip ? ` (skipped: ${skip})` : ""}`, () => {
   test("real traffic passes or stops as the rules say, and Ctrl-C leaves nothing behind", async () => {

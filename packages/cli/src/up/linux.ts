@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
-import { BpfError } from "@ebplane/core/errors";
+import { BpfError, UnsupportedError } from "@ebplane/core/errors";
 import { type Plane, parsePlane, startPlane } from "@ebplane/functions";
 import logUpdate from "log-update";
 import type { LoadedPlane } from "../input.ts";
@@ -12,7 +12,9 @@ import { note, print, printJson } from "../output.ts";
 import { reportText } from "../plane-table.ts";
 
 export async function upLinux(path: string, { plane, built }: LoadedPlane, options: { json: boolean }): Promise<void> {
-  const { findingText, linuxTarget, preflight } = await import("@ebplane/linux");
+  const { findingText, kernelAvailable, linuxTarget, preflight } = await import("@ebplane/linux");
+  const kernel = kernelAvailable();
+  if (!kernel.ok) throw new UnsupportedError("kernel", `--target linux: ${kernel.reason}`);
   const deviceOf = (name: string): string => plane.interfaces.get(name)!.device ?? name;
   const findings = preflight(
     built.layout.interfaces.flatMap(({ name, program }) => {
@@ -49,7 +51,10 @@ export async function upLinux(path: string, { plane, built }: LoadedPlane, optio
       await setTimeout(live ? 500 : 60_000, undefined, { signal: stop.signal }).catch(() => {});
     }
     process.off("SIGHUP", reload);
-    if (live) logUpdate.clear();
+    if (live) {
+      logUpdate.clear();
+      logUpdate.done();
+    }
     const report = running.report();
     const modes = Object.fromEntries(
       [...running.links].map(([name, l]) => [name, { device: l.hook.iface, mode: l.mode }]),

@@ -71,7 +71,10 @@ export async function upSim(path: string, { plane, built }: LoadedPlane, options
     }
   }
   const ms = performance.now() - started;
-  if (live) logUpdateStderr.clear();
+  if (live) {
+    logUpdateStderr.clear();
+    logUpdateStderr.done();
+  }
 
   const files: Record<string, { path: string; packets: number }> = {};
   if (options.out !== undefined) {
