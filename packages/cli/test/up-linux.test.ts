@@ -3,7 +3,8 @@ import { type ChildProcess, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { objectIds } from "@ebplane/linux";
-import { createTopology, kernelSkipReason, type NetNs, type Topology } from "@ebplane/linux/testing";
+import { addAddress, addLink, getLink, setLink } from "@ebplane/linux/netlink";
+import { createTopology, kernelSkipReason, NetNs, type Topology } from "@ebplane/linux/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { COMMAND, ROOT, scratchFolder } from "./ebplane.ts";
 
@@ -30,8 +31,11 @@ interface Running {
   says(text: string): Promise<void>;
 }
 
-function up(edge: NetNs, file: string, ...args: string[]): Running {
-  const child = edge.spawn(process.execPath, [COMMAND, "up", file, "--target", "linux", ...args], { cwd: ROOT });
+const up = (edge: NetNs, file: string, ...args: string[]): Running =>
+  start(edge, [COMMAND, "up", file, "--target", "linux", ...args]);
+
+function start(ns: NetNs, args: readonly string[]): Running {
+  const child = ns.spawn(process.execPath, args, { cwd: ROOT });
   let stderr = "";
   let stdout = "";
   child.stderr!.on("data", (data) => (stderr += data));
@@ -226,3 +230,49 @@ describe.skipIf(skip)(`ebplane up --target linux${skip ? ` (skipped: ${skip})` :
     expect(programIds(net.edge)).toEqual([]);
   }, 120_000);
 });
+
+/** Two hosts in one subnet, and an edge between their wires: a0 — e0 (edge) e1 — b0. */
+function twoHosts(): { a: NetNs; edge: NetNs; b: NetNs } {
+  const [a, edge, b] = [NetNs.create(), NetNs.create(), NetNs.create()];
+  onTestFinished(() => {
+    for (const ns of [a, edge, b]) ns.close();
+  });
+  for (const [host, device, ip, port] of [
+    [a, "a0", "10.9.0.1", "e0"],
+    [b, "b0", "10.9.0.2", "e1"],
+  ] as const) {
+    addLink(host.route, { kind: "veth", name: device, peer: { name: port, netns: edge.fd } });
+    setLink(host.route, getLink(host.route, device).index, { up: true });
+    addAddress(host.route, getLink(host.route, device).index, `${ip}/24`);
+    setLink(edge.route, getLink(edge.route, port).index, { up: true });
+  }
+  return { a, edge, b };
+}
+
+test.skipIf(skip)(
+  "a plane in userspace carries live traffic between AF_XDP ports",
+  async () => {
+    const { a, edge } = twoHosts();
+    const file = join(scratchFolder(), "plane.yaml");
+    writeFileSync(
+      file,
+      `plane: wire
+interfaces: { left: { xdp: east }, right: { xdp: west } }
+functions:
+  wall: { type: firewall, default: pass, rules: [{ action: drop, proto: icmp, icmpType: echo-request, dst: 10.9.0.9 }] }
+  to-right: { type: forward, to: right }
+  to-left: { type: forward, to: left }
+chains: { east: [wall, to-right], west: [to-left] }
+`,
+    );
+    const ports = ["--port", "left=afxdp:e0", "--port", "right=afxdp:e1", "--json"];
+    const running = start(edge, [COMMAND, "up", file, ...ports]);
+    await running.says("is up");
+    expect(a.spawnSync("ping", ["-c3", "-i0.2", "-W2", "10.9.0.2"]).status).toBe(0);
+    const { code, stdout } = await running.stop("SIGINT");
+    expect(code).toBe(0);
+    const { interfaces } = JSON.parse(stdout) as { interfaces: { name: string; redirected: { packets: string } }[] };
+    for (const iface of interfaces) expect(Number(iface.redirected.packets), iface.name).toBeGreaterThanOrEqual(3);
+  },
+  120_000,
+);

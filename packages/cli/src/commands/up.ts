@@ -4,11 +4,13 @@ import { UsageError } from "../failure.ts";
 import { loadPlane } from "../input.ts";
 import { collect } from "../options.ts";
 import { upLinux } from "../up/linux.ts";
+import { upPorts } from "../up/ports.ts";
 import { upSim } from "../up/sim.ts";
 
 interface UpOptions {
   readonly target: string;
   readonly pcap: readonly string[];
+  readonly port: readonly string[];
   readonly out?: string;
   readonly engine?: string;
   readonly json?: boolean;
@@ -25,19 +27,32 @@ export function registerUp(program: Command): void {
       collect,
       [],
     )
+    .option(
+      "--port <iface=port>",
+      "sim: live traffic at an interface: afxdp:DEVICE, packet:DEVICE or tap:NAME (repeatable, root)",
+      collect,
+      [],
+    )
     .option("--out <dir>", "sim: write what leaves each interface as captures")
     .option("--engine <name>", "sim: jit or interp", "jit")
     .option("--json", "one JSON document at the end")
     .action(async (path: string, options: UpOptions) => {
       const loaded = loadPlane(path);
       if (options.target === "linux") {
-        if (options.pcap.length || options.out !== undefined)
-          throw new UsageError("--pcap and --out belong to --target sim");
+        if (options.pcap.length || options.port.length || options.out !== undefined) {
+          throw new UsageError("--pcap, --port and --out belong to --target sim");
+        }
         await upLinux(path, loaded, { json: options.json ?? false });
       } else if (options.target === "sim") {
         const engine = options.engine ?? "jit";
         if (engine !== "jit" && engine !== "interp")
           throw new UsageError(`--engine: expected jit or interp, got ${engine}`);
+        if (options.port.length) {
+          if (options.pcap.length || options.out !== undefined)
+            throw new UsageError("--port excludes --pcap and --out");
+          await upPorts(path, loaded, { ports: options.port, engine, json: options.json ?? false });
+          return;
+        }
         await upSim(path, loaded, { pcaps: options.pcap, out: options.out, engine, json: options.json ?? false });
       } else {
         throw new UsageError(`--target: expected sim or linux, got ${options.target}`);
