@@ -172,6 +172,9 @@ function save(cx: Context, list: Checkpoint[]): void {
   cx.totalStates++;
   cx.prevJumps = cx.jumps;
   cx.prevProcessed = cx.processed;
+  // Branches queued since the last save share the running state's cells and nodes: what they read must not count as
+  // read after this point, so the saved state gets its own.
+  detach(state);
   const point: Checkpoint = {
     pc,
     state: state.clone(),

@@ -102,6 +102,25 @@ test("a loop whose rounds branch is walked once a round, not once a path", () =>
   expect(report.processed).toBeLessThan(3000);
 });
 
+test("what a queued branch reads does not keep the other side from being recognised", () => {
+  const tail = Array.from({ length: 40 }, (_, i) => `call 7\nr6 = r0\nif r6 == ${i} goto out`).join("\n");
+  const report = check(`
+    *(u64 *)(r10 -8) = 50
+    again: call 7
+    if r0 != 5 goto on
+    ${tail}
+    goto out
+    on: r1 = *(u64 *)(r10 -8)
+    r1 += -1
+    if r1 == 0 goto out
+    *(u64 *)(r10 -8) = r1
+    goto again
+    out: r0 = 0
+    exit`);
+  expect(report.verdict).toBe("accept");
+  expect(report.processed).toBeLessThan(1000);
+});
+
 test("helpers get what their table asks for", () => {
   expect(check("r1 = 0\nr2 = 0\ncall 1\nexit")).toMatchObject({ verdict: "reject", rule: "argument", register: 1 });
   expect(check("call 9\nr0 = 0\nexit")).toMatchObject({ verdict: "reject", rule: "helper" });
