@@ -11,6 +11,7 @@ declare -A need=(
   [ping]=iputils-ping
   [ip]=iproute2
   [python3]=python3
+  [chromium]=chromium
 )
 missing=()
 for command in "${!need[@]}"; do
