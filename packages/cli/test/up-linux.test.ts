@@ -210,6 +210,15 @@ describe.skipIf(skip)(`ebplane up --target linux${skip ? ` (skipped: ${skip})` :
     expect(programIds(net.edge)).toEqual([]);
   }, 120_000);
 
+  test("where native mode is refused it is generic, with the kernel's reason", async () => {
+    using net = createTopology({ mtu: 9000 });
+    const running = up(net.edge, planeFile());
+    await running.says("is up");
+    expect(running.stderr()).toMatch(/wan: attached to e0 in generic mode: native mode was refused \(.*MTU.*\)/);
+    expect(ping(net.client, "10.2.0.2")).toBe(true);
+    expect((await running.stop("SIGINT")).code).toBe(0);
+  }, 120_000);
+
   test("generic mode says so, and a device that is not there stops everything before it starts", async () => {
     using net = createTopology();
     const generic = up(
