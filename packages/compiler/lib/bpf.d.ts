@@ -285,6 +285,15 @@ export declare function progArray(options: MapOptions): ProgArray;
 export interface RingBuffer {
   /** Copies `value` into the ring: 0, or -errno when it is full. */
   output(value: object, flags?: bigint): i32;
+  /**
+   * Room for one record in the ring itself, or undefined when it is full. Its bytes are whatever was there before: set
+   * every field. On every path it must go to `submit` or `discard` once, and is gone then.
+   */
+  reserve<T>(type: Type<T>, flags?: bigint): RefTo<T> | undefined;
+  /** Shows the record to the reader. `flags`: BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP. */
+  submit(record: object, flags?: bigint): void;
+  /** Gives the room back; the reader skips it. */
+  discard(record: object, flags?: bigint): void;
 }
 /** `maxEntries` is the ring's size in bytes: a power of two, at least a page. */
 export declare function ringBuffer(options: MapOptions): RingBuffer;

@@ -24,6 +24,7 @@ import { argType, helperForm, PURE } from "./helpers.ts";
 import { MAP_FORMS, type MapDecl } from "./maps.ts";
 import { addressOf, copyBytes, equalBytes, type Place } from "./memory.ts";
 import { PROGRAM_FORMS, PROGRAM_NAMESPACES, type ProgramForm, packetFields } from "./programs.ts";
+import { RINGBUF_DISCARD, RINGBUF_RESERVE, RINGBUF_SUBMIT } from "./reservations.ts";
 import { moduleOf } from "./scope.ts";
 import type { ProgramDecl, RefVal, Val } from "./values.ts";
 
@@ -362,9 +363,24 @@ export function callMap(cx: Context, map: MapDecl, name: string, call: CallNode,
     return { k: "void" };
   }
   if (map.type === MapType.BPF_MAP_TYPE_RINGBUF) {
-    if (name !== "output") return refuse(cx, at, `a ring buffer has no ${name}: it has output(value)`);
+    if (name === "reserve") {
+      const type = typeArg(cx, call, 0);
+      const address = b.call(RINGBUF_RESERVE, [b.map(map.name), constant(BigInt(sizeOf(type))), flags(1, true)], {});
+      return { k: "ref", type, address, off: 0, region: { kind: "map", name: map.name }, nullable: true };
+    }
+    const known = ["output", "submit", "discard"];
+    if (!known.includes(name)) {
+      return refuse(cx, at, `a ring buffer has no ${name}: it has reserve(Type), submit, discard and output(value)`);
+    }
     const v = arg(cx, call, 0, "the value");
-    if (v.k !== "ref" || v.nullable) return refuse(cx, at, `output: expected a struct, got ${describe(v)}`);
+    if (v.k !== "ref" || v.nullable) {
+      const how = v.k === "ref" ? ": test it first" : "";
+      return refuse(cx, at, `${name}: expected a struct, got ${describe(v)}${how}`);
+    }
+    if (name !== "output") {
+      b.call(name === "submit" ? RINGBUF_SUBMIT : RINGBUF_DISCARD, [pointer(cx, v), flags(1, true)], {});
+      return { k: "void" };
+    }
     const size = constant(BigInt(sizeOf(v.type)));
     return status(b.call(130, [b.map(map.name), pointer(cx, v), size, flags(1, true)], {}));
   }

@@ -11,6 +11,7 @@ import type { MapDecl } from "./maps.ts";
 import { evaluate, loadModules, type Modules, moduleName, type ReadFile, typeAlias } from "./modules.ts";
 import { newCursor } from "./packet.ts";
 import { packetFields } from "./programs.ts";
+import { checkReservations } from "./reservations.ts";
 import type { Module } from "./scope.ts";
 import { invoke, resolveType } from "./stmt.ts";
 import type { ProgramDecl, Val, ValType } from "./values.ts";
@@ -238,6 +239,7 @@ function lowerProgram(cx: Context, name: string, decl: ProgramDecl): Fn {
     if (!(e instanceof Refused)) throw e;
   }
   finishFn(b);
+  checkReservations(b.fn, cx.report);
   return b.fn;
 }
 
