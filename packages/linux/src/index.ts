@@ -37,9 +37,7 @@ export {
 } from "./features/index.ts";
 export {
   BpfLink,
-  type DeviceAttachment,
   type LinkDescription,
-  listDeviceAttachments,
   listLinkObjects,
   queryPrograms,
 } from "./link/index.ts";

@@ -5,7 +5,6 @@ export * from "./describe.ts";
 export * from "./ethtool.ts";
 export * from "./ifindex.ts";
 export * from "./link.ts";
-export * from "./list.ts";
 export * from "./query.ts";
 export { attachClassicFilter } from "./sockets.ts";
 export { attachXdp } from "./xdp.ts";
