@@ -8,6 +8,9 @@ import type { ProgramSpec } from "../object/index.ts";
 import type { HelperImpl, LoopHelper, Self } from "./env.ts";
 import type { Machine } from "./machine.ts";
 
+/** What a program needs of a map: all of it that another thread's map shows too. */
+export type ProgramMap = Pick<VmMap, "spec" | "type" | "addr" | "valueAddr">;
+
 /** A program whose relocs are filled in and whose callees are known to exist. */
 export interface Resolved {
   readonly spec: ProgramSpec;
@@ -15,7 +18,7 @@ export interface Resolved {
   readonly bytes: Uint8Array;
   readonly insns: readonly Insn[];
   /** By slot of the lddw: the map whose header (or, with `offset`, whose first value) it loads. */
-  readonly maps: ReadonlyMap<number, { readonly map: VmMap; readonly offset: number | undefined }>;
+  readonly maps: ReadonlyMap<number, { readonly map: ProgramMap; readonly offset: number | undefined }>;
   /** Implementations of the helpers that are called, by number. tail_call (12) is an engine's own. */
   readonly helpers: ReadonlyMap<number, HelperImpl>;
   readonly loops: ReadonlyMap<number, LoopHelper>;

@@ -9,7 +9,7 @@
 import { createMap, createRuntime, layout, type MapRuntime, type VmMap } from "../maps/index.ts";
 import { Memory, type MemoryOptions } from "../mem/index.ts";
 import { type MapSpec, MapType, type ProgramSpec } from "../object/index.ts";
-import type { EngineOptions, Runner } from "./engine.ts";
+import type { EngineOptions, ProgramMap, Runner } from "./engine.ts";
 import { type EngineName, engineByName } from "./engines.ts";
 import type { Env, Host, Timer } from "./env.ts";
 import type { Guard } from "./guard.ts";
@@ -28,9 +28,11 @@ export interface MachineOptions {
 
 export interface ProgramLoad extends EngineOptions {
   /** The maps that the program's relocs name. */
-  readonly maps?: ReadonlyMap<string, VmMap>;
+  readonly maps?: ReadonlyMap<string, ProgramMap>;
   readonly license?: string;
   readonly engine?: EngineName;
+  /** The id that the same program has on another CPU of this memory; a new one without it. */
+  readonly id?: number;
 }
 
 /** A loaded program. */
@@ -39,6 +41,8 @@ export interface VmProgram {
   /** What a prog array's value holds for it: unique in its machine, never 0. */
   readonly id: number;
   readonly engine: EngineName;
+  /** What it was loaded with. */
+  readonly options: ProgramLoad;
   readonly runner: Runner;
   /** Runs on the ctx at an address and answers r0's low 32 bits, unsigned. All of r0: `machine.r0()`. */
   run(ctx: number): number;
@@ -97,16 +101,20 @@ export class Machine implements Env {
   /**
    * Resolves and translates a program. Nothing of it stays when this throws.
    * @throws InsnError for malformed code, UnsupportedError for what userspace does not have, RangeError for a map
-   * that is missing.
+   * that is missing or an id that is taken.
    */
   load(spec: ProgramSpec, options: ProgramLoad = {}): VmProgram {
     const engine = options.engine ?? "interp";
+    if (options.id !== undefined && (!(options.id > 0) || this.programs.has(options.id))) {
+      throw new RangeError(`program ${spec.name}: expected an id above 0 that is free, got ${options.id}`);
+    }
     const resolved = resolve(spec, options.maps ?? new Map());
     const throws = [...resolved.kfuncs.values()].some((k) => k.name === "bpf_throw");
     const bare = engineByName(engine)(this, resolved, options);
     const runner = throws ? this.#catching(bare) : bare;
     resolved.self.runner = runner;
-    const id = this.#nextId++;
+    const id = options.id ?? this.#nextId;
+    this.#nextId = Math.max(this.#nextId, id + 1);
     runner.named?.(id);
     const close = (): void => {
       if (!this.programs.delete(id)) return;
@@ -114,7 +122,7 @@ export class Machine implements Env {
       runner.close();
     };
     const run = runner.run;
-    const program: VmProgram = { spec, id, engine, runner, run, close, [Symbol.dispose]: close };
+    const program: VmProgram = { spec, id, engine, options, runner, run, close, [Symbol.dispose]: close };
     this.programs.set(id, program);
     return program;
   }

@@ -14,10 +14,9 @@ import {
   OP_LDDW,
   SLOT,
 } from "../isa/index.ts";
-import type { VmMap } from "../maps/index.ts";
 import { helperById, type ProgramSpec, relocate } from "../object/index.ts";
 import { checkCode } from "./code.ts";
-import type { Kfunc, Resolved } from "./engine.ts";
+import type { Kfunc, ProgramMap, Resolved } from "./engine.ts";
 import type { HelperImpl, LoopHelper, Self } from "./env.ts";
 import { helperImpl, KFUNCS, loopHelper } from "./helpers/index.ts";
 
@@ -31,8 +30,8 @@ export const TAIL_CALL = 12;
  * @throws InsnError for malformed code, UnsupportedError for a helper, kfunc or lddw kind that is not there,
  * RangeError for a map name that `maps` lacks.
  */
-export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, VmMap>): Resolved {
-  const lddwMaps = new Map<number, { map: VmMap; offset: number | undefined }>();
+export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, ProgramMap>): Resolved {
+  const lddwMaps = new Map<number, { map: ProgramMap; offset: number | undefined }>();
   const kfuncs = new Map<number, Kfunc>();
   const relocated = new Set<number>();
   const bytes = relocate(spec, (reloc) => {
