@@ -24,8 +24,9 @@ import {
   XdpAction,
 } from "../object/index.ts";
 import { type VerifierReport, verify } from "../verifier/index.ts";
-import { CPU, type EngineName, type Host, Machine, REDIRECT, type VmProgram, XDP, XdpRing } from "../vm/index.ts";
+import { CPU, type EngineName, type Host, Machine, REDIRECT, type VmProgram, XdpRing } from "../vm/index.ts";
 import { SimDevice, type XdpResult } from "./device.ts";
+import { testRun } from "./test-run.ts";
 
 export interface SimOptions {
   /** Devices to begin with, ifindex 1 upwards. */
@@ -245,27 +246,7 @@ class SimProgram implements Program {
   }
 
   testRun(input: TestRunInput): TestRunResult {
-    const { packet, repeat = 1 } = input;
-    if (this.spec.type !== ProgType.BPF_PROG_TYPE_XDP) {
-      throw new UnsupportedError(
-        "test run",
-        `sim cannot test-run programs of type ${progTypeName(this.spec.type)} yet`,
-      );
-    }
-    if (packet.length < 14)
-      throw new SysError("test run", 22, "EINVAL", `expected a frame of at least 14 bytes, got ${packet.length}`);
-    const md = input.ctx && new DataView(input.ctx.buffer, input.ctx.byteOffset, input.ctx.byteLength);
-    const word = (at: number): number => (md && at + 4 <= md.byteLength ? md.getUint32(at, true) : 0);
-    const started = performance.now();
-    let frame = packet;
-    let verdict = 0;
-    for (let i = 0; i < repeat; i++) {
-      const result = this.target.runXdp(this.vm, frame, word(XDP.INGRESS_IFINDEX), word(XDP.RX_QUEUE_INDEX));
-      verdict = result.verdict;
-      frame = repeat > 1 ? result.frame.slice() : result.frame;
-    }
-    const durationNs = ((performance.now() - started) * 1e6) / Math.max(1, repeat);
-    return { verdict, packet: frame.slice(), ctx: input.ctx?.slice(), durationNs };
+    return testRun(this.target.machine, this.vm, input);
   }
 
   close(): void {
