@@ -122,6 +122,9 @@ export declare function equal<T extends object>(a: T, b: T): boolean;
 export declare function copy<T extends object>(to: T, from: T): void;
 export declare function sizeOf(type: Type<unknown>): number;
 
+/** Constant data, in `.rodata`: what a program looks up by an index that it computes. At the top level. */
+export declare function table<T>(element: Type<T>, values: readonly InitValue<T>[]): Readonly<ArrayOf<T>>;
+
 // ---- control ----
 
 /** `for (const i of range(n))`: i counts from 0, or from `start`, up to and without `end`. */

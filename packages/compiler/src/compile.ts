@@ -5,8 +5,8 @@
 import { CompileError, type Diagnostic } from "@ebplane/core/errors";
 import { STACK_SIZE } from "@ebplane/core/isa";
 import type { CollectionSpec, LineInfo, MapSpec, ProgramSpec } from "@ebplane/core/object";
-import { emit, TypeTable } from "./emit/index.ts";
-import { printFn } from "./ir/index.ts";
+import { DataSection, emit, TypeTable } from "./emit/index.ts";
+import { printFn, RODATA } from "./ir/index.ts";
 import {
   type Constants,
   type Lowered,
@@ -73,11 +73,12 @@ export function compile(input: CompileInput): Compiled {
   if (!lowered) throw new CompileError([{ file: input.entry, line: 1, col: 1, message: "there is no such file" }]);
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const types = new TypeTable();
+  const rodata = new DataSection();
   const programs = new Map<string, ProgramSpec>();
   const sizes = new Map<string, { insns: number; stack: number }>();
   for (const p of lowered.programs) {
     optimize(p.fn);
-    programs.set(p.name, build(p, lowered, types, report, sizes));
+    programs.set(p.name, build(p, lowered, types, rodata, report, sizes));
   }
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const maps = new Map<string, MapSpec>();
@@ -85,7 +86,15 @@ export function compile(input: CompileInput): Compiled {
     [...programs.values()].flatMap((p) => p.relocs.flatMap((r) => (r.kind === "map" ? [r.name] : []))),
   );
   for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map, types));
-  const spec: CollectionSpec = { programs, maps, license: lowered.license, btf: types.build(), byteOrder: "little" };
+  if (rodata.size) maps.set(RODATA, rodata.map());
+  const spec: CollectionSpec = {
+    programs,
+    maps,
+    license: lowered.license,
+    btf: types.build(),
+    byteOrder: "little",
+    ...(rodata.size ? { variables: rodata.variables() } : {}),
+  };
   const ir = (name: string): string | undefined => {
     const p = lowered.programs.find((x) => x.name === name);
     return p && printFn(p.fn);
@@ -97,11 +106,12 @@ function build(
   p: LoweredProgram,
   lowered: Lowered,
   types: TypeTable,
+  rodata: DataSection,
   report: (at: number, message: string, sources: readonly Source[]) => void,
   sizes: Map<string, { insns: number; stack: number }>,
 ): ProgramSpec {
   const machine = select(p.fn);
-  const { code, relocs, places, frame } = emit(machine);
+  const { code, relocs, places, frame } = emit(machine, (object) => rodata.place(object));
   if (frame.size > STACK_SIZE) {
     const largest = [...frame.offsets.keys()].sort((a, b) => b.size - a.size).slice(0, 4);
     const what = largest.map((s) => `${s.name} ${s.size}`).join(", ");

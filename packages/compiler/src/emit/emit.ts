@@ -1,6 +1,7 @@
 /** Machine form to bytes: the frame, the order of blocks, jump distances, relocs and the line of each instruction. */
 import { BPF_ADD, BPF_ALU64, encode, type InsnInit, OP_LDDW, slotsOf } from "@ebplane/core/isa";
 import type { Reloc } from "@ebplane/core/object";
+import { type DataObject, RODATA } from "../ir/index.ts";
 import { allocate, LEA, type Machine, type MBlock, type MInsn, MOV64_REG } from "../regalloc/index.ts";
 import { type FrameLayout, layoutFrame } from "./frame.ts";
 import { layoutBlocks } from "./layout.ts";
@@ -13,7 +14,8 @@ export interface Emitted {
   readonly frame: FrameLayout;
 }
 
-export function emit(m: Machine): Emitted {
+/** `place` gives where an object of constant data lies. */
+export function emit(m: Machine, place: (object: DataObject) => number): Emitted {
   allocate(m);
   const order = layoutBlocks(m.blocks[0]!);
   const frame = layoutFrame(order, m.pinned);
@@ -34,6 +36,7 @@ export function emit(m: Machine): Emitted {
       let { off } = i;
       if (i.target) off = start.get(i.target)! - pc - 1;
       if (i.map !== undefined) relocs.push({ pc, kind: "map", name: i.map });
+      if (i.data) relocs.push({ pc, kind: "mapValue", name: RODATA, offset: place(i.data) });
       if (i.at) places.push({ pc, at: i.at });
       out.push(opcode === OP_LDDW ? { opcode, dst, src, imm, imm2: i.imm2 } : { opcode, dst, src, off, imm });
       pc += slotsOf(i);

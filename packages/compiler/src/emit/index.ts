@@ -1,4 +1,5 @@
 /** Machine form to eBPF. */
 
 export { TypeTable } from "./btf.ts";
+export * from "./data.ts";
 export * from "./emit.ts";

@@ -4,7 +4,7 @@
  * Operations are folded as they are made.
  */
 import { evalBin, evalBswap, evalCmp, maskOf, swapCmp, upperBound } from "./fold.ts";
-import type { BinOp, Block, CallEffects, Cmp, Fn, Insn, Region, Slot, Width } from "./ir.ts";
+import type { BinOp, Block, CallEffects, Cmp, DataObject, Fn, Insn, Region, Slot, Width } from "./ir.ts";
 
 const COMMUTES = new Set<BinOp>(["add", "mul", "and", "or", "xor"]);
 
@@ -250,6 +250,10 @@ export class Builder {
 
   frame(slot: Slot): Insn {
     return this.emit({ op: "frame", slot }, []);
+  }
+
+  data(object: DataObject): Insn {
+    return this.emit({ op: "data", object }, []);
   }
 
   map(name: string): Insn {

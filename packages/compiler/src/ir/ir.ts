@@ -45,6 +45,17 @@ export interface Slot {
   readonly at: number;
 }
 
+/** The map of constant data. */
+export const RODATA = ".rodata";
+
+/** An object in constant data. `name` is given when it is bound to one. */
+export interface DataObject {
+  readonly id: number;
+  name: string;
+  readonly bytes: Uint8Array;
+  readonly align: number;
+}
+
 /** What a call may change besides r0: given by the helper table. */
 export interface CallEffects {
   /** Moves the packet: data, data_end and all packet bytes. */
@@ -90,6 +101,8 @@ export type Insn = Base &
     /** The address of a stack object. */
     | { readonly op: "frame"; readonly slot: Slot }
     | { readonly op: "map"; readonly name: string }
+    /** The address of an object in constant data. */
+    | { readonly op: "data"; readonly object: DataObject }
     /** args: r1 … r5. `slots` are the stack objects whose bytes it reads. */
     | { readonly op: "call"; readonly helper: number; readonly effects: CallEffects }
   );
@@ -219,7 +232,7 @@ export function isPure(i: Insn): boolean {
 
 /** The value is the address of something that exists: never null. */
 export function isPointer(v: Insn, depth = 6): boolean {
-  if (v.op === "frame") return true;
+  if (v.op === "frame" || v.op === "data") return true;
   if (v.op === "load") return v.region.kind === "ctx" && v.region.pointer === true;
   if (!depth) return false;
   if (v.op === "phi") return v.args.length > 0 && v.args.every((a) => a === v || isPointer(a, depth - 1));

@@ -31,6 +31,8 @@ function text(i: Insn): string {
       return `v${i.id} = frame ${i.slot.name}#${i.slot.id}`;
     case "map":
       return `v${i.id} = map ${i.name}`;
+    case "data":
+      return `v${i.id} = data ${i.object.name}`;
     case "call":
       return `v${i.id} = call ${i.helper}(${args})`;
     case "cmp":

@@ -5,6 +5,7 @@
 import { BPF_F_XDP_HAS_FRAGS, MapType, ProgType } from "@ebplane/core/object";
 import {
   type ArrayType,
+  alignOf,
   BOOL,
   type IntType,
   layoutStruct,
@@ -20,6 +21,7 @@ import { constant, type Insn } from "../ir/index.ts";
 import type { Expr } from "../parse/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { cast, describe, pointer, toScalar } from "./convert.ts";
+import { encodeValue, requireWritable } from "./data.ts";
 import { argType, helperForm, PURE } from "./helpers.ts";
 import { MAP_FORMS, type MapDecl } from "./maps.ts";
 import { addressOf, copyBytes, equalBytes, type Place } from "./memory.ts";
@@ -207,6 +209,7 @@ const equal: Builtin = (cx, call) => {
 
 const copy: Builtin = (cx, call) => {
   const [to, from] = sameKind(cx, call);
+  requireWritable(cx, to.region, call.at);
   copyBytes(cx, to, from, sizeOf(to.type));
   return { k: "void" };
 };
@@ -220,11 +223,30 @@ function atomic(code: number): Builtin {
     if (t.kind !== "int" || t.be || (t.bits !== 32 && t.bits !== 64) || p.bit) {
       return refuse(cx, e.at, "expected a u32, i32, u64 or i64 in memory");
     }
+    requireWritable(cx, p.region, call.at);
     const v = toScalar(cx, arg(cx, call, 1, "the value"), t, call.at);
     cx.b.atomic((t.bits / 8) as 4 | 8, code, p.address, v, p.off, p.region);
     return { k: "void" };
   };
 }
+
+/** `table(Element, [ … ])`: constant data that a program indexes at run time. */
+const table: Builtin = (cx, call) => {
+  if (cx.program) refuse(cx, call.at, "declare tables at the top level of the file");
+  const element = typeArg(cx, call, 0);
+  const values = arg(cx, call, 1, "the values");
+  if (values.k !== "record" || !values.tuple) {
+    return refuse(cx, call.at, `table: expected the values in brackets, got ${describe(values)}`);
+  }
+  const type = makeArray(cx, element, values.fields.size, call.at);
+  const bytes = new Uint8Array(sizeOf(type));
+  const node = call.args[1]!;
+  const items = node.kind === "array" ? node.items : [];
+  for (const [k, v] of values.fields) {
+    encodeValue(cx, bytes, Number(k) * sizeOf(element), element, v, items[Number(k)]?.at ?? call.at);
+  }
+  return { k: "data", type, object: { id: cx.nextId++, name: "", bytes, align: Math.max(8, alignOf(element)) } };
+};
 
 // ---- configuration, programs, maps ----
 
@@ -422,7 +444,10 @@ function callHelper(cx: Context, name: string, call: CallNode): Val {
       const sized = helper.args[k + 1]?.kind.startsWith("size") ?? false;
       if (v.k === "undef" && spec.orNull) args.push(constant(0n), ...(sized ? [constant(0n)] : []));
       else if (v.k === "ref" && !v.nullable) {
-        if (spec.access !== "read") writes.push(args.length);
+        if (spec.access !== "read") {
+          requireWritable(cx, v.region, e.at);
+          writes.push(args.length);
+        }
         args.push(pointer(cx, v), ...(sized ? [constant(BigInt(sizeOf(v.type)))] : []));
       } else refuse(cx, e.at, `expected a struct or an array, got ${describe(v)}`);
     } else if (spec.kind === "any" || spec.kind === "scalar") {
@@ -484,6 +509,7 @@ const BUILTINS = new Map<string, Builtin>([
       return { k: "range", start: second ? first : { k: "lit", value: 0n, big: false }, end: second ?? first };
     },
   ],
+  ["table", table],
   ["config", config],
   ["license", license],
   ["xdp", program(PROGRAM_FORMS.get("xdp")!)],

@@ -46,6 +46,8 @@ export function describeType(t: ValType): string {
           return `the type ${typeName(t.value.type)}`;
         case "map":
           return "a map";
+        case "data":
+          return "a table";
         case "ctx":
           return "the context";
         case "cursor":

@@ -14,6 +14,7 @@ import {
 import { type Context, type Fact, type Facts, factAt, forget, NO_FACTS, refuse, under } from "./context.ts";
 import { arithmeticType, describe, flatten, joinTypes, narrowed, operand, rebuild } from "./convert.ts";
 import { ctxField } from "./ctx.ts";
+import { dataRef, requireWritable } from "./data.ts";
 import {
   allocate,
   copyBytes,
@@ -29,6 +30,11 @@ import type { Bound, Scope } from "./scope.ts";
 import { type RefVal, typeOfVal, type Val } from "./values.ts";
 
 export function lowerExpr(cx: Context, e: Expr): Val {
+  const v = lowerKind(cx, e);
+  return v.k === "data" && cx.program ? dataRef(cx, v.object, v.type) : v;
+}
+
+function lowerKind(cx: Context, e: Expr): Val {
   cx.b.at = e.at;
   switch (e.kind) {
     case "number":
@@ -634,6 +640,7 @@ function store(cx: Context, target: Expr, value: (old: () => Val) => Val, at: nu
     if (object.k === "ctx") return writeCtx(cx, target.name, value, target, at);
   }
   const place = lowerPlace(cx, target);
+  requireWritable(cx, place.region, at);
   const next = value(() => readPlace(cx, place));
   cx.b.at = at;
   writePlace(cx, place, next, at);

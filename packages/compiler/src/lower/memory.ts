@@ -22,6 +22,10 @@ function aligned(region: Region, off: number, size: number): boolean {
 }
 
 export function loadBytes(cx: Context, address: Insn, off: number, size: Size, region: Region): Insn {
+  if (address.op === "data") {
+    const bytes = address.object.bytes.subarray(off, off + size);
+    return constant(bytes.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n));
+  }
   if (aligned(region, off, size)) return cx.b.load(size, address, off, region);
   const half = (size / 2) as Size;
   const lo = loadBytes(cx, address, off, half, region);

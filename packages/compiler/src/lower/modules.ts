@@ -212,6 +212,7 @@ export function moduleName(cx: Context, module: Module, name: string): Bound | u
 
 function nameValue(v: Val, name: string, prefix: string): void {
   if (v.k === "map" && !v.map.name) v.map.name = prefix + name;
+  if (v.k === "data" && !v.object.name) v.object.name = prefix + name;
   if (v.k === "type") nameType(v.type, name);
 }
 

@@ -3,7 +3,7 @@
  * those, and things that exist only at compile time (functions, types, maps, cursors).
  */
 import type { IntType, MemType, ScalarType } from "../check/index.ts";
-import type { Insn, Region } from "../ir/index.ts";
+import type { DataObject, Insn, Region } from "../ir/index.ts";
 import type { FunctionNode } from "../parse/index.ts";
 import type { MapDecl } from "./maps.ts";
 import type { Scope } from "./scope.ts";
@@ -23,6 +23,8 @@ export type Val =
   | { readonly k: "namespace"; readonly name: string }
   | { readonly k: "type"; readonly type: MemType }
   | { readonly k: "map"; readonly map: MapDecl }
+  /** Constant data of the type: a reference where a program uses it. */
+  | { readonly k: "data"; readonly object: DataObject; readonly type: MemType }
   | { readonly k: "string"; readonly value: string }
   | { readonly k: "ctx" }
   /** `position` is the variable that holds the packet pointer. */

@@ -70,6 +70,7 @@ const PURE = new Set([
   "ctx",
   "frame",
   "map",
+  "data",
 ]);
 
 export function numberValues(fn: Fn): boolean {
@@ -216,6 +217,8 @@ class Numbering {
         return `frame ${i.slot.id}`;
       case "map":
         return `map ${i.name}`;
+      case "data":
+        return `data ${i.object.id}`;
       default:
         return `${i.op}${"w" in i ? i.w : ""} ${args}`;
     }

@@ -36,6 +36,7 @@ import {
   BPF_NEG,
   BPF_OR,
   BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_VALUE,
   BPF_RSH,
   BPF_ST,
   BPF_STX,
@@ -231,6 +232,9 @@ class Selector {
       case "const":
       case "frame":
       case "map":
+        return;
+      case "data":
+        this.emit(OP_LDDW, at, { dst: this.reg(i), src: BPF_PSEUDO_MAP_VALUE, data: i.object });
         return;
       case "neg":
         this.into(this.reg(i), i.args[0]!, at);

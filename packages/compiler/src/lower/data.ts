@@ -1,0 +1,58 @@
+/** Constant data: `table(u16, [ … ])` becomes bytes of `.rodata`, laid out like any other memory of the type. */
+import { type MemType, type StructType, sizeOf, typeName } from "../check/index.ts";
+import { type DataObject, type Region, RODATA } from "../ir/index.ts";
+import { type Context, refuse } from "./context.ts";
+import { describe, toScalar } from "./convert.ts";
+import type { RefVal, Val } from "./values.ts";
+
+/** A reference to the object in the program at hand. */
+export function dataRef(cx: Context, object: DataObject, type: MemType): RefVal {
+  return { k: "ref", type, address: cx.b.data(object), off: 0, region: { kind: "map", name: RODATA }, nullable: false };
+}
+
+/** @throws a complaint where the memory is constant data. */
+export function requireWritable(cx: Context, region: Region, at: number): void {
+  if (region.kind === "map" && region.name === RODATA) {
+    refuse(cx, at, "a table is constant: keep what changes in a map (array(…))");
+  }
+}
+
+/** Writes a value that is known at compile time at `off`, little-endian; what is not given stays zero. */
+export function encodeValue(cx: Context, out: Uint8Array, off: number, type: MemType, v: Val, at: number): void {
+  if (type.kind === "struct") {
+    if (v.k !== "record" || v.tuple) refuse(cx, at, `expected ${typeName(type)} in braces, got ${describe(v)}`);
+    encodeStruct(cx, out, off, type, v, at);
+  } else if (type.kind === "array") {
+    if (v.k !== "record" || !v.tuple) refuse(cx, at, `expected ${typeName(type)} in brackets, got ${describe(v)}`);
+    if (v.fields.size > type.length) {
+      refuse(cx, at, `${typeName(type)} has ${type.length} elements, got ${v.fields.size}`);
+    }
+    const size = sizeOf(type.element);
+    for (const [k, item] of v.fields) encodeValue(cx, out, off + Number(k) * size, type.element, item, at);
+  } else if (type.kind !== "bits") putBytes(out, off, sizeOf(type), scalarOf(cx, type, v, at));
+}
+
+function encodeStruct(
+  cx: Context,
+  out: Uint8Array,
+  off: number,
+  type: StructType,
+  v: Val & { k: "record" },
+  at: number,
+): void {
+  for (const [name, item] of v.fields) {
+    const f = type.fields.get(name);
+    if (!f) refuse(cx, at, `${typeName(type)} has no field ${name}: it has ${[...type.fields.keys()].join(", ")}`);
+    if (f!.type.kind === "bits") refuse(cx, at, `${name}: bit fields are not in tables yet: write the whole byte`);
+    encodeValue(cx, out, off + f!.offset, f!.type, item, at);
+  }
+}
+
+function scalarOf(cx: Context, type: Parameters<typeof toScalar>[2], v: Val, at: number): bigint {
+  const bits = toScalar(cx, v, type, at);
+  return bits.op === "const" ? bits.value : refuse(cx, at, "a table's values must be known at compile time");
+}
+
+function putBytes(out: Uint8Array, off: number, size: number, value: bigint): void {
+  for (let k = 0; k < size; k++) out[off + k] = Number((value >> BigInt(8 * k)) & 0xffn);
+}
