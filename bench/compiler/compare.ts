@@ -1,6 +1,6 @@
 /**
  * Programs written twice, in C and in the language: instructions and nanoseconds a run, `clang -O2 -mcpu=v3` against
- * ours. `npx tsx -C source bench/compiler/compare.ts [NAME…]`, as root.
+ * ours, after both have given the same verdicts and packets on a corpus. `npx tsx -C source bench/compiler/compare.ts [NAME…]`, as root.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -8,9 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { compile } from "@ebplane/compiler";
+import { fromHex, toHex } from "@ebplane/core/bytes";
 import { readElf } from "@ebplane/core/elf";
-import type { CollectionSpec } from "@ebplane/core/object";
+import type { Collection, CollectionSpec, Program } from "@ebplane/core/object";
 import { linuxTarget } from "@ebplane/linux";
+import { CASES, type Case, CORPUS, PLAIN } from "./cases.ts";
 
 const DIR = fileURLToPath(new URL("programs/", import.meta.url));
 const ROUNDS = 7;
@@ -26,21 +28,22 @@ const target = linuxTarget();
 let logInsns = 0;
 let logTime = 0;
 
-/** A TCP packet to port 80, from an address that no map has. */
-function packet(): Uint8Array {
-  const p = new Uint8Array(64);
-  const v = new DataView(p.buffer);
-  v.setUint16(12, 0x0800);
-  v.setUint8(14, 0x45);
-  v.setUint16(16, 50);
-  v.setUint8(22, 64);
-  v.setUint8(23, 6);
-  v.setUint32(26, 0x0a000001);
-  v.setUint32(30, 0x0a000002);
-  v.setUint16(34, 40000);
-  v.setUint16(36, 80);
-  v.setUint8(46, 0x50);
-  return p;
+/** Fills the maps that the case names. */
+function fill(collection: Collection, maps: Case["maps"]): void {
+  for (const [name, entries] of Object.entries(maps ?? {})) {
+    for (const [key, value] of entries) collection.maps.get(name)!.update(fromHex(key), fromHex(value));
+  }
+}
+
+/** @throws where the two versions give different verdicts or packets. */
+function requireSame(name: string, [c, ts]: readonly Program[]): void {
+  for (const [k, packet] of CORPUS.entries()) {
+    const [a, b] = [c!.testRun({ packet }), ts!.testRun({ packet })];
+    if (a.verdict === b.verdict && toHex(a.packet) === toHex(b.packet)) continue;
+    throw new Error(
+      `${name}: packet ${k} (${toHex(packet)}): C gives ${a.verdict} ${toHex(a.packet)}, ours ${b.verdict} ${toHex(b.packet)}`,
+    );
+  }
 }
 
 function clang(name: string): CollectionSpec {
@@ -79,12 +82,14 @@ try {
     const specs = [clang(name), ours(name)];
     const loaded = specs.map((s) => target.load(s));
     const programs = loaded.map((c) => c.programs.get("prog")!);
+    for (const c of loaded) fill(c, CASES[name]?.maps);
+    requireSame(name, programs);
     const times = [Infinity, Infinity];
     for (let r = 0; r < ROUNDS; r++) {
       for (const [k, p] of programs.entries()) {
         times[k] = Math.min(
           times[k]!,
-          p.testRun({ packet: packet(), repeat: name === "ipip" ? 1 : REPEAT }).durationNs,
+          p.testRun({ packet: CASES[name]?.packet ?? PLAIN, repeat: CASES[name]?.once ? 1 : REPEAT }).durationNs,
         );
       }
     }
