@@ -47,8 +47,7 @@ function ipv6(protocol: number, payload: readonly number[]): Uint8Array {
 const be16 = (n: number): number[] => [n >> 8, n & 255];
 
 function tcp(dport: number, flags: number): number[] {
-  const sequence = [1, 2, 3, 0xff];
-  return [...be16(40000), ...be16(dport), ...sequence, 0, 0, 0, 0, 0x50, flags, ...be16(1024), 0xab, 0xcd, 0, 0];
+  return [...be16(40000), ...be16(dport), 1, 2, 3, 0xff, 0, 0, 0, 0, 0x50, flags, ...be16(1024), 0xab, 0xcd, 0, 0];
 }
 
 function udp(dport: number, payload: readonly number[]): number[] {
@@ -87,6 +86,7 @@ export const PLAIN = ip(6, tcp(80, 0x10));
 const ADDRESSES = "0a0000010a000002";
 export const CASES: Readonly<Record<string, Case>> = {
   "dns-match": { packet: ip(17, QUERY) },
+  events: { packet: ip(6, tcp(443, 0x02)) },
   ipip: { once: true },
   napt: {
     maps: { nat: [[`${ADDRESSES}9c400050`, "c0a8010130390000"]] },
@@ -95,4 +95,8 @@ export const CASES: Readonly<Record<string, Case>> = {
   },
   syncookie: { packet: ip(6, tcp(443, 0x02)), maps: { secret: [["00000000", "efbeadde"]] }, once: true },
   "vxlan-decap": { packet: ip(17, VXLAN), maps: { vnis: [["2a000000", "02000000"]] }, once: true },
+  "vxlan-encap": {
+    maps: { tunnels: [["0a000002", "c0a80101c0a801022a000000"]] },
+    once: true,
+  },
 };

@@ -1,0 +1,41 @@
+#include "common.h"
+struct tunnel { u32 local, remote, vni; };
+struct outer { struct ethhdr eth; struct iphdr ip; struct udphdr udp; u32 flags, vni; } __attribute__((packed));
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, u32); __type(value, struct tunnel); } tunnels SEC(".maps");
+SEC("xdp") int prog(struct xdp_md *ctx) {
+	void *pos = DATA(ctx), *end = END(ctx);
+	TAKE(ethhdr, eth) return XDP_DROP;
+	if (eth->h_proto != bpf_htons(ETH_P_IP)) return XDP_PASS;
+	pos = eth + 1;
+	TAKE(iphdr, ip) return XDP_DROP;
+	if (ip->ihl < 5) return XDP_DROP;
+	u32 daddr = ip->daddr;
+	u32 len = bpf_ntohs(ip->tot_len) + 14;
+	u32 hash = ip->saddr ^ daddr;
+	hash ^= hash >> 16;
+	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &daddr);
+	if (!t) return XDP_PASS;
+	if (bpf_xdp_adjust_head(ctx, -50)) return XDP_DROP;
+	pos = DATA(ctx), end = END(ctx);
+	TAKE(outer, o) return XDP_DROP;
+	pos = o + 1;
+	TAKE(ethhdr, in) return XDP_DROP;
+	__builtin_memcpy(&o->eth, in, 14);
+	o->ip.version = 4; o->ip.ihl = 5;
+	o->ip.tos = 0; o->ip.tot_len = bpf_htons((u16)(len + 36)); o->ip.id = 0; o->ip.frag_off = bpf_htons(0x4000);
+	o->ip.ttl = 64; o->ip.protocol = IPPROTO_UDP; o->ip.check = 0; o->ip.saddr = t->local; o->ip.daddr = t->remote;
+	u32 sum = 0x4500 + ((len + 36) & 0xffff) + 0x4000 + 0x4011;
+	u32 s = bpf_ntohl(t->local), d = bpf_ntohl(t->remote);
+	sum += (s & 0xffff) + (s >> 16) + (d & 0xffff) + (d >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	o->ip.check = bpf_htons((u16)~sum);
+	o->udp.source = bpf_htons((u16)(hash | 0xc000));
+	o->udp.dest = bpf_htons(4789);
+	o->udp.len = bpf_htons((u16)(len + 16));
+	o->udp.check = 0;
+	o->flags = bpf_htonl(0x08000000);
+	o->vni = bpf_htonl(t->vni << 8);
+	return XDP_TX;
+}
+char _license[] SEC("license") = "GPL";
