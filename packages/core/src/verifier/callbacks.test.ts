@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { assemble } from "../asm/index.ts";
 import { BtfBuilder } from "../btf/index.ts";
+import { BPF_PSEUDO_FUNC, decode, OP_LDDW } from "../isa/index.ts";
 import { type MapSpec, MapType, type ProgramSpec, ProgType } from "../object/index.ts";
 import { type VerifierReport, verify } from "./index.ts";
 
@@ -19,10 +20,25 @@ function check(
     flags: 0,
     code,
     relocs,
-    funcInfo: [],
+    funcInfo: targets(code).map((pc) => ({ pc, name: "callback", typeId: CALLBACK })),
     lineInfo,
   };
-  return verify(program, { maps: new Map(maps.map((m) => [m.name, m])), license: "GPL", ...extra });
+  return verify(program, { maps: new Map(maps.map((m) => [m.name, m])), license: "GPL", btf: BTF, ...extra });
+}
+
+/** BTF with one static function that returns an int, which describes every callback here. */
+function describeCallback(builder: BtfBuilder): number {
+  return builder.func("callback", builder.funcProto(builder.int("int", 4, { encoding: "signed" }), []), "static");
+}
+const builder = new BtfBuilder();
+const CALLBACK = describeCallback(builder);
+const BTF = builder.build();
+
+/** pcs of the functions whose address the program takes. */
+function targets(code: Uint8Array): number[] {
+  return decode(code)
+    .filter((insn) => insn.opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC)
+    .map((insn) => insn.pc + insn.imm + 1);
 }
 
 /** bpf_loop over a callback that counts in the caller's stack. `body` is the callback's. */
@@ -57,6 +73,12 @@ test("a callback returns 0 or 1", () => {
   expect(check(loopOver("r0 = 2\nexit", "r1 = 0"))).toMatchObject({ rule: "return-value" });
 });
 
+test("a function whose address is taken must be described by BTF", () => {
+  const text = loopOver("r0 = 0\nexit", "r1 = 0");
+  expect(check(text).verdict).toBe("accept");
+  expect(check(text, [], { btf: undefined })).toMatchObject({ verdict: "reject", rule: "callback", pc: 2 });
+});
+
 test("may_goto ends a loop that nothing else bounds", () => {
   expect(check("r6 = 0\nloop: may_goto +2\nr6 += 1\ngoto loop\nr0 = 0\nexit").verdict).toBe("accept");
 });
@@ -64,6 +86,7 @@ test("may_goto ends a loop that nothing else bounds", () => {
 /** A hash whose value is `struct { u64 n; struct FIELD f; }`. */
 function withField(field: "bpf_spin_lock" | "bpf_timer", size: number) {
   const builder = new BtfBuilder();
+  describeCallback(builder);
   const u64 = builder.int("unsigned long", 8);
   const inner = builder.struct(field, size, [{ name: "v", type: u64, bitOffset: 0 }]);
   const value = builder.struct("value", 8 + size, [

@@ -5,6 +5,7 @@
 import type { CtxLayout, MapSpec, Reloc } from "../object/index.ts";
 import type { Program } from "./cfg/program.ts";
 import type { MapField } from "./check/map-fields.ts";
+import type { Signature } from "./check/signature.ts";
 import { Kind, markPrecise, type Node, type Reg, unknownReg } from "./domain/reg.ts";
 import { type Checkpoint, type Frame, mapRegs, type State } from "./domain/state.ts";
 import type { Profile } from "./profile.ts";
@@ -79,8 +80,12 @@ export class Context {
   readonly sleepable: boolean;
   readonly frags: boolean;
   readonly profile: Profile;
-  /** First pcs of functions that BTF calls global: the kernel verifies them apart from their callers. */
-  readonly globals: ReadonlySet<number>;
+  /** What BTF says of functions, by first pc. */
+  readonly signatures: ReadonlyMap<number, Signature>;
+  /** First pcs of the global functions that were called: they are walked apart. */
+  readonly globalsCalled = new Set<number>();
+  /** The function that is being walked with its own BTF's arguments: 0 for the program itself. */
+  root = 0;
 
   state: State;
   pc = 0;
@@ -121,7 +126,7 @@ export class Context {
     sleepable: boolean;
     frags: boolean;
     profile: Profile;
-    globals: ReadonlySet<number>;
+    signatures: ReadonlyMap<number, Signature>;
     state: State;
     observer: Observer | undefined;
     prune: boolean;
@@ -137,7 +142,7 @@ export class Context {
     this.sleepable = init.sleepable;
     this.frags = init.frags;
     this.profile = init.profile;
-    this.globals = init.globals;
+    this.signatures = init.signatures;
     this.state = init.state;
     this.observer = init.observer;
     this.prune = init.prune;

@@ -161,6 +161,7 @@ function lddw(cx: Context, insn: Insn): void {
       return;
     }
     case BPF_PSEUDO_FUNC:
+      checkCallback(cx, calledPc(insn));
       cx.setReg(insn.dst, pointer(Kind.FUNC, { num: calledPc(insn) }));
       return;
     case BPF_PSEUDO_BTF_ID:
@@ -168,6 +169,19 @@ function lddw(cx: Context, insn: Insn): void {
       break;
     default:
       cx.reject("encoding", `lddw kind ${insn.src} is unknown`);
+  }
+}
+
+/** A function whose address is taken is walked with what its helper passes: BTF must say that it is static. */
+function checkCallback(cx: Context, target: number): void {
+  const callee = cx.signatures.get(target);
+  if (!callee) {
+    cx.reject("callback", "a function whose address is taken must be described by BTF (func_info)", {
+      fix: "build with -g, and load with the object's BTF",
+    });
+  }
+  if (callee.global || target === 0) {
+    cx.reject("callback", `${callee.name} is called back and must be a static function`, { fix: "declare it static" });
   }
 }
 

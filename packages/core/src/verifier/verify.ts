@@ -23,6 +23,7 @@ import {
 import { analyse } from "./cfg/cfg.ts";
 import { checkStackDepth } from "./check/depth.ts";
 import { specialFields } from "./check/map-fields.ts";
+import { checkEarlyEnds, signatures } from "./check/signature.ts";
 import { Context, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./context.ts";
 import { Kind, pointer } from "./domain/reg.ts";
 import { Frame, type PathStep, State } from "./domain/state.ts";
@@ -32,6 +33,7 @@ import { type CauseStep, explain } from "./report/explain.ts";
 import { kernelLog } from "./report/log.ts";
 import { replay, type Visited } from "./report/replay.ts";
 import { step } from "./step.ts";
+import { globalState } from "./transfer/global.ts";
 
 /** Surroundings of a program that decide on it. */
 export interface VerifyEnv {
@@ -138,11 +140,15 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   state.frames.push(frame);
   const maps = new Map<string, MapRef>();
   for (const [name, spec] of env.maps) maps.set(name, mapRef(name, spec, env.btf));
+  const layout = ctxLayout(program.type, program.attachType);
+  const analysed = analyse(program.code, profile);
+  const known = signatures(program, env.btf, layout?.struct);
+  checkEarlyEnds(analysed, known);
   return new Context({
-    program: analyse(program.code, profile),
+    program: analysed,
     progType: program.type,
     attachType: program.attachType,
-    ctxLayout: ctxLayout(program.type, program.attachType),
+    ctxLayout: layout,
     maps,
     relocAt: new Map(program.relocs.map((reloc) => [reloc.pc, reloc])),
     gpl: isGplCompatible(env.license),
@@ -150,20 +156,11 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     sleepable: (program.flags & BPF_F_SLEEPABLE) !== 0,
     frags: (program.flags & BPF_F_XDP_HAS_FRAGS) !== 0,
     profile,
-    globals: globalFunctions(program, env.btf),
+    signatures: known,
     state,
     observer: env.observe,
     prune: !env.exhaustive,
   });
-}
-
-function globalFunctions(program: ProgramSpec, btf: Btf | undefined): ReadonlySet<number> {
-  const pcs = new Set<number>();
-  for (const { pc, typeId } of program.funcInfo) {
-    const type = btf && typeId < btf.length ? btf.type(typeId) : undefined;
-    if (pc !== 0 && type?.kind === "func" && type.linkage === "global") pcs.add(pc);
-  }
-  return pcs;
 }
 
 /** Programs whose ctx and results only the kernel's own BTF describes. */
@@ -192,6 +189,7 @@ function mapRef(name: string, spec: MapSpec, btf: Btf | undefined): MapRef {
 /** Walks all paths, depth first, until none is left or one is refused. */
 function walk(cx: Context, limit: number): void {
   const { insns, prunePoints } = cx.program;
+  callAllGlobals(cx);
   for (;;) {
     const { pc } = cx;
     if (++cx.processed > limit) {
@@ -213,11 +211,40 @@ function walk(cx: Context, limit: number): void {
     }
     finishPath(cx.state);
     const pending = cx.pending.pop();
-    if (!pending) return;
+    if (!pending) {
+      if (!enterNextGlobal(cx)) return;
+      continue;
+    }
     cx.state = pending.state;
     cx.pc = pending.pc;
     cx.prevPc = pending.prevPc;
   }
+}
+
+/** Kernels before 6.8 verify global functions that nothing calls, too. */
+function callAllGlobals(cx: Context): void {
+  if (cx.profile.version >= 608) return;
+  for (const [start, { global, problem }] of cx.signatures) {
+    if (!global) continue;
+    if (problem) cx.reject("global-function", problem.message, { pc: start });
+    cx.globalsCalled.add(start);
+  }
+}
+
+/** Begins the walk of a global function that was called and not walked yet; false when there is none. */
+function enterNextGlobal(cx: Context): boolean {
+  for (const start of cx.globalsCalled) {
+    if (cx.visited[start]) continue;
+    enterGlobal(cx, start);
+    return true;
+  }
+  return false;
+}
+
+function enterGlobal(cx: Context, start: number): void {
+  cx.root = cx.pc = start;
+  cx.prevPc = -1;
+  cx.state = globalState(cx, start, cx.signatures.get(start)!);
 }
 
 function report(
@@ -236,7 +263,7 @@ function report(
     path.reverse();
     // A path without end has no story that a walk along it could tell.
     if (refusal.rule !== "complexity" && refusal.rule !== "endless-loop")
-      trace = replay(prepare(program, env), cx.state.path);
+      trace = replay(rooted(prepare(program, env), cx.root), cx.state.path);
   }
   const reached = trace[trace.length - 1]?.insn.pc === refusal?.pc;
   return {
@@ -255,6 +282,11 @@ function report(
     stackDepth,
     facts: factsOf(cx),
   };
+}
+
+function rooted(cx: Context, root: number): Context {
+  if (root) enterGlobal(cx, root);
+  return cx;
 }
 
 function factsOf(cx: Context | undefined): ProgramFacts {

@@ -154,12 +154,12 @@ function isSocket(kind: Kind): boolean {
   return kind === Kind.SOCKET || kind === Kind.SOCK_COMMON || kind === Kind.TCP_SOCK || kind === Kind.XDP_SOCK;
 }
 
-function mismatch(cx: Context, register: number, r: Reg, place: string, wanted: string): never {
+export function mismatch(cx: Context, register: number, r: Reg, place: string, wanted: string): never {
   const got = isNull(r) ? "NULL" : r.kind === Kind.SCALAR ? "a number" : `a ${kindName(r)}`;
   cx.reject("argument", `${place} (r${register}) is ${got}, expected ${wanted}`, { register });
 }
 
-function mayBeNull(cx: Context, register: number, r: Reg, place: string): never {
+export function mayBeNull(cx: Context, register: number, r: Reg, place: string): never {
   cx.reject("null", `${place} (r${register}, ${kindName(r)}) may be NULL`, {
     register,
     fix: `compare r${register} with 0 before the call`,
@@ -170,7 +170,7 @@ function needMap(cx: Context, facts: CallFacts, place: string, register: number)
   return facts.map ?? cx.reject("argument", `${place} needs a map in an argument before it`, { register });
 }
 
-function unmoved(cx: Context, register: number, r: Reg, place: string): void {
+export function unmoved(cx: Context, register: number, r: Reg, place: string): void {
   if (r.off === 0 && r.val.isConst && r.val.tnum.value === 0n) return;
   cx.reject(
     "ctx-pointer",
@@ -194,7 +194,7 @@ function release(cx: Context, arg: HelperArg, register: number, r: Reg, place: s
 }
 
 /** The kinds that count as memory. */
-function isMemory(r: Reg): boolean {
+export function isMemory(r: Reg): boolean {
   switch (r.kind) {
     case Kind.STACK:
     case Kind.PACKET:

@@ -4,7 +4,7 @@
  */
 import { AttachType, ProgType, progTypeName } from "../../object/index.ts";
 import type { Context } from "../context.ts";
-import { isPointer, kindName } from "../domain/reg.ts";
+import { isPointer, Kind, kindName } from "../domain/reg.ts";
 
 const P = ProgType;
 const A = AttachType;
@@ -61,6 +61,12 @@ export function checkNothingHeld(cx: Context, how: string): void {
 /** Refuses a return value that is a pointer or outside of what the program type may return. */
 export function checkReturn(cx: Context): void {
   const r0 = cx.reg(0);
+  if (cx.root && r0.kind !== Kind.SCALAR) {
+    cx.reject("return-value", `r0 is a ${kindName(r0)} at the end of a global function, which returns numbers`, {
+      register: 0,
+    });
+  }
+  if (cx.root) return;
   const range = returnRange(cx.progType, cx.attachType);
   if (!range) return;
   const [min, max] = range;

@@ -12,7 +12,6 @@ import { checkNothingHeld } from "../check/exit.ts";
 import { checkMapHelper } from "../check/maps.ts";
 import type { Context, MapRef } from "../context.ts";
 import {
-  isPacket,
   isPointer,
   Kind,
   linkedScalar,
@@ -29,27 +28,29 @@ import { Byte, byteAt, Frame, isSpill, mapRegs, spillSize } from "../domain/stat
 import { versionNumber } from "../profile.ts";
 import { leaveCallback, pushCallback } from "./callback.ts";
 import { dropDynptr, makeDynptr } from "./dynptr.ts";
+import { callGlobal } from "./global.ts";
+import { forgetPacket } from "./registers.ts";
 import { byteIndex, frameOf, slotIndex } from "./stack.ts";
 
 /** Runs a call insn; returns the pc to go on at. */
 export function call(cx: Context, insn: Insn, next: number): number {
-  if (insn.src === BPF_PSEUDO_CALL) return enter(cx, insn);
+  if (insn.src === BPF_PSEUDO_CALL) {
+    const target = calledPc(insn);
+    const callee = cx.signatures.get(target);
+    if (!callee?.global) return enter(cx, insn, target);
+    callGlobal(cx, target, callee);
+    return next;
+  }
   if (insn.src !== 0) return cx.unsupported("kfunc", "calls of kernel functions are not checked yet");
   helperCall(cx, insn);
   return next;
 }
 
-function enter(cx: Context, insn: Insn): number {
+function enter(cx: Context, insn: Insn, target: number): number {
   const { state } = cx;
   if (state.frames.length >= MAX_CALL_FRAMES) {
     cx.reject("call-depth", `calls are nested more than ${MAX_CALL_FRAMES} deep`, {
       fix: "inline a function, or remove the recursion",
-    });
-  }
-  const target = calledPc(insn);
-  if (state.lock && cx.globals.has(target)) {
-    cx.reject("lock", "a global function is called while the spin lock is held", {
-      fix: "make the function static, or unlock first",
     });
   }
   const caller = state.frame;
@@ -187,11 +188,6 @@ function finish(cx: Context, insn: Insn, helper: Helper, facts: CallFacts): void
   for (let i = 0; i <= 5; i++) cx.setReg(i, NOT_INIT);
   cx.setReg(0, r0);
   if (helper.changesPacket) forgetPacket(cx);
-}
-
-/** Packet data may have moved: what pointed into it is a meaningless number now. */
-export function forgetPacket(cx: Context): void {
-  mapRegs(cx.state, (r) => (isPacket(r) || r.kind === Kind.PACKET_END ? scalarReg(UNKNOWN) : r));
 }
 
 /** Gives up a reference: every pointer that depends on it is a meaningless number now. */

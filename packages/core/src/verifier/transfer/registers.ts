@@ -1,6 +1,7 @@
-/** Reading registers as the walk does: an unset one is refused. */
+/** Registers as the walk reads them (an unset one is refused), and what all of them lose when packet data moves. */
 import type { Context } from "../context.ts";
-import { Kind, type Reg } from "../domain/reg.ts";
+import { isPacket, Kind, type Reg, unknownReg } from "../domain/reg.ts";
+import { mapRegs } from "../domain/state.ts";
 
 /** The register's value; refuses one that no insn of this path has set. */
 export function readReg(cx: Context, n: number): Reg {
@@ -14,4 +15,9 @@ export function readReg(cx: Context, n: number): Reg {
     register: n,
     fix: `set r${n} before this instruction`,
   });
+}
+
+/** Packet data may have moved: what pointed into it is a meaningless number now. */
+export function forgetPacket(cx: Context): void {
+  mapRegs(cx.state, (r) => (isPacket(r) || r.kind === Kind.PACKET_END ? unknownReg() : r));
 }

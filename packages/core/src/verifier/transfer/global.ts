@@ -1,0 +1,144 @@
+/**
+ * Global functions: verified once, for any arguments of the types that BTF gives them, so a call needs only its
+ * arguments checked and learns nothing of the result. Sound because the function's own walk starts from no more than
+ * what every call proves, and a call forgets all that the function may change.
+ *
+ * Source: kernel/bpf/verifier.c `btf_check_func_arg_match`, `check_mem_reg`, `check_func_call`, `do_check_common`.
+ */
+import { BPF_PSEUDO_FUNC, OP_CALL, OP_LDDW } from "../../isa/index.ts";
+import { helperById } from "../../object/index.ts";
+import { calledPc } from "../cfg/cfg.ts";
+import { isPseudoCall } from "../cfg/program.ts";
+import { checkRegion, packetProblem } from "../check/access.ts";
+import { isMemory, mayBeNull, mismatch, unmoved } from "../check/arguments.ts";
+import type { Param, Signature } from "../check/signature.ts";
+import type { Context } from "../context.ts";
+import {
+  isNull,
+  isPacket,
+  Kind,
+  kindName,
+  MAYBE_NULL,
+  NOT_INIT,
+  pointer,
+  RDONLY,
+  type Reg,
+  unknownReg,
+} from "../domain/reg.ts";
+import { Frame, State } from "../domain/state.ts";
+import { dynptrAt } from "./dynptr.ts";
+import { notNull } from "./jump.ts";
+import { forgetPacket, readReg } from "./registers.ts";
+import { frameOf, requireReadable, stackRange } from "./stack.ts";
+
+/** Checks the call of the global function at `target`; it is walked later, once. */
+export function callGlobal(cx: Context, target: number, callee: Signature): void {
+  if (cx.state.lock) {
+    cx.reject("lock", "a global function is called while the spin lock is held", {
+      fix: "make the function static, or unlock first",
+    });
+  }
+  const { problem, name } = callee;
+  if (problem?.verdict === "reject") cx.reject("global-function", problem.message, { fix: "make the function static" });
+  if (problem) cx.unsupported("global-function", problem.message);
+  callee.params.forEach((param, i) => {
+    checkParam(cx, param, i + 1, `argument ${i + 1} of global function ${name}`);
+  });
+  if (changesPacket(cx, target)) forgetPacket(cx);
+  cx.globalsCalled.add(target);
+  for (let i = 1; i <= 5; i++) cx.setReg(i, NOT_INIT);
+  cx.setReg(0, unknownReg());
+}
+
+function checkParam(cx: Context, param: Param, register: number, place: string): void {
+  const r = readReg(cx, register);
+  switch (param.kind) {
+    case "scalar":
+      if (r.kind !== Kind.SCALAR) mismatch(cx, register, r, place, "a number");
+      return;
+    case "ctx":
+      if (r.kind !== Kind.CTX) mismatch(cx, register, r, place, "the ctx");
+      unmoved(cx, register, r, place);
+      return;
+    case "dynptr":
+      dynptrAt(cx, r, register, "", place);
+      return;
+    default:
+      break;
+  }
+  if (isNull(r) && !param.nonNull) {
+    cx.markPrecise(r.node);
+    return;
+  }
+  if (r.flags & MAYBE_NULL && param.nonNull) mayBeNull(cx, register, r, place);
+  const base = r.flags & MAYBE_NULL ? notNull(r) : r;
+  if (!isMemory(base)) mismatch(cx, register, r, place, `a pointer to ${param.size} bytes of memory`);
+  memory(cx, base, register, param.size, place);
+}
+
+/** The function may read and write all of it. */
+function memory(cx: Context, base: Reg, register: number, size: number, place: string): void {
+  if (base.flags & RDONLY || base.kind === Kind.MAP_KEY) {
+    cx.reject("read-only", `${place} (r${register}, ${kindName(base)}) would be written and is read-only`, {
+      register,
+    });
+  }
+  if (base.kind === Kind.STACK) {
+    const [min, max] = stackRange(cx, base, 0, size, register);
+    requireReadable(cx, frameOf(cx, base), min, max - min + size, register, true);
+    return;
+  }
+  const problem = isPacket(base) ? packetProblem(cx, true) : undefined;
+  if (problem) cx.reject("packet-access", problem, { register });
+  const region = { base, register, off: 0, size, zeroOk: true };
+  checkRegion(cx, { ...region, write: false });
+  checkRegion(cx, { ...region, write: true });
+}
+
+/** Whether the function, or one that it calls, may move packet data. */
+function changesPacket(cx: Context, target: number): boolean {
+  const { insns, subprogOf } = cx.program;
+  const seen = new Set<number>();
+  const work = [target];
+  for (let start = work.pop(); start !== undefined; start = work.pop()) {
+    if (seen.has(start)) continue;
+    seen.add(start);
+    for (let pc = start; pc < subprogOf.length && subprogOf[pc] === start; pc++) {
+      const insn = insns[pc];
+      if (!insn) continue;
+      if (isPseudoCall(insn) || (insn.opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC)) work.push(calledPc(insn));
+      else if (insn.opcode === OP_CALL && (insn.src !== 0 || helperById(insn.imm, cx.progType)?.changesPacket))
+        return true;
+    }
+  }
+  return false;
+}
+
+/** The state that the walk of a global function starts from. */
+export function globalState(cx: Context, start: number, callee: Signature): State {
+  const state = new State();
+  const frame = new Frame(-1, start);
+  callee.params.forEach((param, i) => {
+    frame.regs[i + 1] = received(cx, param);
+  });
+  frame.regs[10] = pointer(Kind.STACK);
+  state.frames.push(frame);
+  return state;
+}
+
+function received(cx: Context, param: Param): Reg {
+  switch (param.kind) {
+    case "scalar":
+      return unknownReg();
+    case "ctx":
+      return pointer(Kind.CTX);
+    case "dynptr":
+      return pointer(Kind.DYNPTR);
+    default:
+      return pointer(Kind.MEM, param.nonNull ? { num: param.size } : nullable(cx, param.size));
+  }
+}
+
+function nullable(cx: Context, size: number) {
+  return { num: size, flags: MAYBE_NULL, id: cx.newId() };
+}
