@@ -1,7 +1,8 @@
 /**
  * `Target` in userspace: every program is verified, then runs on one machine; devices are simulated.
  *
- * Has: XDP on devices, every map and helper of `vm`. Has not yet: tc, cgroup and socket hooks, a stack behind a device.
+ * Has: XDP on devices, every map and helper of `vm`. Has not yet: tc, cgroup and socket hooks, a stack behind
+ * a device, redirects to CPUs and sockets, broadcast through a devmap (such frames end as a redirect without a device).
  */
 import { InternalError, SysError, UnsupportedError, VerifierError } from "../errors/index.ts";
 import type { VmMap } from "../maps/index.ts";
@@ -14,6 +15,7 @@ import {
   type Link,
   type LoadOptions,
   type MapSpec,
+  MapType,
   type Program,
   type ProgramSpec,
   ProgType,
@@ -27,6 +29,8 @@ import { type VerifierReport, verify } from "../verifier/index.ts";
 import { CPU, type EngineName, type Host, Machine, REDIRECT, type VmProgram, XdpRing } from "../vm/index.ts";
 import { SimDevice, type XdpResult } from "./device.ts";
 import { testRun } from "./test-run.ts";
+
+const DEVICE_MAPS: ReadonlySet<number> = new Set([MapType.BPF_MAP_TYPE_DEVMAP, MapType.BPF_MAP_TYPE_DEVMAP_HASH]);
 
 export interface SimOptions {
   /** Devices to begin with, ifindex 1 upwards. */
@@ -223,6 +227,8 @@ export class SimTarget implements Target {
     if (kind === REDIRECT.IFINDEX) return target;
     if (kind !== REDIRECT.MAP) return undefined;
     const map = this.machine.mapAt(view.getUint32(block + CPU.REDIRECT_MAP, true));
+    // The values of cpumap and xskmap are no devices.
+    if (map && !DEVICE_MAPS.has(map.type)) return undefined;
     const key = new Uint8Array(4);
     new DataView(key.buffer).setUint32(0, target, true);
     const value = map?.lookup(key);
