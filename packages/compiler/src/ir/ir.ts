@@ -230,13 +230,19 @@ export function isPure(i: Insn): boolean {
   }
 }
 
-/** The value is the address of something that exists: never null. */
-export function isPointer(v: Insn, depth = 6): boolean {
-  if (v.op === "frame" || v.op === "data") return true;
-  if (v.op === "load") return v.region.kind === "ctx" && v.region.pointer === true;
-  if (!depth) return false;
-  if (v.op === "phi") return v.args.length > 0 && v.args.every((a) => a === v || isPointer(a, depth - 1));
-  return v.op === "add" && v.w === 64 && isPointer(v.args[0]!, depth - 1);
+/** How many phis `isPointer` follows. */
+const MAX_PHIS = 16;
+
+/** The value is the address of something that exists: never null. What a loop moves on is one if what enters it is. */
+export function isPointer(v: Insn, phis = new Set<Insn>()): boolean {
+  let from = v;
+  while (from.op === "add" && from.w === 64) from = from.args[0]!;
+  if (from.op === "frame" || from.op === "data") return true;
+  if (from.op === "load") return from.region.kind === "ctx" && from.region.pointer === true;
+  if (from.op !== "phi" || phis.size > MAX_PHIS) return false;
+  if (phis.has(from)) return true;
+  phis.add(from);
+  return from.args.length > 0 && from.args.every((a) => isPointer(a, phis));
 }
 
 /** Removes `pred` from a block's predecessors, with the operands of its phis. */
