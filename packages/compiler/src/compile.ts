@@ -46,12 +46,23 @@ export interface Receipt {
   readonly programs: ReadonlyMap<string, { readonly insns: number; readonly stack: number }>;
 }
 
+/** Source place of the instruction at `pc`, and of those up to the next. */
+interface Place {
+  readonly pc: number;
+  readonly at: number;
+}
+
 export interface Compiled {
   readonly spec: CollectionSpec;
   readonly receipt: Receipt;
   readonly diagnostics: readonly Diagnostic[];
   /** The intermediate form of a program after optimisation, as text; undefined where there is no such program. */
   readonly ir: (program: string) => string | undefined;
+  /**
+   * What a verifier's rejection of a program at `pc` means in the source: its place, and where the compiler knows it the
+   * variable and the missing check; otherwise `reason`, the verifier's own words.
+   */
+  readonly explain: (program: string, pc: number, reason: string) => Diagnostic;
 }
 
 /**
@@ -75,10 +86,11 @@ export function compile(input: CompileInput): Compiled {
   const types = new TypeTable();
   const rodata = new DataSection();
   const programs = new Map<string, ProgramSpec>();
+  const places = new Map<string, readonly Place[]>();
   const sizes = new Map<string, { insns: number; stack: number }>();
   for (const p of lowered.programs) {
     optimize(p.fn);
-    programs.set(p.name, build(p, lowered, types, rodata, report, sizes));
+    programs.set(p.name, build(p, lowered, types, rodata, report, sizes, places));
   }
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const maps = new Map<string, MapSpec>();
@@ -99,7 +111,13 @@ export function compile(input: CompileInput): Compiled {
     const p = lowered.programs.find((x) => x.name === name);
     return p && printFn(p.fn);
   };
-  return { spec, receipt: receipt(input, lowered, used, sizes), diagnostics, ir };
+  const explain = (name: string, pc: number, reason: string): Diagnostic => {
+    const at = places.get(name)?.findLast((p) => p.pc <= pc)?.at;
+    const program = lowered.programs.find((p) => p.name === name);
+    if (!program) throw new RangeError(`there is no program ${name}`);
+    return diagnostic(at ?? program.decl.at, missingCheck(lowered, at) ?? reason, lowered.sources);
+  };
+  return { spec, receipt: receipt(input, lowered, used, sizes), diagnostics, ir, explain };
 }
 
 function build(
@@ -109,6 +127,7 @@ function build(
   rodata: DataSection,
   report: (at: number, message: string, sources: readonly Source[]) => void,
   sizes: Map<string, { insns: number; stack: number }>,
+  placesOf: Map<string, readonly Place[]>,
 ): ProgramSpec {
   const machine = select(p.fn);
   const { code, relocs, places, frame } = emit(machine, (object) => rodata.place(object));
@@ -118,6 +137,7 @@ function build(
     const message = `${p.name} needs ${frame.size} bytes of stack, the limit is ${STACK_SIZE}: the largest are ${what}; keep large objects in a percpuArray`;
     report(largest[0]!.at || p.decl.at, message, lowered.sources);
   }
+  placesOf.set(p.name, places);
   sizes.set(p.name, { insns: code.length / 8, stack: frame.size });
   return {
     name: p.name,
@@ -175,6 +195,16 @@ function receipt(
     maps: [...lowered.maps.keys()].filter((m) => !used.has(m)),
     programs: sizes,
   };
+}
+
+/** The test that the access at a place needs; undefined where none is known to be missing. */
+function missingCheck(lowered: Lowered, at: number | undefined): string | undefined {
+  const site = at === undefined ? undefined : lowered.indexSites.get(at);
+  if (!site) return undefined;
+  const { array, index, length } = site;
+  const mask = (length & (length - 1)) === 0 ? `, or mask it (${index || "i"} & ${length - 1})` : "";
+  const what = index ? `\`${index}\`` : "the index";
+  return `${what} may lie outside ${array ? `\`${array}\`` : "the array"} here, which has ${length} elements: test it (if (${index || "i"} < ${length}) …)${mask}`;
 }
 
 function position(at: number, sources: readonly Source[]): { file: string; line: number; col: number } {

@@ -38,6 +38,13 @@ export interface Removed {
   readonly what: string;
 }
 
+/** An element taken by an index that only the verifier can bound: what the source calls the two. */
+export interface IndexSite {
+  readonly array: string;
+  readonly index: string;
+  readonly length: number;
+}
+
 /** Values for `config(name, …)`. */
 export type Constants = Readonly<Record<string, number | bigint | boolean>>;
 
@@ -68,6 +75,8 @@ export interface Context {
   readonly settings: ReadonlyMap<string, ModuleSettings>;
   readonly usedConstants: Map<string, number | bigint | boolean>;
   readonly removed: Removed[];
+  /** By place of the index. */
+  readonly indexSites: Map<number, IndexSite>;
   readonly calledFunctions: Set<FnVal["fn"]>;
   license: string | undefined;
   readonly report: (at: number, message: string) => void;

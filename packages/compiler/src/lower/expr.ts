@@ -186,12 +186,32 @@ function element(cx: Context, e: Expr & { kind: "index" }): Val {
       return v ?? refuse(cx, e.index.at, `index ${k} is outside the array: it has ${there.fields.size} elements`);
     }
     if (there.k !== "ref") return refuse(cx, e.at, `${describe(there)} has no elements`);
-    return readPlace(cx, elementPlace(cx, there, index, e.index.at));
+    return readPlace(cx, elementAt(cx, there, index, e));
   };
   if (inChain(e) && (object.k === "opt" || object.k === "undef" || (object.k === "ref" && object.nullable))) {
     return ifThere(cx, object, e.at, read);
   }
   return read(requireThere(cx, object, e.object));
+}
+
+/** The element's place; what the source calls it is kept for the case that the verifier finds it outside. */
+function elementAt(cx: Context, array: RefVal, index: Val, e: Expr & { kind: "index" }): Place {
+  cx.b.at = e.index.at;
+  if (array.type.kind === "array") {
+    const { length } = array.type;
+    cx.indexSites.set(e.index.at, { array: nameOf(e.object), index: nameOf(e.index), length });
+  }
+  return elementPlace(cx, array, index, e.index.at);
+}
+
+/** A name or a path as written; other expressions have none. */
+function nameOf(e: Expr): string {
+  if (e.kind === "name") return e.name;
+  if (e.kind === "member") {
+    const object = nameOf(e.object);
+    return object && `${object}.${e.name}`;
+  }
+  return "";
 }
 
 /** The expression has a `?.` before it: all of it is left out where that finds nothing. */
@@ -618,7 +638,7 @@ export function lowerPlace(cx: Context, e: Expr): Place {
   }
   if (e.kind === "index") {
     const object = requireThere(cx, lowerExpr(cx, e.object), e.object);
-    if (object.k === "ref") return elementPlace(cx, object, lowerExpr(cx, e.index), e.index.at);
+    if (object.k === "ref") return elementAt(cx, object, lowerExpr(cx, e.index), e);
     return refuse(cx, e.at, "an array literal cannot be changed: use a struct with arrayOf(…)");
   }
   return refuse(cx, e.at, "expected a field or an element in memory");

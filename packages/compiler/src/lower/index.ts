@@ -4,7 +4,7 @@ import { I32, NUMBER } from "../check/index.ts";
 import { Builder, type Fn, mapOperands, reversePostorder } from "../ir/index.ts";
 import type { FunctionNode, Source } from "../parse/index.ts";
 import { ownConstant, reloadPacket } from "./builtins.ts";
-import { type Constants, type Context, type ModuleSettings, Refused, type Removed } from "./context.ts";
+import { type Constants, type Context, type IndexSite, type ModuleSettings, Refused, type Removed } from "./context.ts";
 import { toScalar } from "./convert.ts";
 import { lowerExpr } from "./expr.ts";
 import type { MapDecl } from "./maps.ts";
@@ -16,7 +16,7 @@ import type { Module } from "./scope.ts";
 import { invoke, resolveType } from "./stmt.ts";
 import type { ProgramDecl, Val, ValType } from "./values.ts";
 
-export type { Constants, ModuleSettings } from "./context.ts";
+export type { Constants, IndexSite, ModuleSettings } from "./context.ts";
 export type { MapDecl } from "./maps.ts";
 export type { ReadFile } from "./modules.ts";
 export type { ProgramDecl } from "./values.ts";
@@ -38,6 +38,8 @@ export interface Lowered {
   readonly sources: readonly Source[];
   readonly removed: readonly Removed[];
   readonly usedConstants: ReadonlyMap<string, number | bigint | boolean>;
+  /** By place of the index. */
+  readonly indexSites: ReadonlyMap<number, IndexSite>;
   /** Functions of the user's files that no program calls. */
   readonly unusedFunctions: readonly { readonly fn: FunctionNode; readonly at: number }[];
 }
@@ -118,6 +120,7 @@ export function lower(
     sources: modules.sources,
     removed,
     usedConstants: cx.usedConstants,
+    indexSites: cx.indexSites,
     unusedFunctions,
   };
 }
@@ -130,6 +133,7 @@ function nothing(modules: Modules): Lowered {
     sources: modules.sources,
     removed: [],
     usedConstants: new Map(),
+    indexSites: new Map(),
     unusedFunctions: [],
   };
 }
@@ -149,6 +153,7 @@ function makeContext(constants: Constants, settings: Context["settings"], report
     settings,
     usedConstants: new Map(),
     removed: [],
+    indexSites: new Map(),
     calledFunctions: new Set(),
     license: undefined,
     complaints: 0,
