@@ -29,7 +29,7 @@ class CpuThread {
         else waiting?.reject(new BpfError("ECPU", `cpu ${cpu}: ${reply.error}`));
       },
       (cause) => {
-        this.#lost = new BpfError("ECPU", `cpu ${cpu}: its thread has ended`, { cause });
+        this.#lost ??= new BpfError("ECPU", `cpu ${cpu}: its thread has ended`, { cause });
         for (const { reject } of this.#waiting.splice(0)) reject(this.#lost);
       },
     );
@@ -44,6 +44,7 @@ class CpuThread {
   }
 
   close(): void {
+    this.#lost ??= new TypeError("cpus: used after close");
     this.#port.close();
   }
 }
@@ -101,7 +102,7 @@ export class Cpus {
     await thread.ask({ kind: "batch", id: program.id, batch });
   }
 
-  /** Lets running batches end, gives back the CPUs' memory and ends the threads. */
+  /** Lets running batches end (their promises resolve), gives back the CPUs' memory and ends the threads. */
   async close(): Promise<void> {
     try {
       await this.#all((thread) => thread.ask({ kind: "detach" }));
