@@ -58,6 +58,13 @@ const NAME = [3, ...[..."www"].map((c) => c.charCodeAt(0)), 7, ...[..."example"]
 const QUERY = udp(53, [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...NAME, 0, 1, 0, 1]);
 const VXLAN = udp(4789, [8, 0, 0, 0, 0, 0, 42, 0, ...new Array<number>(60).fill(7)]);
 
+/** The first packet with VLAN 42. */
+const TAGGED = tagged(ip(6, tcp(80, 0x10)), 42);
+
+function tagged(packet: Uint8Array, vid: number): Uint8Array {
+  return Uint8Array.of(...packet.subarray(0, 12), 0x81, 0, vid >> 8, vid & 255, ...packet.subarray(12));
+}
+
 const WHOLE: readonly Uint8Array[] = [
   ip(6, tcp(80, 0x10)),
   ip(6, tcp(443, 0x02)),
@@ -71,6 +78,7 @@ const WHOLE: readonly Uint8Array[] = [
   ipv6(6, tcp(80, 0x02)),
   ipv6(17, QUERY),
   ipv6(58, [128, 0, 0, 0, 0, 0, 0, 0]),
+  TAGGED,
   new Uint8Array(64).fill(0xff),
 ];
 
@@ -94,6 +102,7 @@ export const CASES: Readonly<Record<string, Case>> = {
     once: true,
   },
   syncookie: { packet: ip(6, tcp(443, 0x02)), maps: { secret: [["00000000", "efbeadde"]] }, once: true },
+  "vlan-pop": { packet: TAGGED, maps: { vids: [["2a000000", "02000000"]] }, once: true },
   "vxlan-decap": { packet: ip(17, VXLAN), maps: { vnis: [["2a000000", "02000000"]] }, once: true },
   "vxlan-encap": {
     maps: { tunnels: [["0a000002", "c0a80101c0a801022a000000"]] },
