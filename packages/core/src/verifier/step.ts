@@ -74,6 +74,8 @@ export function step(cx: Context, insn: Insn): number | undefined {
 }
 
 function jump(cx: Context, insn: Insn, next: number): number | undefined {
+  // Calls and exits count, too: states are saved by this measure.
+  cx.jumps++;
   switch (insn.opcode) {
     case OP_CALL:
       return call(cx, insn, next);

@@ -152,11 +152,10 @@ function checkReachable(
       if (opcode === OP_JA || opcode === OP_GOTOL) continue;
       prune[pc] = 1;
       if (opcode === OP_MAY_GOTO) force[pc] = 1;
-    } else if (isPseudoCall(insn)) {
+    } else if (isPseudoCall(insn) || (opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC)) {
       work.push(calledPc(insn));
+      prune[pc] = prune[calledPc(insn)] = 1;
       if (next < slots) prune[next] = 1;
-    } else if (opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC) {
-      work.push(calledPc(insn));
     } else if (callsBack(insn)) {
       prune[pc] = force[pc] = 1;
       if (next < slots) prune[next] = 1;

@@ -52,7 +52,6 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
   const byReg = (insn.opcode & BPF_X) !== 0;
   const dst = readReg(cx, insn.dst);
   const src = byReg ? readReg(cx, insn.src) : scalarReg(immScalar(insn.imm));
-  cx.jumps++;
   const decided = decide(op, dst, src, is32);
   if (decided !== undefined) {
     if (!isPointer(dst)) cx.markPrecise(dst.node);
