@@ -192,6 +192,18 @@ describe.each<{ engine: EngineName; repeat: number }>([
   });
 });
 
+test("CPUs that do nothing but add to one word lose none", async () => {
+  const machine = sharedMachine();
+  const maps = makeMaps(machine, { total: {} });
+  const add = "r2 = 1\n lock *(u64 *)(r1 + 0) += r2\n".repeat(20);
+  const program = load(machine, `r1 = map[total][0] ll\n ${add} r0 = 2\n exit`, maps);
+  const cpus = await start(machine);
+  const queues = new XdpQueues(cpus, createRss({ cpus: CPUS }), PACKETS);
+  for (let i = 0; i < PACKETS; i++) queues.write(packet(i, 0));
+  await queues.run(program, 1500);
+  expect(words(maps.get("total")!.lookup(u32(0)))).toEqual([PACKETS * 1500 * 20]);
+});
+
 test("a program that is loaded later is reached by tail call on every CPU, and can be replaced", async () => {
   const machine = sharedMachine();
   const maps = makeMaps(machine, { next: { type: MapType.BPF_MAP_TYPE_PROG_ARRAY, valueSize: 4 } });
