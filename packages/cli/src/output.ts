@@ -1,6 +1,6 @@
 /** How the command prints: one JSON document, or text with tables. Progress and colour only on a terminal. */
 import Table from "cli-table3";
-import pc from "picocolors";
+import { colour } from "./colour.ts";
 
 /** One JSON document on stdout; u64 values as decimal strings, bytes as hex. */
 export function printJson(value: unknown): void {
@@ -33,7 +33,7 @@ export function table(
   right: readonly string[] = [],
 ): string {
   const t = new Table({
-    head: head.map((h) => pc.bold(h)),
+    head: head.map((h) => colour.bold(h)),
     colAligns: head.map((h) => (right.includes(h) ? "right" : "left")),
     style: { head: [], border: [], "padding-left": 0, "padding-right": 2 },
     chars: {

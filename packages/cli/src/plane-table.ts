@@ -1,6 +1,6 @@
 /** A plane's report as text: interface by interface, function by function, with the reason of every drop. */
 import type { Count, FunctionReport, InterfaceReport, PlaneReport } from "@ebplane/functions";
-import pc from "picocolors";
+import { colour } from "./colour.ts";
 import { bytesText, grouped, table } from "./output.ts";
 
 /** `titles`: what to say beside an interface's name (device, mode). */
@@ -11,7 +11,7 @@ export function reportText(report: PlaneReport, titles: ReadonlyMap<string, stri
 const HEAD = ["function", "seen", "bytes", "passed", "dropped", "redirected"];
 
 function interfaceText(iface: InterfaceReport, title: string | undefined): string {
-  const heading = [pc.bold(pc.cyan(iface.name)), title, iface.chain && `chain ${iface.chain}`]
+  const heading = [colour.bold(colour.cyan(iface.name)), title, iface.chain && `chain ${iface.chain}`]
     .filter(Boolean)
     .join(" · ");
   if (!iface.functions.length) return `${heading}\n  no chain`;
@@ -27,7 +27,7 @@ function interfaceText(iface: InterfaceReport, title: string | undefined): strin
   ];
   const head = [...HEAD, ...extra];
   const rows = iface.functions.map((f) => row(f.name, f));
-  rows.push(row(pc.bold("total"), iface));
+  rows.push(row(colour.bold("total"), iface));
   const lines = [heading, indent(table(head, rows, head.slice(1)))];
   const reasons = iface.functions.flatMap((f) =>
     f.drops.map((d) => [f.name, d.reason, packets(d), bytesText(d.bytes)]),
@@ -45,11 +45,11 @@ function interfaceText(iface: InterfaceReport, title: string | undefined): strin
 }
 
 function packets(count: Count): string {
-  return count.packets === 0n ? pc.dim("0") : grouped(count.packets);
+  return count.packets === 0n ? colour.dim("0") : grouped(count.packets);
 }
 
 function drops(count: Count): string {
-  return count.packets === 0n ? pc.dim("0") : pc.red(grouped(count.packets));
+  return count.packets === 0n ? colour.dim("0") : colour.red(grouped(count.packets));
 }
 
 function indent(text: string): string {

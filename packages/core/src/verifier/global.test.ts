@@ -32,7 +32,10 @@ function check(body: string, f: string, { linkage = "global", ret = "int", param
   const pc = assemble(`${body}\nexit`.replace(/call f$/gm, "call 7")).code.length / 8;
   const type = ProgType.BPF_PROG_TYPE_SCHED_CLS;
   const program = { name: "t", section: "tc", type, attachType: 0, flags: 0, code, relocs, lineInfo };
-  return verify({ ...program, funcInfo: [{ pc, name: "f", typeId }] }, { maps: new Map(), license: "GPL", btf: builder.build() });
+  return verify(
+    { ...program, funcInfo: [{ pc, name: "f", typeId }] },
+    { maps: new Map(), license: "GPL", btf: builder.build() },
+  );
 }
 
 test("a global function is walked once, whatever its callers pass, and its result is any number", () => {
