@@ -97,7 +97,7 @@ const ADDRESSES = "0a0000010a000002";
 export const CASES: Readonly<Record<string, Case>> = {
   "dns-match": { packet: ip(17, QUERY) },
   events: { packet: ip(6, tcp(443, 0x02)) },
-  ipip: { once: true },
+  balance: { once: true },
   napt: {
     verdict: 3,
     maps: { nat: [[`${ADDRESSES}9c400050`, "c0a8010130390000"]] },

@@ -3,7 +3,7 @@
  * ours, after both have given the same verdicts and packets on a corpus. `npx tsx -C source bench/compiler/compare.ts [NAME…]`, as root.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,6 +15,8 @@ import { linuxTarget } from "@ebplane/linux";
 import { CASES, type Case, CORPUS, PLAIN } from "./cases.ts";
 
 const DIR = fileURLToPath(new URL("programs/", import.meta.url));
+/** Some of the programs are the examples: their C stands in `programs/` under the same name. */
+const EXAMPLES = fileURLToPath(new URL("../../examples/programs/", import.meta.url));
 const ROUNDS = 7;
 /** Rounds where a round is one run: its clock is coarse. */
 const SINGLE_ROUNDS = 1500;
@@ -65,7 +67,16 @@ function clang(name: string): CollectionSpec {
 }
 
 function ours(name: string): CollectionSpec {
-  return compile({ entry: join(DIR, `${name}.bpf.ts`), files: (path) => read(path) }).spec;
+  const own = join(DIR, `${name}.bpf.ts`);
+  const entry = existsSync(own) ? own : join(EXAMPLES, `${name}.bpf.ts`);
+  return compile({ entry, files: (path) => read(path) }).spec;
+}
+
+/** The one program that each object has. */
+function only<T>({ programs }: { readonly programs: ReadonlyMap<string, T> }): T {
+  const [program] = programs.values();
+  if (!program || programs.size > 1) throw new Error(`expected one program, got ${programs.size}`);
+  return program;
 }
 
 function read(path: string): string | undefined {
@@ -83,7 +94,7 @@ try {
   for (const name of names) {
     const specs = [clang(name), ours(name)];
     const loaded = specs.map((s) => target.load(s));
-    const programs = loaded.map((c) => c.programs.get("prog")!);
+    const programs = loaded.map(only);
     for (const c of loaded) fill(c, CASES[name]?.maps);
     requireSame(name, programs);
     const reached = programs[0]!.testRun({ packet: CASES[name]?.packet ?? PLAIN }).verdict;
@@ -100,7 +111,7 @@ try {
       }
     }
     for (const c of loaded) c.close();
-    const [a, b] = specs.map((s) => s.programs.get("prog")!.code.length / 8) as [number, number];
+    const [a, b] = specs.map((s) => only(s).code.length / 8) as [number, number];
     logInsns += Math.log(b / a);
     logTime += Math.log(Math.max(1, times[1]!) / Math.max(1, times[0]!));
     const cells = [a, b, (b / a).toFixed(2)].map((x) => String(x).padStart(7)).join("");
