@@ -38,6 +38,22 @@ test("a packet access needs a comparison with data_end that covers it", () => {
   expect(short.path).toMatchObject([{ pc: 4, taken: false }]);
 });
 
+test("an empty stack region must still begin inside the stack", () => {
+  // Found by the long differential run (seed 77, program 17036): 6.18 refuses fp+0 with size 0.
+  const text = (offset: number) => `
+    r1 = r10
+    r1 += ${offset}
+    r2 = 0
+    r3 = 0
+    r4 = 0
+    r5 = 0
+    call 28
+    r0 = 0
+    exit`;
+  expect(check(text(-8)).verdict).toBe("accept");
+  expect(check(text(0))).toMatchObject({ verdict: "reject", rule: "stack-bounds", register: 1 });
+});
+
 test("a lookup's result must be compared with 0", () => {
   const text = (test: string) => `
     r1 = 0

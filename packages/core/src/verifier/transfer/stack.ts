@@ -59,7 +59,8 @@ export function stackRange(
 }
 
 function checkWithin(cx: Context, min: number, max: number, size: number, register: number, ptr: Reg): void {
-  if (min >= -STACK_SIZE && max + size <= 0) {
+  // The first byte must be inside even where no byte is asked for: the kernel refuses fp+0 with size 0.
+  if (min >= -STACK_SIZE && min < 0 && max + size <= 0) {
     growStack(cx, ptr, min);
     return;
   }
