@@ -2,11 +2,11 @@
  * Random classic filters behave in the kernel (SO_ATTACH_FILTER) as in the classic interpreter. A unix datagram socket
  * sends to itself: the filter sees the payload alone, and cuts what is received to its result. No network is touched.
  */
+import { seededRandom } from "@ebplane/core/bytes";
 import { cbpf } from "@ebplane/core/isa";
 import { kernelSkipReason } from "@ebplane/linux/testing";
 import { expect, test } from "vitest";
 import { classicFilter } from "../packages/core/src/vm/testing/classic.ts";
-import { Random } from "../packages/core/src/vm/testing/random.ts";
 import { scratch } from "../packages/linux/src/mem/index.ts";
 import { check, close, NR, syscall } from "../packages/linux/src/sys/index.ts";
 
@@ -45,7 +45,7 @@ test.skipIf(skip)(
   `classic filters answer as in the kernel${skip ? ` (skipped: ${skip})` : ""}`,
   { timeout: 30_000 + 10 * COUNT },
   () => {
-    const random = new Random(SEED);
+    const random = seededRandom(SEED);
     const fd = check("socket", syscall(NR.socket, AF_UNIX, SOCK_DGRAM, 0));
     try {
       // An abstract name of this process alone.
@@ -73,7 +73,7 @@ test.skipIf(skip)(
 );
 
 test.skipIf(skip)(`the checker agrees with the kernel on random insns${skip ? ` (skipped: ${skip})` : ""}`, () => {
-  const random = new Random(SEED);
+  const random = seededRandom(SEED);
   const fd = check("socket", syscall(NR.socket, AF_UNIX, SOCK_DGRAM, 0));
   try {
     let accepted = 0;

@@ -3,7 +3,7 @@
  * registers that the program stored, packet bytes and length, map contents. Not a test file: differential.test.ts and
  * scripts/differential.mjs use it.
  */
-import { concatBytes, toHex } from "@ebplane/core/bytes";
+import { concatBytes, seededRandom, toHex } from "@ebplane/core/bytes";
 import { SysError, VerifierError } from "@ebplane/core/errors";
 import { type BpfMap, type ProgramSpec, ProgType } from "@ebplane/core/object";
 import { type EngineName, Machine, SkbBuffer, type VmMap, XdpRing } from "@ebplane/core/vm";
@@ -18,7 +18,6 @@ import {
   PACKET_ROOM,
   shrink,
 } from "../packages/core/src/vm/testing/generate.ts";
-import { Random } from "../packages/core/src/vm/testing/random.ts";
 
 /** What one run left behind, as text to compare and to print. */
 export interface Outcome {
@@ -175,7 +174,7 @@ export interface Report {
 
 /** A frame to the loopback device (whose address is zero), IPv4 or IPv6 more often than not, with random contents. */
 function packetOf(seed: number): Uint8Array {
-  const random = new Random(seed ^ 0x5eed);
+  const random = seededRandom(seed ^ 0x5eed);
   const packet = random.bytes(PACKET_ROOM + random.below(140));
   packet.fill(0, 0, 6);
   const kind = random.below(4);

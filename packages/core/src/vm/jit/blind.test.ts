@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { assemble } from "../../asm/index.ts";
+import { seededRandom } from "../../bytes/index.ts";
 import { decode } from "../../isa/index.ts";
 import { ProgType } from "../../object/index.ts";
 import { rawProgram } from "../exec.ts";
 import { Machine } from "../machine.ts";
-import { Random } from "../testing/random.ts";
 import { blind } from "./blind.ts";
 import type { JitRunner } from "./index.ts";
 import { newSink, sleb32, sleb64, uleb, written } from "./wasm.ts";
@@ -58,7 +58,7 @@ const text = `r0 = r1\n${CHOSEN.flatMap((value) => KINDS.map((kind) => kind.repl
 describe("constant blinding", () => {
   test("leaves no chosen constant in the bytecode", () => {
     const { code } = assemble(text);
-    const random = new Random(7);
+    const random = seededRandom(7);
     const { code: hidden } = blind(code, () => random.u32());
     for (const value of CHOSEN) {
       const raw = shapes(value)[0]!;
@@ -91,7 +91,7 @@ describe("constant blinding", () => {
 
   test("is fresh each time", () => {
     const { code } = assemble("r0 = 1234567\nexit");
-    const random = new Random(1);
+    const random = seededRandom(1);
     const imms = () => decode(blind(code, () => random.u32()).code).map((insn) => insn.imm);
     expect(imms()).not.toEqual(imms());
   });

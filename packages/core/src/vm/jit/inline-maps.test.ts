@@ -1,11 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { assemble } from "../../asm/index.ts";
-import { toHex, viewOf } from "../../bytes/index.ts";
+import { seededRandom, toHex, viewOf } from "../../bytes/index.ts";
 import type { VmMap } from "../../maps/index.ts";
 import { BPF_F_NO_PREALLOC, type MapSpec, MapType, ProgType } from "../../object/index.ts";
 import { rawProgram } from "../exec.ts";
 import { Machine, type ProgramLoad } from "../machine.ts";
-import { Random } from "../testing/random.ts";
 
 const SEED = Number(process.env.EBPLANE_SEED ?? 20261121);
 
@@ -102,7 +101,7 @@ const SHAPES: readonly { readonly name: string; readonly spec: MapSpec; readonly
 
 describe("maps inlined by the jit answer as the interpreter's", () => {
   test.each(SHAPES)("$name", ({ spec, cpus = 1 }) => {
-    const random = new Random(SEED);
+    const random = seededRandom(SEED);
     const options: ProgramLoad[] = [{ engine: "interp" }, { engine: "jit" }, { engine: "jit", verified: true }];
     const sides = options.map((o) => bench(spec, o, cpus));
     for (let step = 0; step < 1500; step++) {
@@ -129,7 +128,7 @@ describe("maps inlined by the jit answer as the interpreter's", () => {
   });
 
   test.each([20, 300, 3000])("LPM trie of %i IPv4 prefixes", (count) => {
-    const random = new Random(SEED + count);
+    const random = seededRandom(SEED + count);
     const spec = mapSpec(MapType.BPF_MAP_TYPE_LPM_TRIE, 8, 8, 4096, BPF_F_NO_PREALLOC);
     const sides = [false, true].map((verified) => bench(spec, { engine: "jit", verified }));
     const address = (): number => {

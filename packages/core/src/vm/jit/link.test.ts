@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { seededRandom } from "../../bytes/index.ts";
 import { imageBytes } from "../../maps/index.ts";
 import { Machine } from "../machine.ts";
-import { Random } from "../testing/random.ts";
 import { link, type OwnFunction, readPrebuilt } from "./link.ts";
 import { I32, I64, newSink, Op, putUleb5, sleb32, sleb64, u8, uleb, uleb5, WASM_HEADER, written } from "./wasm.ts";
 
@@ -27,7 +27,7 @@ function constantModule(type: number, write: (code: ReturnType<typeof newSink>) 
 
 describe("LEB128", () => {
   test("64-bit constants come back from V8 as they were written", () => {
-    const random = new Random(3);
+    const random = seededRandom(3);
     const edges = [
       0n,
       1n,

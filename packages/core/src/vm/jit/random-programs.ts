@@ -6,8 +6,8 @@
  * copies of r10, constants, shifts that look like rotations, loops with known and unknown trip counts, jumps that make
  * no structured loop, calls, atomics.
  */
+import { seededRandom } from "../../bytes/index.ts";
 import { encode, type InsnInit, OP_CALL, OP_GOTOL, slotsOf } from "../../isa/index.ts";
-import { Random } from "../testing/random.ts";
 
 /** A program's bytes, and where lddw of the maps stand: slot and index of the map. */
 export interface RandomProgram {
@@ -30,7 +30,7 @@ const STACK = 64;
 type Item = InsnInit & { label?: number; target?: number; map?: number };
 
 export function randomProgram(seed: number, size = 40): RandomProgram {
-  const source = new Random(seed);
+  const source = seededRandom(seed);
   const random = (): number => source.u32();
   const below = (n: number): number => source.below(n);
   const pick = <T>(list: readonly T[]): T => source.pick(list);

@@ -1,6 +1,6 @@
 /** Random classic filters that pass the checker. For tests alone. */
+import type { SeededRandom } from "../../bytes/index.ts";
 import { cbpf } from "../../isa/index.ts";
-import type { Random } from "./random.ts";
 
 const ALU = [0x04, 0x14, 0x24, 0x34, 0x44, 0x54, 0x64, 0x74, 0x94, 0xa4];
 const JUMPS = [0x15, 0x25, 0x35, 0x45];
@@ -8,7 +8,7 @@ const SIZES = [0x20, 0x28, 0x30];
 const EXTENSIONS = [cbpf.SkfAd.PROTOCOL, cbpf.SkfAd.MARK, cbpf.SkfAd.ALU_XOR_X, cbpf.SkfAd.VLAN_TAG_PRESENT];
 
 /** @param extensions data about the packet may be read. */
-export function classicFilter(random: Random, extensions = true): cbpf.ClassicInsn[] {
+export function classicFilter(random: SeededRandom, extensions = true): cbpf.ClassicInsn[] {
   for (;;) {
     const n = 3 + random.below(40);
     const insns = Array.from({ length: n }, (_, pc) => one(random, n - pc, extensions));
@@ -23,7 +23,7 @@ export function classicFilter(random: Random, extensions = true): cbpf.ClassicIn
   }
 }
 
-function one(random: Random, left: number, extensions: boolean): cbpf.ClassicInsn {
+function one(random: SeededRandom, left: number, extensions: boolean): cbpf.ClassicInsn {
   const insn = (code: number, k: number, jt = 0, jf = 0): cbpf.ClassicInsn => ({ code, jt, jf, k: k >>> 0 });
   const number = random.chance(0.6) ? random.below(80) : random.u32();
   switch (random.below(11)) {

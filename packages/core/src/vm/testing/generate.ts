@@ -6,6 +6,7 @@
  * initialised. So any operation may be left out and the rest is still a program: that is how failures are shrunk.
  * At the end r0-r5 are stored into `vals`, where the comparison finds them. For tests and scripts alone.
  */
+import { type SeededRandom, seededRandom } from "../../bytes/index.ts";
 import {
   encode,
   type InsnInit,
@@ -25,7 +26,6 @@ import {
   ProgType,
   type Reloc,
 } from "../../object/index.ts";
-import { Random } from "./random.ts";
 
 /** Bytes of the packet that every program has checked. Packets must be at least this long. */
 export const PACKET_ROOM = 64;
@@ -122,7 +122,7 @@ interface Place {
 }
 
 export function generate(seed: number): Generated {
-  const r = new Random(seed);
+  const r = seededRandom(seed);
   const hook: Hook = r.chance(0.5) ? "xdp" : "tc";
   const count = r.chance(0.4) ? 1 + r.below(3) : 0;
   const ids = Array.from({ length: count }, (_, i) => i);
@@ -219,11 +219,11 @@ function restore(b: Builder, from: number): void {
   for (let r = from; r < 6; r++) b.put({ opcode: 0x79, dst: r, src: 10, off: -8 * (r + 1) });
 }
 
-function operations(r: Random, n: number, place: Place): Operation[] {
+function operations(r: SeededRandom, n: number, place: Place): Operation[] {
   return Array.from({ length: n }, () => operation(r, place));
 }
 
-type Maker = (r: Random, place: Place) => Operation | undefined;
+type Maker = (r: SeededRandom, place: Place) => Operation | undefined;
 
 const MAKERS: readonly [weight: number, make: Maker][] = [
   [30, alu],
@@ -247,7 +247,7 @@ const MAKERS: readonly [weight: number, make: Maker][] = [
 ];
 const TOTAL = MAKERS.reduce((sum, [w]) => sum + w, 0);
 
-function operation(r: Random, place: Place): Operation {
+function operation(r: SeededRandom, place: Place): Operation {
   for (;;) {
     let at = r.below(TOTAL);
     for (const [weight, make] of MAKERS) {
@@ -270,14 +270,14 @@ const plain = (kind: string, ...insns: readonly InsnInit[]): Operation => ({
 
 const INTERESTING = [0, 1, 2, 7, 8, 31, 32, 63, 64, 127, 128, 255, 256, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff];
 
-function imm32(r: Random): number {
+function imm32(r: SeededRandom): number {
   if (r.chance(0.5)) return (r.chance(0.3) ? -1 : 1) * r.pick(INTERESTING);
   return r.chance(0.2) ? -0x80000000 : r.u32() | 0;
 }
 
 const ALU_CODES = [0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x90, 0xa0, 0xb0, 0xc0];
 
-function alu(r: Random): Operation {
+function alu(r: SeededRandom): Operation {
   const code = r.pick(ALU_CODES);
   const wide = r.chance(0.5);
   const cls = wide ? 7 : 4;
@@ -293,13 +293,13 @@ function alu(r: Random): Operation {
   return plain("alu", { opcode: cls | code, dst, off, imm });
 }
 
-function unary(r: Random): Operation {
+function unary(r: SeededRandom): Operation {
   const dst = r.below(6);
   if (r.chance(0.3)) return plain("neg", { opcode: r.pick([0x87, 0x84]), dst });
   return plain("end", { opcode: r.pick([0xd4, 0xdc, 0xd7]), dst, imm: r.pick([16, 32, 64]) });
 }
 
-function constant(r: Random): Operation {
+function constant(r: SeededRandom): Operation {
   const value = (BigInt(r.u32()) << 32n) | BigInt(r.u32());
   return plain("lddw", { opcode: OP_LDDW, dst: r.below(6), ...lddwImms(r.chance(0.3) ? value >> 33n : value) });
 }
@@ -312,7 +312,7 @@ const SIZES: readonly [bytes: number, bits: number][] = [
 ];
 
 /** A load or store of any size within `room` bytes from `base`; aligned ones only where the kernel insists. */
-function access(r: Random, kind: string, base: number, low: number, room: number, aligned: boolean): Operation {
+function access(r: SeededRandom, kind: string, base: number, low: number, room: number, aligned: boolean): Operation {
   const [bytes, bits] = r.pick(SIZES);
   const at = r.below(room - bytes + 1);
   const off = low + (aligned ? at - (at % bytes) : at);
@@ -328,19 +328,19 @@ function access(r: Random, kind: string, base: number, low: number, room: number
   }
 }
 
-function stackAccess(r: Random): Operation {
+function stackAccess(r: SeededRandom): Operation {
   return access(r, "stack", 10, -STACK_ROOM, STACK_ROOM, true);
 }
 
-function packetAccess(r: Random, place: Place): Operation | undefined {
+function packetAccess(r: SeededRandom, place: Place): Operation | undefined {
   return place.inMain ? access(r, "packet", 7, 0, PACKET_ROOM, false) : undefined;
 }
 
-function mapAccess(r: Random, place: Place): Operation | undefined {
+function mapAccess(r: SeededRandom, place: Place): Operation | undefined {
   return place.inMain ? access(r, "value", 9, 0, VALS_ROOM, false) : undefined;
 }
 
-function atomicAccess(r: Random, place: Place): Operation {
+function atomicAccess(r: SeededRandom, place: Place): Operation {
   const imm = r.pick([0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, 0xe1, 0xf1, 0x100, 0x110]);
   // Kernels up to 6.18 lose the precision of a known stack slot in an atomic that fetches it, prune a path that differs
   // and then take a branch away that runs: they, not we, miscompute (found by this generator).
@@ -362,7 +362,7 @@ function atomicAccess(r: Random, place: Place): Operation {
 
 const JUMPS = [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0];
 
-function branch(r: Random, place: Place): Operation | undefined {
+function branch(r: SeededRandom, place: Place): Operation | undefined {
   if (place.depth > 3) return undefined;
   const cls = r.chance(0.5) ? 5 : 6;
   const code = r.pick(JUMPS);
@@ -394,7 +394,7 @@ function branchOf(jump: InsnInit, long: boolean, groups: readonly (readonly Oper
   };
 }
 
-function loop(r: Random, place: Place): Operation | undefined {
+function loop(r: SeededRandom, place: Place): Operation | undefined {
   if (place.inLoop || place.depth > 2) return undefined;
   const body = operations(r, 1 + r.below(5), { ...place, inLoop: true, depth: place.depth + 1 });
   return loopOf(1 + r.below(6), [body]);
@@ -416,7 +416,7 @@ function loopOf(rounds: number, groups: readonly (readonly Operation[])[]): Oper
   };
 }
 
-function callSubprogram(r: Random, place: Place): Operation | undefined {
+function callSubprogram(r: SeededRandom, place: Place): Operation | undefined {
   if (!place.callable.length) return undefined;
   const id = r.pick(place.callable);
   return {
@@ -439,7 +439,7 @@ function keyOf(b: Builder, from: number): void {
   b.put({ opcode: 0x07, dst: 2, imm: KEY_AT });
 }
 
-function hashOperation(r: Random, place: Place): Operation | undefined {
+function hashOperation(r: SeededRandom, place: Place): Operation | undefined {
   const from = r.below(6);
   const value = r.below(6);
   const flags = r.pick([0, 0, 0, 1, 2]);
@@ -489,7 +489,7 @@ function hashOperation(r: Random, place: Place): Operation | undefined {
 }
 
 /** csum_diff over parts of the stack. */
-function checksum(r: Random): Operation {
+function checksum(r: SeededRandom): Operation {
   const fromSize = r.pick([0, 4, 8, 16, 32, 6]);
   const toSize = r.pick([0, 4, 8, 16, 32, 64]);
   const seed = r.below(6);
@@ -508,7 +508,7 @@ function checksum(r: Random): Operation {
 }
 
 /** xdp_load_bytes and xdp_store_bytes between the packet and the stack, also beyond the packet's end. */
-function packetBytes(r: Random, place: Place): Operation | undefined {
+function packetBytes(r: SeededRandom, place: Place): Operation | undefined {
   if (!place.inMain || place.hook !== "xdp") return undefined;
   const size = 1 + r.below(32);
   const offset = r.chance(0.9) ? r.below(80) : r.u32() | 0;
@@ -525,7 +525,7 @@ function packetBytes(r: Random, place: Place): Operation | undefined {
 }
 
 /** Moves an edge of the packet, then checks the packet anew. */
-function adjust(r: Random, place: Place): Operation | undefined {
+function adjust(r: SeededRandom, place: Place): Operation | undefined {
   if (!place.inMain || place.hook !== "xdp") return undefined;
   const helper = r.pick([44, 54, 65, 188]);
   const by = r.chance(0.8) ? 4 * (r.below(20) - 12) : r.below(9000) - 5000;
@@ -542,7 +542,7 @@ function adjust(r: Random, place: Place): Operation | undefined {
 }
 
 /** A may_goto never runs out in such small programs: it falls through. */
-function mayGoto(r: Random): Operation {
+function mayGoto(r: SeededRandom): Operation {
   const skipped = alu(r);
   return {
     kind: "may_goto",
@@ -575,7 +575,7 @@ const SKB_FIELDS: readonly [offset: number, size: number, writable: boolean][] =
   [152, 8, true],
 ];
 
-function ctxAccess(r: Random, place: Place): Operation | undefined {
+function ctxAccess(r: SeededRandom, place: Place): Operation | undefined {
   if (!place.inMain || place.hook !== "tc") return undefined;
   const [off, size, writable] = r.pick(SKB_FIELDS);
   const bits = size === 8 ? 0x18 : 0;
@@ -586,7 +586,7 @@ function ctxAccess(r: Random, place: Place): Operation | undefined {
 }
 
 /** Helpers on `__sk_buff` with arguments that are right often enough, then the packet is checked anew. */
-function skbHelper(r: Random, place: Place): Operation | undefined {
+function skbHelper(r: SeededRandom, place: Place): Operation | undefined {
   // The kernel doubles an skb's head whenever it runs out of room and fails at 4 MiB, after a dozen pushes or so; ours
   // does not. So no pushes in loops.
   if (!place.inMain || place.inLoop || place.hook !== "tc") return undefined;
@@ -674,7 +674,7 @@ function skbHelper(r: Random, place: Place): Operation | undefined {
 }
 
 /** A tail call: slot 0 holds the program itself, slot 1 nothing; slot 3 is out of range. */
-function tailCall(r: Random, place: Place): Operation | undefined {
+function tailCall(r: SeededRandom, place: Place): Operation | undefined {
   if (!place.inMain || place.inLoop) return undefined;
   // Not again and again where a round may push headers: see skbHelper.
   const slot = place.hook === "xdp" ? r.pick([0, 0, 1, 2, 3]) : r.pick([1, 2, 3]);

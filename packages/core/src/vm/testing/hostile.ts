@@ -3,13 +3,13 @@
  * result or a fault. Half of the strings are pure noise, half have opcodes, registers and targets that exist, so that
  * many of them run. For tests and scripts alone.
  */
+import { type SeededRandom, seededRandom } from "../../bytes/index.ts";
 import { BpfError } from "../../errors/index.ts";
 import { HELPERS, MapType, ProgType } from "../../object/index.ts";
 import { XdpRing } from "../ctx/xdp.ts";
 import { rawProgram } from "../exec.ts";
 import { GuardedRun } from "../guard.ts";
 import { Machine } from "../machine.ts";
-import { Random } from "./random.ts";
 
 export interface HostileResult {
   readonly seed: number;
@@ -21,7 +21,7 @@ export interface HostileResult {
 
 /** @throws whatever is neither an answer nor a BpfError: a defect, with the seed and the program in its message. */
 export function hostilePrograms(seed: number, count: number): HostileResult {
-  const random = new Random(seed);
+  const random = seededRandom(seed);
   let ran = 0;
   let refused = 0;
   let faults = 0;
@@ -84,7 +84,7 @@ const OPCODES = [
 ];
 
 /** Code whose insns mostly pass the check of form. */
-function plausible(random: Random, maps: readonly number[]): Uint8Array {
+function plausible(random: SeededRandom, maps: readonly number[]): Uint8Array {
   const slots = 4 + random.below(40);
   const code = new Uint8Array(slots * 8);
   const view = new DataView(code.buffer);
