@@ -1,6 +1,6 @@
 /** A plane on the real kernel: checked before, attached until it is interrupted. */
 import { BpfError, UnsupportedError } from "@ebplane/core/errors";
-import { startPlane } from "@ebplane/functions";
+import { deviceOf, startPlane } from "@ebplane/functions";
 import type { LoadedPlane } from "../input.ts";
 import { note } from "../output.ts";
 import { operate } from "./operate.ts";
@@ -9,17 +9,18 @@ export async function upLinux(path: string, { plane, built }: LoadedPlane, optio
   const { findingText, kernelAvailable, linuxTarget, preflight } = await import("@ebplane/linux");
   const kernel = kernelAvailable();
   if (!kernel.ok) throw new UnsupportedError("kernel", `--target linux: ${kernel.reason}`);
-  const deviceOf = (name: string): string => plane.interfaces.get(name)!.device ?? name;
   const findings = preflight(
     built.layout.interfaces.flatMap(({ name, program }) => {
       if (!program) return [];
-      const hook = { kind: "xdp", iface: deviceOf(name), mode: plane.interfaces.get(name)!.mode } as const;
-      const redirectsTo = program.redirectsTo.map(deviceOf);
+      const hook = { kind: "xdp", iface: deviceOf(plane, name), mode: plane.interfaces.get(name)!.mode } as const;
+      const redirectsTo = program.redirectsTo.map((to) => deviceOf(plane, to));
       return [{ program: built.spec.programs.get(program.name)!, hook, redirectsTo }];
     }),
   );
   // A device that is not there is missing as a hook and as a target: once is enough.
-  const hooked = new Set(built.layout.interfaces.flatMap(({ name, program }) => (program ? [deviceOf(name)] : [])));
+  const hooked = new Set(
+    built.layout.interfaces.flatMap(({ name, program }) => (program ? [deviceOf(plane, name)] : [])),
+  );
   const errors = findings.filter((f) => f.severity === "error" && !hooked.has(f.place));
   if (errors.length) throw new BpfError("EPREFLIGHT", errors.map(findingText).join("\n"));
   for (const warning of findings) note(findingText(warning));

@@ -1,7 +1,7 @@
 /** A plane in userspace on live traffic: the simulator's engine between packet ports (AF_XDP, AF_PACKET, TAP). */
 import { UnsupportedError } from "@ebplane/core/errors";
 import { SimTarget } from "@ebplane/core/sim";
-import { startPlane } from "@ebplane/functions";
+import { deviceOf, startPlane } from "@ebplane/functions";
 import { UsageError } from "../failure.ts";
 import type { LoadedPlane } from "../input.ts";
 import { operate } from "./operate.ts";
@@ -29,8 +29,10 @@ export async function upPorts(path: string, { plane, built }: LoadedPlane, optio
   const kernel = kernelAvailable();
   if (!kernel.ok) throw new UnsupportedError("kernel", `--port: ${kernel.reason}`);
   await operate(path, plane, options, () => {
-    const deviceOf = (name: string): string => plane.interfaces.get(name)!.device ?? name;
-    const sim = new SimTarget({ devices: [...plane.interfaces.keys()].map(deviceOf), engine: options.engine });
+    const sim = new SimTarget({
+      devices: [...plane.interfaces.keys()].map((name) => deviceOf(plane, name)),
+      engine: options.engine,
+    });
     const opened: { close(): void }[] = [];
     const close = (): void => {
       for (const item of opened.reverse()) item.close();
@@ -41,7 +43,7 @@ export async function upPorts(path: string, { plane, built }: LoadedPlane, optio
       const wires = [...texts].map(([name, text]) => {
         const port = openPort(text);
         opened.push(port);
-        return { port, device: sim.device(deviceOf(name)) };
+        return { port, device: sim.device(deviceOf(plane, name)) };
       });
       const pump = pumpPorts(wires);
       opened.push({ close: () => pump.stop() });

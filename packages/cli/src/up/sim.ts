@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { SimTarget } from "@ebplane/core/sim";
 import { type CapturedPacket, writeCapture } from "@ebplane/core/wire";
-import { startPlane } from "@ebplane/functions";
+import { deviceOf, startPlane } from "@ebplane/functions";
 import { logUpdateStderr } from "log-update";
 import { openCapture } from "../captures.ts";
 import { UsageError } from "../failure.ts";
@@ -41,7 +41,7 @@ export async function upSim(path: string, { plane, built }: LoadedPlane, options
     a.packet.timestampNs < b.packet.timestampNs ? -1 : a.packet.timestampNs > b.packet.timestampNs ? 1 : 0,
   );
 
-  const devices = new Map([...plane.interfaces].map(([name, { device }]) => [name, device ?? name]));
+  const devices = new Map([...plane.interfaces.keys()].map((name) => [name, deviceOf(plane, name)]));
   const sim = new SimTarget({ devices: [...devices.values()], engine: options.engine });
   const written = new Map<string, { timestampNs: bigint; bytes: Uint8Array }[]>();
   for (const [name, device] of devices) {

@@ -5,7 +5,7 @@ import { indexKey } from "../kind.ts";
 import type { BuiltPlane } from "./build.ts";
 import { ownMaps } from "./layout.ts";
 import { type PlaneReport, readReport } from "./report.ts";
-import type { PlaneSpec } from "./schema.ts";
+import { deviceOf, type PlaneSpec } from "./schema.ts";
 
 export interface Plane {
   readonly collection: Collection;
@@ -27,8 +27,7 @@ export interface Plane {
  * @throws RangeError for a device that does not exist; what `Target.load` and `Target.attach` throw.
  */
 export function startPlane(plane: PlaneSpec, built: BuiltPlane, target: Target): Plane {
-  const devices = new Map([...plane.interfaces].map(([name, { device }]) => [name, device ?? name]));
-  const indexes = [...devices.values()].map((device) => target.ifindex(device));
+  const indexes = [...plane.interfaces.keys()].map((name) => target.ifindex(deviceOf(plane, name)));
   const collection = target.load(built.spec);
   const links = new Map<string, Link>();
   let current = plane;
@@ -44,7 +43,7 @@ export function startPlane(plane: PlaneSpec, built: BuiltPlane, target: Target):
     for (const { name, program } of built.layout.interfaces) {
       if (!program) continue;
       const { mode } = plane.interfaces.get(name)!;
-      const hook = { kind: "xdp", iface: devices.get(name)!, mode } as const;
+      const hook = { kind: "xdp", iface: deviceOf(plane, name), mode } as const;
       links.set(name, target.attach(collection.programs.get(program.name)!, hook));
     }
   } catch (e) {

@@ -72,6 +72,11 @@ export const planeSchema = z
   })
   .describe("An ebplane plane: interfaces, network functions and the chains between them.");
 
+/** The network device behind an interface of the plane: its own name where the file gives none. */
+export function deviceOf(plane: PlaneSpec, name: string): string {
+  return plane.interfaces.get(name)?.device ?? name;
+}
+
 /** The JSON Schema (draft 2020-12) of the plane file. */
 export function planeJsonSchema(): Record<string, unknown> {
   return z.toJSONSchema(planeSchema, { io: "input" }) as Record<string, unknown>;
