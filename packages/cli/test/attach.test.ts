@@ -213,13 +213,29 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     expect(records(edge)).toEqual([]);
   });
 
-  test("without a bpffs one line names the remedy, and nothing is attached", async () => {
+  // util-linux's unshare mounts afresh what it unshares: without propagation, nothing of this is seen outside.
+  const withoutBpffs = (edge: NetNs, flags: readonly string[], line: string) =>
+    edge.spawnSync("unshare", ["-m", ...flags, "sh", "-ec", `umount -a -t bpf; ${line}`], { cwd: ROOT });
+
+  test("where a mount would not last, one line names the remedy, and nothing is attached", async () => {
     const { edge, object } = setUp();
-    const line = `umount /sys/fs/bpf && exec ${process.execPath} ${COMMAND} attach ${object}#xdp_pass xdp:e0`;
-    const { status, stderr } = edge.spawnSync("unshare", ["-m", "sh", "-c", line], { cwd: ROOT });
+    const line = `exec ${process.execPath} ${COMMAND} attach ${object}#xdp_pass xdp:e0`;
+    const { status, stderr } = withoutBpffs(edge, [], line);
     expect(status).toBe(2);
     expect(stderr).toMatch(/^\/sys\/fs\/bpf: expected a bpffs, .*mount -t bpf bpf \/sys\/fs\/bpf.*\n$/);
     expect(await listed(edge)).toEqual([]);
+  });
+
+  test("a bpffs that is missing is mounted, once by two commands at once", () => {
+    const { edge, object } = setUp();
+    const attach = (hook: string) => `${process.execPath} ${COMMAND} attach ${object}#classify ${hook}`;
+    const line = `${attach("tcx:e0:ingress")} & ${attach("tcx:e0:egress")}; wait $!; grep -c " /sys/fs/bpf bpf " /proc/mounts; ls ${RECORDS}`;
+    // As process 1 of its own system the shell's mounts last as long as the system does.
+    const { status, stdout, stderr } = withoutBpffs(edge, ["--pid", "--fork", "--mount-proc"], line);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    const [mounts, ...kept] = stdout.trim().split("\n").slice(-3);
+    expect(mounts).toBe("1");
+    expect(kept.map((name) => name.split("@")[2]!).sort()).toEqual(["tcx:e0:egress", "tcx:e0:ingress"]);
   });
 
   test("another namespace is reached by its file", async () => {

@@ -4,8 +4,10 @@
  */
 export { type KernelAvailable, kernelAvailable } from "./available.ts";
 export {
+  BPFFS,
   deleteBatch,
   enableStats,
+  ensureBpffs,
   fdById,
   LinuxMap,
   LinuxProgram,

@@ -14,7 +14,7 @@ import {
   type LwtHook,
   type Program,
 } from "@ebplane/core/object";
-import { BpfLink, LinuxMap, linuxTarget, openLink, openMap } from "@ebplane/linux";
+import { BpfLink, ensureBpffs, LinuxMap, linuxTarget, openLink, openMap } from "@ebplane/linux";
 import { LinuxProgram, objPin } from "@ebplane/linux/bpf";
 import { ifindex } from "@ebplane/linux/link";
 import {
@@ -29,16 +29,7 @@ import {
 import { UsageError } from "../failure.ts";
 import { type Attached, listAttached } from "./listing.ts";
 import { atHook, normalPrefix } from "./match.ts";
-import {
-  type AttachmentRecord,
-  createRecord,
-  linkPin,
-  type Mark,
-  mapPin,
-  mapPins,
-  removeRecord,
-  requireBpffs,
-} from "./records.ts";
+import { type AttachmentRecord, createRecord, linkPin, type Mark, mapPin, mapPins, removeRecord } from "./records.ts";
 
 export interface AttachRequest {
   readonly spec: CollectionSpec;
@@ -76,7 +67,7 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
   const { spec, program: name } = request;
   let hook = request.hook;
   const old = request.replace ? toReplace(hook, request.netns) : undefined;
-  if (!STAYS.has(hook.kind)) requireBpffs();
+  if (!STAYS.has(hook.kind)) ensureBpffs();
   const marks: Mark[] = [];
   if (hook.kind === "lwt") {
     const onRoute = lwtRoute(hook);
@@ -142,7 +133,7 @@ function keep(
         throw new BpfError("EKEEP", `${hookText(hook)}: this attachment ends with the process that makes it`);
       }
       try {
-        requireBpffs();
+        ensureBpffs();
       } catch {
         return { id: 0, record: undefined };
       }

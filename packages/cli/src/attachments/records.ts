@@ -3,14 +3,12 @@
  * named `LINK@NETNS@HOOK`, with the pinned link and the program's maps. bpffs holds no files of text, so all that there
  * is to remember stands in names. An attachment without a link (tc filter, route) has link 0.
  */
-import { mkdirSync, readdirSync, rmdirSync, rmSync, statfsSync } from "node:fs";
+import { mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { BpfError } from "@ebplane/core/errors";
 import { type Hook, hookText, parseHook } from "@ebplane/core/object";
+import { BPFFS } from "@ebplane/linux";
 
-export const BPFFS = "/sys/fs/bpf";
 const HOME = `${BPFFS}/ebplane/attached`;
-const BPF_FS_MAGIC = 0xcafe4a11;
 /** The longest name that a directory takes is 255 bytes. */
 const MAX_HOOK = 200;
 
@@ -24,22 +22,6 @@ export interface AttachmentRecord {
   readonly netns: number | undefined;
   /** Undefined for a hook whose text is too long for a name. */
   readonly hook: Hook | undefined;
-}
-
-/** @throws BpfError in one line with the remedy when no bpffs is mounted. */
-export function requireBpffs(): void {
-  let type = 0;
-  try {
-    type = statfsSync(BPFFS).type;
-  } catch {
-    // Not even a directory: the same remedy.
-  }
-  if (type !== BPF_FS_MAGIC) {
-    throw new BpfError(
-      "ENOBPFFS",
-      `${BPFFS}: expected a bpffs, which keeps attachments alive; mount -t bpf bpf ${BPFFS} (in ip netns exec, which hides it, use --netns instead)`,
-    );
-  }
 }
 
 /** Every record, of all network namespaces; none without bpffs. */

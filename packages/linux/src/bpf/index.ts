@@ -1,5 +1,6 @@
 /** bpf(2): commands, maps, programs, links, info. */
 export * from "./affinity.ts";
+export * from "./bpffs.ts";
 export * from "./btf-calls.ts";
 export * from "./command.ts";
 export * from "./cpus.ts";
