@@ -11,8 +11,8 @@ import { verify } from "@ebplane/core/verifier";
 import { XDP, XdpRing } from "@ebplane/core/vm";
 import { readCapture } from "@ebplane/core/wire";
 import { buildPlane, parsePlane, startPlane } from "@ebplane/functions";
-import { type EngineCase, parseCases } from "../../packages/core/src/vm/testing/cases.ts";
-import { runCase } from "../../packages/core/src/vm/testing/run-case.ts";
+import { parseCases } from "../../packages/core/src/vm/testing/cases.ts";
+import { type Judgement, judgeCase } from "../../packages/core/src/vm/testing/judge.ts";
 
 const ENGINES = ["interp", "jit"] as const;
 type EngineName = (typeof ENGINES)[number];
@@ -31,12 +31,8 @@ export interface PlaneInput {
 }
 
 /** One run of one case. */
-export interface CaseOutcome {
+export interface CaseOutcome extends Judgement {
   readonly title: string;
-  /** What was computed (r0 and memory), or the error that the case expects. */
-  readonly got: string;
-  /** What is wrong with it; undefined when it is as the case says. */
-  readonly failure: string | undefined;
 }
 
 export interface PlaneOutcome {
@@ -55,35 +51,9 @@ export interface PlaneOutcome {
 export function runCases(files: readonly CaseFile[]): CaseOutcome[] {
   return files.flatMap(({ file, text }) =>
     parseCases(text).flatMap((c) =>
-      ENGINES.map((engine) => ({ title: `${file}:${c.line} ${c.name} on ${engine}`, ...judged(c, engine) })),
+      ENGINES.map((engine) => ({ title: `${file}:${c.line} ${c.name} on ${engine}`, ...judgeCase(c, engine) })),
     ),
   );
-}
-
-function judged(c: EngineCase, engine: EngineName): { got: string; failure: string | undefined } {
-  const error = c.sections.get("error");
-  try {
-    const { r0, after } = runCase(c, engine);
-    const got = `r0 ${r0}, memory ${toHex(after, " ")}`;
-    const result = c.sections.get("result");
-    const bytes = c.sections.get("after");
-    if (error !== undefined) return { got, failure: `expected the error ${error}` };
-    if (result !== undefined && r0 !== BigInt.asUintN(64, BigInt(result)))
-      return { got, failure: `expected ${result}` };
-    if (bytes !== undefined && toHex(after, " ") !== bytes) return { got, failure: `expected memory ${bytes}` };
-    if (result === undefined && bytes === undefined) {
-      const reference = runCase(c, "interp").r0;
-      if (reference !== r0) return { got, failure: `expected ${reference} as on interp` };
-    }
-    return { got, failure: undefined };
-  } catch (e) {
-    const got = `${e}`;
-    const expected = error !== undefined && e instanceof Error && e.message.includes(error);
-    return {
-      got,
-      failure: expected ? undefined : `expected ${error === undefined ? "no error" : `the error ${error}`}`,
-    };
-  }
 }
 
 /** Compiles a plane, verifies it from its object, and runs it on sim over a capture, on every engine. */
