@@ -10,7 +10,15 @@ import {
 import { check, close } from "../sys/index.ts";
 import { Cmd, cmdName } from "./command.ts";
 import { type ProgInfo, progInfo } from "./info.ts";
+import type { ProgLoad } from "./prog-calls.ts";
 import { progTestRun, type TestRunCall } from "./test-run-calls.ts";
+
+export interface LoadedHow {
+  readonly code?: Uint8Array;
+  readonly license?: string;
+  readonly log?: string;
+  readonly request?: ProgLoad;
+}
 
 export class LinuxProgram implements Program {
   readonly spec: ProgramSpec;
@@ -20,15 +28,18 @@ export class LinuxProgram implements Program {
   /** The code that was loaded, with map fds and BTF ids in place. */
   readonly code: Uint8Array;
   readonly license: string;
+  /** The call that loaded it, where a collection did: good for another load as long as that collection is open. */
+  readonly request: ProgLoad | undefined;
   #fd: number;
 
   /** Takes over `fd`; `close` closes it. */
-  constructor(fd: number, spec: ProgramSpec, how: { code?: Uint8Array; license?: string; log?: string } = {}) {
+  constructor(fd: number, spec: ProgramSpec, how: LoadedHow = {}) {
     this.#fd = fd;
     this.spec = spec;
     this.log = how.log ?? "";
     this.code = how.code ?? spec.code;
     this.license = how.license ?? "GPL";
+    this.request = how.request;
     this.id = progInfo(fd).id;
   }
 

@@ -285,7 +285,7 @@ function loadProgram(
   }
   const { fd, log } = progLoad(load);
   if (fd < 0) throw refused(spec, -fd, log);
-  return new LinuxProgram(fd, spec, { code, license: collection.license, log });
+  return new LinuxProgram(fd, spec, { code, license: collection.license, log, request: load });
 }
 
 /**
