@@ -2,6 +2,7 @@
 export * from "./ctx.ts";
 export * from "./helpers.ts";
 export * from "./hook.ts";
+export * from "./kfuncs.ts";
 export * from "./map-types.ts";
 export * from "./port.ts";
 export * from "./prog-types.ts";

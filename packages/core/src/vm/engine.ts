@@ -25,10 +25,11 @@ export interface Resolved {
   /** The helpers' way back to this program; the machine sets its runner. */
   readonly self: Self;
   /** By slot of the call. */
-  readonly kfuncs: ReadonlyMap<number, Kfunc>;
+  readonly kfuncs: ReadonlyMap<number, BoundKfunc>;
 }
 
-export interface Kfunc {
+/** A kfunc that a program calls, with what runs it. */
+export interface BoundKfunc {
   readonly name: string;
   readonly impl: HelperImpl;
 }

@@ -4,7 +4,7 @@ export { Coverage } from "./coverage.ts";
 export { SkbBuffer, type SkbMeta } from "./ctx/skb.ts";
 export { type XdpMeta, XdpRing } from "./ctx/xdp.ts";
 export { type Breakpoint, Debugger, type DebugOptions } from "./debug.ts";
-export type { Engine, Kfunc, ProgramMap, Resolved, Runner } from "./engine.ts";
+export type { BoundKfunc, Engine, ProgramMap, Resolved, Runner } from "./engine.ts";
 export type { EngineName } from "./engines.ts";
 export type { Env, HelperImpl, Host, LoopHelper, SocketQuery } from "./env.ts";
 export { type ExecOptions, exec, execPlugin, rawProgram } from "./exec.ts";

@@ -16,9 +16,9 @@ import {
 } from "../isa/index.ts";
 import { helperById, type ProgramSpec, relocate } from "../object/index.ts";
 import { checkCode } from "./code.ts";
-import type { Kfunc, ProgramMap, Resolved } from "./engine.ts";
+import type { BoundKfunc, ProgramMap, Resolved } from "./engine.ts";
 import type { HelperImpl, LoopHelper, Self } from "./env.ts";
-import { helperImpl, KFUNCS, loopHelper } from "./helpers/index.ts";
+import { helperImpl, KFUNC_IMPLS, loopHelper } from "./helpers/index.ts";
 
 const OP_MOV64_X = BPF_ALU64 | BPF_MOV | BPF_X;
 const OP_MOV32_X = BPF_ALU | BPF_MOV | BPF_X;
@@ -32,7 +32,7 @@ export const TAIL_CALL = 12;
  */
 export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, ProgramMap>): Resolved {
   const lddwMaps = new Map<number, { map: ProgramMap; offset: number | undefined }>();
-  const kfuncs = new Map<number, Kfunc>();
+  const kfuncs = new Map<number, BoundKfunc>();
   const relocated = new Set<number>();
   const bytes = relocate(spec, (reloc) => {
     relocated.add(reloc.pc);
@@ -47,7 +47,7 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, ProgramMap>
       return BigInt(map.valueAddr(reloc.offset));
     }
     if (reloc.kind === "kfunc") {
-      const impl = KFUNCS.get(reloc.name);
+      const impl = KFUNC_IMPLS.get(reloc.name);
       if (impl) {
         kfuncs.set(reloc.pc, { name: reloc.name, impl });
         return BigInt(kfuncs.size - 1);

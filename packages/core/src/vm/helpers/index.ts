@@ -71,8 +71,12 @@ export function loopHelper(id: number): LoopHelper | undefined {
   return LOOPS.get(id);
 }
 
-/** Kernel functions by BTF name. */
-export const KFUNCS: ReadonlyMap<string, HelperImpl> = new Map([...DYNPTR_KFUNCS, ...ITER_KFUNCS, ...ARENA_KFUNCS]);
+/** What userspace runs of the kernel functions, by BTF name. object/kfuncs.ts describes them. */
+export const KFUNC_IMPLS: ReadonlyMap<string, HelperImpl> = new Map([
+  ...DYNPTR_KFUNCS,
+  ...ITER_KFUNCS,
+  ...ARENA_KFUNCS,
+]);
 
 /** Copies `length` bytes of a packet, linear or not, out of the memory; undefined where it is shorter. */
 function packetBytes(env: Env, length: number, copyTo: (address: number) => number): Uint8Array | undefined {
