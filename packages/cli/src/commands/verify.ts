@@ -1,6 +1,6 @@
 /** `ebplane verify`: one verdict a program, from our verifier and, on request, from the kernel's. */
 import { formatInsn } from "@ebplane/core/asm";
-import { VerifierError } from "@ebplane/core/errors";
+import { BpfError, VerifierError } from "@ebplane/core/errors";
 import { type ProgramSpec, progTypeByName } from "@ebplane/core/object";
 import { type Cause, PROFILE_NAMES, type ProfileName, type VerifierReport, verify } from "@ebplane/core/verifier";
 import type { Command } from "commander";
@@ -52,8 +52,10 @@ export function registerVerify(program: Command): void {
             kernel.load({ ...spec, programs: new Map([[p.name, p]]) }, { programs: [p.name] }).close();
             asked = { verdict: "accept", message: "" };
           } catch (e) {
-            if (!(e instanceof VerifierError)) throw e;
-            asked = { verdict: "reject", message: e.message };
+            // What kept the kernel from verifying (a map it does not make, a type it does not have) is no verdict of its
+            // own; the other programs still have one.
+            if (!(e instanceof BpfError)) throw e;
+            asked = { verdict: e instanceof VerifierError ? "reject" : "unsupported", message: e.message };
           }
         }
         results.push({ program: p, report, kernel: asked });

@@ -265,8 +265,10 @@ function relocateLddw(
     return;
   }
   if (name === ".maps" || name === "maps") {
-    const map = mapAt(symbol.section, offset);
-    if (map === undefined) throw new ElfError(`no map stands at ${name} + ${offset}`, where);
+    // A map's own symbol says which it is, as for libbpf: GNU as leaves the symbol's value in the insn as well.
+    const at = symbol.type === elf.STT_SECTION ? offset : symbol.value;
+    const map = mapAt(symbol.section, at);
+    if (map === undefined) throw new ElfError(`no map stands at ${name} + ${at}`, where);
     relocs.push({ pc, kind: "map", name: map });
     set(BPF_PSEUDO_MAP_FD, 0, 0);
     return;

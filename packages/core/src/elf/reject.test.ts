@@ -69,3 +69,13 @@ test("a program read back is the same", () => {
   expect(again.code).toEqual(spec.programs.get("main")!.code);
   expect(again).toMatchObject({ section: "xdp", type: 6, attachType: 37 });
 });
+
+test("a map is found by its symbol, whatever GNU as left in the insn", () => {
+  const spec = (name: string) => ({ name, type: 2, keySize: 4, valueSize: 8, maxEntries: 1, flags: 0 });
+  const { programs, ...rest } = collection("r1 = map[second] ll\nr0 = 2\nexit");
+  const bytes = writeElf({ ...rest, programs, maps: new Map(["first", "second"].map((n) => [n, spec(n)])) });
+  const xdp = viewOf(bytes).getUint8(64) === 0x18 ? 64 : -1;
+  expect(xdp, "the first section holds the lddw").toBe(64);
+  viewOf(bytes).setInt32(xdp + 4, 32, true);
+  expect(readElf(bytes).programs.get("main")!.relocs).toMatchObject([{ kind: "map", name: "second" }]);
+});

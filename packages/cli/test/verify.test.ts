@@ -1,0 +1,44 @@
+/** `ebplane verify --kernel`: two verdicts side by side. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeElf } from "@ebplane/core/elf";
+import { ProgType } from "@ebplane/core/object";
+import { arrayMap, asmProgram, collectionOf, kernelSkipReason } from "@ebplane/linux/testing";
+import { expect, test } from "vitest";
+import { ebplaneJson, scratchFolder } from "./ebplane.ts";
+
+const skip = kernelSkipReason();
+
+interface Answer {
+  readonly programs: readonly { name: string; verdict: string; kernel: { verdict: string; message: string } }[];
+}
+
+test.skipIf(skip)(
+  `a program that the kernel cannot try leaves the others their verdict${skip ? ` (${skip})` : ""}`,
+  () => {
+    const lookup = (map: string) => `
+    *(u64 *)(r10 - 8) = 0
+    r2 = r10
+    r2 += -8
+    r1 = map[${map}]
+    call bpf_map_lookup_elem
+    r0 = 2
+    exit`;
+    const programs = [
+      asmProgram("tried", ProgType.BPF_PROG_TYPE_XDP, lookup("good"), { section: "xdp" }),
+      asmProgram("untried", ProgType.BPF_PROG_TYPE_XDP, lookup("wide"), { section: "xdp" }),
+      asmProgram("refused", ProgType.BPF_PROG_TYPE_XDP, "exit", { section: "xdp" }),
+    ];
+    // No kernel makes an array with keys of 8 bytes.
+    const file = join(scratchFolder(), "three.o");
+    writeFileSync(file, writeElf(collectionOf(programs, [arrayMap("good"), { ...arrayMap("wide"), keySize: 8 }])));
+    const { code, json } = ebplaneJson<Answer>(["verify", file, "--kernel"]);
+    expect(code).toBe(1);
+    expect(json.programs.map((p) => [p.name, p.kernel.verdict])).toEqual([
+      ["tried", "accept"],
+      ["untried", "unsupported"],
+      ["refused", "reject"],
+    ]);
+    expect(json.programs[1]!.kernel.message).toContain("bpf(MAP_CREATE): EINVAL: map wide");
+  },
+);
