@@ -5,6 +5,9 @@
  */
 
 export * from "./prelude.bpf.js";
+export * from "./tables.js";
+
+import type { AnyContext } from "./tables.js";
 
 declare const type: unique symbol;
 declare const order: unique symbol;
@@ -164,39 +167,19 @@ export interface Packet {
   readonly left: u32;
 }
 
-interface PacketContext {
+export interface PacketContext {
   /** A cursor at the packet's first byte. */
   packet(): Packet;
   /** The header at `offset` (0 to 65535) from the packet's start, or undefined when the packet is too short. */
   header<T>(header: Type<T>, offset?: number): T | undefined;
-}
-
-/** `struct xdp_md`. */
-export interface XdpContext extends PacketContext {
   /** Bytes of the (linear) packet. */
   readonly length: u32;
-  readonly ingressIfindex: u32;
-  readonly rxQueueIndex: u32;
-  readonly egressIfindex: u32;
 }
 
-/** `struct __sk_buff` as tc programs see it. */
-export interface TcContext extends PacketContext {
-  readonly len: u32;
-  readonly pktType: u32;
-  mark: u32;
-  queueMapping: u32;
-  readonly protocol: be16;
-  readonly vlanPresent: u32;
-  readonly vlanTci: u32;
-  readonly vlanProto: be16;
-  priority: u32;
-  readonly ingressIfindex: u32;
-  readonly ifindex: u32;
-  tcIndex: u32;
-  readonly cb: ArrayOf<u32>;
-  readonly hash: u32;
-  tcClassid: u32;
+/** What a tracepoint or a traced function hands over. */
+export interface TracedContext {
+  /** The bytes as the struct that the tracepoint's format describes (`/sys/kernel/tracing/events/…/format`). */
+  as<T>(type: Type<T>): Readonly<T>;
 }
 
 // ---- programs ----
@@ -205,35 +188,13 @@ export interface Program<C> {
   readonly ctx?: C;
 }
 export interface ProgramOptions {
-  /** ELF section; `xdp`, `tc/ingress` … when absent. */
+  /** ELF section; the kind's own (`xdp`, `tc/ingress` …) when absent. */
   readonly section?: string;
-  /** XDP only: the program handles packets of several fragments (`xdp.frags`). */
+}
+export interface XdpOptions extends ProgramOptions {
+  /** The program handles packets of several fragments (`xdp.frags`). */
   readonly frags?: boolean;
 }
-export declare function xdp(run: (ctx: XdpContext) => number, options?: ProgramOptions): Program<XdpContext>;
-export declare const tc: {
-  ingress(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
-  egress(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
-};
-
-/** `struct __sk_buff` without direct access to the packet. */
-export type SocketFilterContext = Omit<TcContext, keyof PacketContext | "tcClassid">;
-/** Returns how many bytes of the packet to keep, 0 to drop it. */
-export declare function socketFilter(
-  run: (ctx: SocketFilterContext) => number,
-  options?: ProgramOptions,
-): Program<SocketFilterContext>;
-/** The packet starts at the IP header; 1 lets it pass, 0 drops it. */
-export declare const cgroupSkb: {
-  ingress(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
-  egress(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
-};
-/** The packet starts at the IP header; BPF_OK, BPF_DROP, BPF_REDIRECT or BPF_LWT_REROUTE. */
-export declare const lwt: {
-  in(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
-  out(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
-  xmit(run: (ctx: TcContext) => number, options?: ProgramOptions): Program<TcContext>;
-};
 
 // ---- maps ----
 
@@ -248,7 +209,7 @@ export interface MapOptions {
 /** What lookup gives: the struct itself, in the map's memory; a scalar as `.value`. */
 export type RefTo<V> = V extends number | bigint | boolean ? { value: V } : V;
 
-interface Lookup<K, V> {
+interface Lookup<K, V> extends MapOf<K, V> {
   /** The live value (reads and writes go to the map), or undefined. */
   lookup(key: K): RefTo<V> | undefined;
 }
@@ -270,7 +231,7 @@ export declare function array<V>(value: Type<V>, options: MapOptions): ArrayMap<
 export declare function percpuArray<V>(value: Type<V>, options: MapOptions): ArrayMap<V>;
 
 /** Where packets are redirected to: interfaces, CPUs or AF_XDP sockets. */
-export interface RedirectMap {
+export interface RedirectMap extends AnyMap {
   /** XDP_REDIRECT, or the action in the low bits of `flags` (default 0, XDP_ABORTED) when there is no entry. */
   redirect(key: number, flags?: bigint): u32;
 }
@@ -279,13 +240,13 @@ export declare function devmapHash(options: MapOptions): RedirectMap;
 export declare function cpumap(options: MapOptions): RedirectMap;
 export declare function xskmap(options: MapOptions): RedirectMap;
 
-export interface ProgArray {
+export interface ProgArray extends AnyMap {
   /** Runs the program at `index` in place of this one; goes on with the next statement when there is none. */
-  tailCall(ctx: XdpContext | TcContext, index: number): void;
+  tailCall(ctx: AnyContext, index: number): void;
 }
 export declare function progArray(options: MapOptions): ProgArray;
 
-export interface RingBuffer {
+export interface RingBuffer extends AnyMap {
   /** Copies `value` into the ring: 0, or -errno when it is full. */
   output(value: object, flags?: bigint): i32;
   /**
@@ -310,20 +271,19 @@ export declare function atomicOr(place: u64, value: bigint): void;
 export declare function atomicAnd(place: u32, value: number): void;
 export declare function atomicAnd(place: u64, value: bigint): void;
 
-// ---- helpers ----
+// ---- helpers: each by its kernel name in camel case, in tables.d.ts ----
 
-export declare function ktimeGetNs(): u64;
-export declare function ktimeGetBootNs(): u64;
-export declare function ktimeGetCoarseNs(): u64;
-export declare function jiffies64(): u64;
-export declare function getPrandomU32(): u32;
-export declare function getSmpProcessorId(): u32;
-/** XDP_REDIRECT or XDP_ABORTED; TC_ACT_REDIRECT or TC_ACT_SHOT. */
-export declare function redirect(ifindex: number, flags?: bigint): i32;
-/** The packet moves: headers taken before must be taken again. */
-export declare function xdpAdjustHead(ctx: XdpContext, delta: number): i32;
-export declare function xdpAdjustTail(ctx: XdpContext, delta: number): i32;
-export declare function xdpAdjustMeta(ctx: XdpContext, delta: number): i32;
-/** A checksum difference over whole 32-bit words; undefined stands for no bytes. */
-export declare function csumDiff(from: object | undefined, to: object | undefined, seed: number): i32;
-export declare function fibLookup(ctx: XdpContext | TcContext, params: object, flags: number): i32;
+/** A struct or an array whose size is taken from its type, or with the number of bytes that count: `[ip, bytes]`. */
+export type Memory = object | readonly [memory: object, bytes: number];
+/** Any map. */
+export interface AnyMap {
+  readonly [map]?: unknown;
+}
+/** A map of these keys and values. */
+export interface MapOf<K, V> extends AnyMap {
+  readonly [keyOf]?: K;
+  readonly [entryOf]?: V;
+}
+declare const map: unique symbol;
+declare const keyOf: unique symbol;
+declare const entryOf: unique symbol;

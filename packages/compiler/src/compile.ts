@@ -145,6 +145,7 @@ function build(
     type: p.decl.type,
     attachType: p.decl.attachType,
     flags: p.decl.flags,
+    ...(p.decl.attachTo === undefined ? {} : { attachTo: p.decl.attachTo }),
     code,
     relocs,
     funcInfo: [{ pc: 0, name: p.name, typeId: types.program(p.name, p.decl.type, p.decl.attachType) }],

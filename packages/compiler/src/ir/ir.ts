@@ -28,8 +28,15 @@ export type BinOp =
 
 /** What memory an access touches: accesses of different regions never overlap. */
 export type Region =
-  /** `pointer`: the field holds a packet pointer. */
-  | { readonly kind: "ctx"; readonly pointer?: true }
+  /** `pointer`: the field holds a pointer that is never null; `widest`: no access has more bytes. */
+  | {
+      readonly kind: "ctx";
+      readonly pointer?: true | undefined;
+      readonly widest?: 1 | 2 | 4 | 8;
+      readonly readOnly?: boolean;
+    }
+  /** The kernel's own structs, read by at most four bytes (a 64-bit field whole). */
+  | { readonly kind: "kernel" }
   | { readonly kind: "packet" }
   | { readonly kind: "stack"; readonly slot: Slot }
   | { readonly kind: "map"; readonly name: string }

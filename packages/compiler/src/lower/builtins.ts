@@ -2,7 +2,7 @@
  * The names that `ebplane/bpf` gives without being written in the language: types, constructors of structs and maps,
  * programs, conversions, helpers. One function each, in one table.
  */
-import { BPF_F_XDP_HAS_FRAGS, MapType, ProgType } from "@ebplane/core/object";
+import { MapType } from "@ebplane/core/object";
 import {
   type ArrayType,
   alignOf,
@@ -19,13 +19,16 @@ import {
 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
 import type { Expr } from "../parse/index.ts";
+import { callHelper, memoryArg } from "./calls.ts";
 import { type Context, refuse } from "./context.ts";
 import { cast, describe, pointer, toScalar } from "./convert.ts";
+import { PT_REGS } from "./ctx.ts";
 import { encodeValue, requireWritable } from "./data.ts";
-import { argType, helperForm, PURE } from "./helpers.ts";
+import { helperForm } from "./helpers.ts";
+import { FLOW_KEYS, SOCKET, TCP_SOCKET } from "./kernel.ts";
 import { MAP_FORMS, type MapDecl } from "./maps.ts";
-import { addressOf, copyBytes, equalBytes, type Place } from "./memory.ts";
-import { PROGRAM_FORMS, PROGRAM_NAMESPACES, type ProgramForm, packetFields } from "./programs.ts";
+import { copyBytes, equalBytes, type Place } from "./memory.ts";
+import { PROGRAM_FORMS, PROGRAM_NAMESPACES, type ProgramForm } from "./programs.ts";
 import { RINGBUF_DISCARD, RINGBUF_RESERVE, RINGBUF_SUBMIT } from "./reservations.ts";
 import { moduleOf } from "./scope.ts";
 import type { ProgramDecl, RefVal, Val } from "./values.ts";
@@ -42,6 +45,9 @@ type Builtin = (cx: Context, call: CallNode, tools: BuiltinTools) => Val;
 export function builtin(name: string): Val | undefined {
   const scalar = SCALARS.get(name);
   if (scalar) return { k: "type", type: scalar };
+  const struct = KERNEL_STRUCTS.get(name);
+  if (struct) return { k: "type", type: struct };
+  if (PROGRAM_FORMS.has(name)) return { k: "builtin", name };
   if (PROGRAM_NAMESPACES.has(name)) return { k: "namespace", name };
   return BUILTINS.has(name) || MAP_FORMS.has(name) || helperForm(name) ? { k: "builtin", name } : undefined;
 }
@@ -49,8 +55,10 @@ export function builtin(name: string): Val | undefined {
 export function callBuiltin(cx: Context, name: string, call: CallNode, tools: BuiltinTools): Val {
   const known = BUILTINS.get(name);
   if (known) return known(cx, call, tools);
+  const form = PROGRAM_FORMS.get(name);
+  if (form) return makeProgram(cx, form, call);
   if (MAP_FORMS.has(name)) return makeMap(cx, name, call);
-  return callHelper(cx, name, call);
+  return callHelper(cx, name, call, tools);
 }
 
 function arg(cx: Context, call: CallNode, k: number, what: string): Val {
@@ -292,29 +300,35 @@ const license: Builtin = (cx, call) => {
   return { k: "void" };
 };
 
-function program(form: ProgramForm): Builtin {
-  return (cx, call): Val => {
-    const run = arg(cx, call, 0, "the function");
-    if (run.k !== "fn") return refuse(cx, call.at, `expected a function of ctx, got ${describe(run)}`);
-    const isXdp = form.type === ProgType.BPF_PROG_TYPE_XDP;
-    const o = options(cx, call.args[1], isXdp ? ["section", "frags"] : ["section"]);
-    const section = o.get("section");
-    const frags = flag(o.get("frags"));
-    const decl: ProgramDecl = {
-      at: call.at,
-      run,
-      type: form.type,
-      attachType: form.attachType,
-      section: section?.k === "string" ? section.value : frags ? "xdp.frags" : form.section,
-      flags: frags ? BPF_F_XDP_HAS_FRAGS : 0,
-    };
-    return { k: "program", program: decl };
+function makeProgram(cx: Context, form: ProgramForm, call: CallNode): Val {
+  const own = form.target ? 1 : 0;
+  const target = form.target ? arg(cx, call, 0, "the name of what to attach to") : undefined;
+  if (target && target.k !== "string") {
+    return refuse(cx, call.at, `expected what to attach to in quotes ("sched/sched_switch"), got ${describe(target)}`);
+  }
+  const run = arg(cx, call, own, "the function");
+  if (run.k !== "fn") return refuse(cx, call.at, `expected a function of ctx, got ${describe(run)}`);
+  const o = options(cx, call.args[own + 1], form.frags ? ["section", "frags"] : ["section"]);
+  const section = o.get("section");
+  const frags = flag(o.get("frags")) ? form.frags : undefined;
+  const attachTo = target?.k === "string" ? target.value : undefined;
+  const decl: ProgramDecl = {
+    at: call.at,
+    run,
+    type: form.type,
+    attachType: form.attachType,
+    section: section?.k === "string" ? section.value : (frags?.section ?? form.section) + (attachTo ?? ""),
+    flags: frags?.flags ?? 0,
+    attachTo,
   };
+  return { k: "program", program: decl };
 }
 
-export function callNamespace(cx: Context, namespace: string, name: string, call: CallNode, tools: BuiltinTools): Val {
+export function callNamespace(cx: Context, namespace: string, name: string, call: CallNode): Val {
   const form = PROGRAM_FORMS.get(`${namespace}.${name}`);
-  return form ? program(form)(cx, call, tools) : refuse(cx, call.at, `there is no ${namespace}.${name}`);
+  if (form) return makeProgram(cx, form, call);
+  const names = [...PROGRAM_FORMS.keys()].filter((n) => n.startsWith(`${namespace}.`));
+  return refuse(cx, call.at, `there is no ${namespace}.${name}: there is ${names.join(", ")}`);
 }
 
 function makeMap(cx: Context, name: string, call: CallNode): Val {
@@ -352,9 +366,7 @@ export function callMap(cx: Context, map: MapDecl, name: string, call: CallNode,
   const at = call.at;
   const memory = (type: MemType, k: number, what: string): Insn => {
     const e = call.args[k];
-    if (!e) return refuse(cx, at, `${what} is missing`);
-    const v = e.kind === "object" && type.kind === "struct" ? tools.construct(type, e, e.at) : cx.expr(e);
-    return addressOf(cx, v, type, what, e.at);
+    return e ? memoryArg(cx, e, type, what, tools) : refuse(cx, at, `${what} is missing`);
   };
   const flags = (k: number, wide: boolean): Insn =>
     call.args[k] ? toScalar(cx, cx.expr(call.args[k]!), wide ? U64 : U32, call.args[k]!.at) : constant(0n);
@@ -412,66 +424,8 @@ export function callMap(cx: Context, map: MapDecl, name: string, call: CallNode,
   return { k: "int", type: U32, v: b.zext(32, r) };
 }
 
-// ---- helpers ----
-
-function callHelper(cx: Context, name: string, call: CallNode): Val {
-  const { helper, result } = helperForm(name)!;
-  const { b } = cx;
-  if (!cx.program) return refuse(cx, call.at, `${name} can only be called in a program`);
-  if (helper.progTypes && !helper.progTypes.has(cx.program.type)) {
-    refuse(cx, call.at, `${name} cannot be called in a program of this type`);
-  }
-  if (helper.gplOnly && !/GPL/.test(cx.license ?? "")) {
-    refuse(cx, call.at, `${name} is for GPL-compatible programs: write license("GPL") at the top level`);
-  }
-  const args: Insn[] = [];
-  const writes: number[] = [];
-  let given = 0;
-  for (const [k, spec] of helper.args.entries()) {
-    if (spec.kind === "size" || spec.kind === "size0") continue;
-    const e = call.args[given++];
-    // Flags at the end may be left out.
-    if (!e && spec.kind === "any" && k > 0 && k === helper.args.length - 1) {
-      args.push(constant(0n));
-      break;
-    }
-    if (!e) return refuse(cx, call.at, `${name} has ${given} or more arguments: argument ${given} is missing`);
-    const v = cx.expr(e);
-    if (spec.kind === "ctx") {
-      if (v.k !== "ctx") refuse(cx, e.at, `expected ctx, got ${describe(v)}`);
-      args.push(cx.ctx!);
-    } else if (spec.kind === "mem") {
-      const sized = helper.args[k + 1]?.kind.startsWith("size") ?? false;
-      if (v.k === "undef" && spec.orNull) args.push(constant(0n), ...(sized ? [constant(0n)] : []));
-      else if (v.k === "ref" && !v.nullable) {
-        if (spec.access !== "read") {
-          requireWritable(cx, v.region, e.at);
-          writes.push(args.length);
-        }
-        args.push(pointer(cx, v), ...(sized ? [constant(BigInt(sizeOf(v.type)))] : []));
-      } else refuse(cx, e.at, `expected a struct or an array, got ${describe(v)}`);
-    } else if (spec.kind === "any" || spec.kind === "scalar") {
-      const wide = argType(helper, k);
-      const signed = v.k === "lit" ? v.value < 0n : v.k === "int" && v.type.kind === "int" && v.type.signed;
-      const t: IntType = wide === U64 ? U64 : { ...U32, signed, loose: false };
-      const r = toScalar(cx, v, t, e.at);
-      args.push(signed && t.bits === 32 ? b.sext(32, 64, r) : r);
-    } else refuse(cx, call.at, `${name} is not in the language yet`);
-  }
-  if (given < call.args.length)
-    refuse(cx, call.args[given]!.at, `${name} has ${given} arguments, got ${call.args.length}`);
-  const r = b.call(helper.id, args, { packet: helper.changesPacket, writes, pure: PURE.has(helper.name) });
-  if (helper.changesPacket) reloadPacket(cx);
-  return { k: "int", type: result, v: result.bits === 64 ? r : b.zext(32, r) };
-}
-
-/** data and data_end from the context, anew. */
-export function reloadPacket(cx: Context): void {
-  const fields = cx.program && packetFields(cx.program);
-  if (!cx.packet || !cx.ctx || !fields) return;
-  cx.b.write(cx.packet.data, cx.b.load(4, cx.ctx, fields.data, { kind: "ctx", pointer: true }));
-  cx.b.write(cx.packet.end, cx.b.load(4, cx.ctx, fields.end, { kind: "ctx", pointer: true }));
-}
+/** Structs of the kernel's that annotations name. */
+const KERNEL_STRUCTS = new Map<string, StructType>([SOCKET, TCP_SOCKET, FLOW_KEYS, PT_REGS].map((t) => [t.name, t]));
 
 const BUILTINS = new Map<string, Builtin>([
   ["struct", makeStruct("struct")],
@@ -512,8 +466,6 @@ const BUILTINS = new Map<string, Builtin>([
   ["table", table],
   ["config", config],
   ["license", license],
-  ["xdp", program(PROGRAM_FORMS.get("xdp")!)],
-  ["socketFilter", program(PROGRAM_FORMS.get("socketFilter")!)],
   ["atomicAdd", atomic(0x00)],
   ["atomicOr", atomic(0x40)],
   ["atomicAnd", atomic(0x50)],

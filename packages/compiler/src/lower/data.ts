@@ -10,8 +10,10 @@ export function dataRef(cx: Context, object: DataObject, type: MemType): RefVal 
   return { k: "ref", type, address: cx.b.data(object), off: 0, region: { kind: "map", name: RODATA }, nullable: false };
 }
 
-/** @throws a complaint where the memory is constant data. */
+/** @throws a complaint where the memory can only be read. */
 export function requireWritable(cx: Context, region: Region, at: number): void {
+  if (region.kind === "kernel") refuse(cx, at, "the kernel's own structs can only be read");
+  if (region.kind === "ctx" && region.readOnly) refuse(cx, at, "this field of the context can only be read");
   if (region.kind === "map" && region.name === RODATA) {
     refuse(cx, at, "a table is constant: keep what changes in a map (array(…))");
   }

@@ -13,7 +13,7 @@ import {
 } from "./builtins.ts";
 import { type Context, type Fact, type Facts, factAt, forget, NO_FACTS, refuse, under } from "./context.ts";
 import { arithmeticType, describe, flatten, joinTypes, narrowed, operand, rebuild } from "./convert.ts";
-import { ctxField } from "./ctx.ts";
+import { ctxAs, ctxField } from "./ctx.ts";
 import { dataRef, requireWritable } from "./data.ts";
 import {
   allocate,
@@ -26,6 +26,7 @@ import {
   zeroBytes,
 } from "./memory.ts";
 import { contextHeader, cursorCall, cursorMember, newCursor, packetLength } from "./packet.ts";
+import { PROGRAM_FORMS } from "./programs.ts";
 import type { Bound, Scope } from "./scope.ts";
 import { type RefVal, typeOfVal, type Val } from "./values.ts";
 
@@ -714,8 +715,11 @@ function call(cx: Context, e: CallNode): Val {
     const object = lowerExpr(cx, callee.object);
     const name = callee.name;
     cx.b.at = e.at;
+    if (object.k === "builtin" && PROGRAM_FORMS.has(`${object.name}.${name}`)) {
+      return callNamespace(cx, object.name, name, e);
+    }
     if (object.k === "map") return callMap(cx, object.map, name, e, tools(cx));
-    if (object.k === "namespace") return callNamespace(cx, object.name, name, e, tools(cx));
+    if (object.k === "namespace") return callNamespace(cx, object.name, name, e);
     if (object.k === "ctx") return callCtx(cx, name, e);
     if (object.k === "cursor") {
       const args = e.args.map((a) => lowerExpr(cx, a));
@@ -756,6 +760,7 @@ function callCtx(cx: Context, name: string, e: CallNode): Val {
     if (!type) return refuse(cx, e.at, "header needs a header type");
     return contextHeader(cx, type, offset, e.at);
   }
+  if (name === "as") return ctxAs(cx, e.args[0] && lowerExpr(cx, e.args[0]), e.at);
   return refuse(cx, e.at, `the context has no function ${name}: it has packet() and header(type, offset)`);
 }
 

@@ -1,16 +1,16 @@
 /** Syntax tree to intermediate form: each exported program of the entry file, with all it calls. */
-import { ProgType } from "@ebplane/core/object";
+import { ctxLayout } from "@ebplane/core/object";
 import { I32, NUMBER } from "../check/index.ts";
 import { Builder, type Fn, mapOperands, reversePostorder } from "../ir/index.ts";
 import type { FunctionNode, Source } from "../parse/index.ts";
-import { ownConstant, reloadPacket } from "./builtins.ts";
+import { ownConstant } from "./builtins.ts";
 import { type Constants, type Context, type IndexSite, type ModuleSettings, Refused, type Removed } from "./context.ts";
 import { toScalar } from "./convert.ts";
 import { lowerExpr } from "./expr.ts";
 import type { MapDecl } from "./maps.ts";
 import { evaluate, loadModules, type Modules, moduleName, type ReadFile, typeAlias } from "./modules.ts";
-import { newCursor } from "./packet.ts";
-import { packetFields } from "./programs.ts";
+import { newCursor, reloadPacket } from "./packet.ts";
+import { CONTEXTS, packetFields } from "./programs.ts";
 import { checkReservations } from "./reservations.ts";
 import type { Module } from "./scope.ts";
 import { invoke, resolveType } from "./stmt.ts";
@@ -181,9 +181,14 @@ function checkFunction(cx: Context, module: Module, fn: FunctionNode, decl: Prog
   for (const p of fn.params) {
     const name = p.type?.kind === "ref" ? p.type.name : undefined;
     const type = p.type && resolveType(cx, p.type);
-    if (name === "XdpContext" || name === "TcContext") {
-      if ((name === "XdpContext") !== (decl.type === ProgType.BPF_PROG_TYPE_XDP)) return;
-      args.push({ k: "ctx" });
+    const form = name === undefined ? undefined : CONTEXTS.get(name);
+    if (form) {
+      // A function of another context than the file's first program has is begun anew with a program of its own.
+      if (form.type === decl.type && ctxOf(form) === ctxOf(decl)) args.push({ k: "ctx" });
+      else {
+        if (!args.length) checkFunction(cx, module, fn, { ...decl, type: form.type, attachType: form.attachType });
+        return;
+      }
     } else if (type && type.k !== "static" && type.k !== "void" && type.k !== "undef") args.push(anything(b, type));
     else if (p.type?.kind === "ref" && isCursorName(module, p.type.name)) args.push(newCursor(cx, fn.at));
     else return;
@@ -193,6 +198,10 @@ function checkFunction(cx: Context, module: Module, fn: FunctionNode, decl: Prog
   } catch (e) {
     if (!(e instanceof Refused)) throw e;
   }
+}
+
+function ctxOf(form: { readonly type: number; readonly attachType: number }): unknown {
+  return ctxLayout(form.type, form.attachType);
 }
 
 function isCursorName(module: Module, name: string): boolean {

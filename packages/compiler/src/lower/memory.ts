@@ -16,9 +16,21 @@ export interface Place {
 
 type Size = 1 | 2 | 4 | 8;
 
-/** The kernel wants stack accesses aligned; elsewhere any offset will do. */
+/**
+ * The kernel wants accesses to the stack, the context and its structs aligned, and to the latter two no wider than
+ * their fields; elsewhere any offset will do.
+ */
 function aligned(region: Region, off: number, size: number): boolean {
-  return region.kind !== "stack" || off % size === 0;
+  switch (region.kind) {
+    case "stack":
+      return off % size === 0;
+    case "ctx":
+      return off % size === 0 && size <= (region.widest ?? 8);
+    case "kernel":
+      return off % size === 0 && size <= 4;
+    default:
+      return true;
+  }
 }
 
 export function loadBytes(cx: Context, address: Insn, off: number, size: Size, region: Region): Insn {
@@ -93,7 +105,11 @@ export function readPlace(cx: Context, p: Place): Val {
     return { k: "ref", type: t, address: p.address, off: p.off, region: p.region, nullable: false };
   }
   const size = sizeOf(t) as Size;
-  const v = loadBytes(cx, p.address, p.off, size, p.region);
+  // A number is read whole, as its struct has it.
+  const v =
+    p.region.kind === "kernel"
+      ? cx.b.load(size, p.address, p.off, p.region)
+      : loadBytes(cx, p.address, p.off, size, p.region);
   if (t.kind === "bool") return { k: "int", type: BOOL, v: cx.b.cmp("ne", 32, v, constant(0n)) };
   if (t.signed && t.bits < 32) return { k: "int", type: t, v: cx.b.sext(t.bits as 8 | 16, 32, v) };
   return { k: "int", type: t, v };

@@ -13,6 +13,7 @@ import { PRELUDE } from "../prelude.generated.ts";
 import { builtin, nameType } from "./builtins.ts";
 import { type Context, Refused } from "./context.ts";
 import { lowerExpr } from "./expr.ts";
+import { CONTEXTS } from "./programs.ts";
 import type { Bound, Module, Scope } from "./scope.ts";
 import { lowerStatement } from "./stmt.ts";
 import type { Val } from "./values.ts";
@@ -31,9 +32,7 @@ const TYPE_NAMES = new Set([
   "StructType",
   "HeaderType",
   "Packet",
-  "XdpContext",
-  "TcContext",
-  "SocketFilterContext",
+  ...CONTEXTS.keys(),
   "Program",
   "ProgramOptions",
   "MapOptions",

@@ -8,12 +8,22 @@ import { type MemType, type StructType, sizeOf, U32 } from "../check/index.ts";
 import { type Block, constant, type Insn, upperBound } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, toScalar } from "./convert.ts";
+import { packetFields } from "./programs.ts";
 import type { Scope } from "./scope.ts";
 import type { FnVal, RefVal, Val } from "./values.ts";
 
 function bounds(cx: Context, at: number): { data: Insn; end: Insn } {
   if (!cx.packet) return refuse(cx, at, "programs of this type cannot read the packet directly");
   return { data: cx.b.read(cx.packet.data), end: cx.b.read(cx.packet.end) };
+}
+
+/** data and data_end from the context, anew. */
+export function reloadPacket(cx: Context): void {
+  const fields = cx.program && packetFields(cx.program);
+  if (!cx.packet || !cx.ctx || !fields) return;
+  const { data, end } = fields;
+  cx.b.write(cx.packet.data, cx.b.load(data.size, cx.ctx, data.offset, { kind: "ctx", pointer: true }));
+  cx.b.write(cx.packet.end, cx.b.load(end.size, cx.ctx, end.offset, { kind: "ctx", pointer: true }));
 }
 
 export function newCursor(cx: Context, at: number): Val {

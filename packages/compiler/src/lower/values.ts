@@ -55,6 +55,8 @@ export interface ProgramDecl {
   readonly attachType: number;
   readonly section: string;
   readonly flags: number;
+  /** What the section names to attach to. */
+  readonly attachTo: string | undefined;
 }
 
 /** The type of a value that a variable, or a join of paths, can hold; it has a number of registers. */

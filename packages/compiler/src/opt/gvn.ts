@@ -432,7 +432,8 @@ class Numbering {
         }
       }
     } else if (i.op === "call") {
-      const { packet, map, writes } = i.effects;
+      const { packet, map, writes, pure } = i.effects;
+      if (!pure) forget((m) => m.region.kind === "kernel");
       if (packet) forget((m) => m.region.kind === "packet" || m.region.kind === "ctx");
       if (map)
         forget((m) => m.region.kind === "any" || (m.region.kind === "map" && (map === true || m.region.name === map)));
