@@ -3,6 +3,7 @@ import { UnsupportedError } from "@ebplane/core/errors";
 import type { Collection, CollectionSpec, Program, Target } from "@ebplane/core/object";
 import { SimTarget } from "@ebplane/core/sim";
 import { UsageError } from "./failure.ts";
+import { inSource } from "./input.ts";
 
 export const ENGINES = ["jit", "interp", "kernel"] as const;
 export type Engine = (typeof ENGINES)[number];
@@ -56,7 +57,7 @@ export function openSession(
   fill: (maps: Collection["maps"]) => void = () => {},
 ): Session {
   const collection = inside(() => {
-    const loaded = target.load(spec, { programs: [program] });
+    const loaded = inSource(spec, () => target.load(spec, { programs: [program] }));
     try {
       fill(loaded.maps);
     } catch (e) {

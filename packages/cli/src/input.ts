@@ -1,11 +1,11 @@
 /** What the command reads: files with clear errors, and PROG in its forms (TypeScript, ELF object, plane file). */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, extname, join, relative, resolve } from "node:path";
-import { compile } from "@ebplane/compiler";
+import type { Compiled, Constants } from "@ebplane/compiler";
 import { readElf } from "@ebplane/core/elf";
-import { BpfError } from "@ebplane/core/errors";
+import { BpfError, VerifierError } from "@ebplane/core/errors";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
-import { type BuiltPlane, buildPlane, type PlaneSpec, parsePlane } from "@ebplane/functions";
+import type { BuiltPlane, PlaneSpec } from "@ebplane/functions";
 import { UsageError } from "./failure.ts";
 
 export interface LoadedPlane {
@@ -18,16 +18,43 @@ export function isPlaneFile(path: string): boolean {
 }
 
 /** Reads, checks and compiles a plane file. */
-export function loadPlane(path: string): LoadedPlane {
-  const plane = parsePlane(new TextDecoder().decode(readBytes(path)), path);
-  return { plane, built: buildPlane(plane) };
+export async function loadPlane(path: string): Promise<LoadedPlane> {
+  const text = new TextDecoder().decode(readBytes(path));
+  const { buildPlane, parsePlane } = await import("@ebplane/functions");
+  const plane = parsePlane(text, path);
+  const built = buildPlane(plane);
+  explainers.set(built.spec, built.explain);
+  return { plane, built };
 }
 
 /** PROG: a `.bpf.ts` source, a plane file, or an ELF object. */
-export function loadObject(path: string): CollectionSpec {
-  if (path.endsWith(".ts")) return compileFile(path);
-  if (isPlaneFile(path)) return loadPlane(path).built.spec;
+export async function loadObject(path: string): Promise<CollectionSpec> {
+  if (path.endsWith(".ts")) return (await compileFile(path)).spec;
+  if (isPlaneFile(path)) return (await loadPlane(path)).built.spec;
   return inFile(path, () => readElf(readBytes(path)));
+}
+
+/** How a rejection reads in the source, for what was compiled here. */
+const explainers = new WeakMap<CollectionSpec, Compiled["explain"]>();
+
+/** What a rejection of a program at `pc` means in its source; undefined for what was not compiled here. */
+export function explanation(spec: CollectionSpec, program: string, pc: number, reason: string): string | undefined {
+  const d = explainers.get(spec)?.(program, pc, reason);
+  return d && `${d.file}:${d.line}:${d.col}: ${d.message}`;
+}
+
+/** Runs what loads the programs; a verifier's rejection is thrown on with the place in the source in front. */
+export function inSource<T>(spec: CollectionSpec, load: () => T): T {
+  try {
+    return load();
+  } catch (e) {
+    if (!(e instanceof VerifierError) || e.program === undefined || e.pc === undefined) throw e;
+    const why = explanation(spec, e.program, e.pc, e.message);
+    if (why === undefined || e.message.includes(why)) throw e;
+    // Where the compiler knows no better it has given the verifier's words back.
+    const message = why.endsWith(e.message) ? why : `${why}\n  ${e.message}`;
+    throw new VerifierError(message, { program: e.program, pc: e.pc, log: e.log, cause: e });
+  }
 }
 
 /** A file's bytes. Node names the file in most errors, not in that of a directory: there it is added. */
@@ -52,7 +79,10 @@ export function inFile<T>(path: string, read: () => T): T {
 }
 
 /** Compiles a `.bpf.ts` file with all that it imports by relative path. File names in messages are as given. */
-export function compileFile(path: string): CollectionSpec {
+export async function compileFile(
+  path: string,
+  settings: { readonly constants?: Constants; readonly fold?: boolean } = {},
+): Promise<Compiled> {
   const files = new Map<string, string>();
   const add = (file: string, from?: string): void => {
     if (files.has(file)) return;
@@ -65,7 +95,10 @@ export function compileFile(path: string): CollectionSpec {
     }
   };
   add(path);
-  return compile({ entry: path, files }).spec;
+  const { compile } = await import("@ebplane/compiler");
+  const compiled = compile({ entry: path, files, ...settings });
+  explainers.set(compiled.spec, compiled.explain);
+  return compiled;
 }
 
 /**

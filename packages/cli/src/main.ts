@@ -1,51 +1,68 @@
-/** The `ebplane` command: one file a subcommand in `commands/`, registered here. */
+/**
+ * The `ebplane` command: one file a subcommand in `commands/`. Only the file of the subcommand that is asked for is
+ * loaded, and with it the compiler, the planes or the kernel only where it needs them.
+ */
 import { Command, CommanderError } from "commander";
-import { registerAsm } from "./commands/asm.ts";
-import { registerAttach } from "./commands/attach.ts";
-import { registerBench } from "./commands/bench.ts";
-import { registerBtf } from "./commands/btf.ts";
-import { registerBuild } from "./commands/build.ts";
-import { registerDiff } from "./commands/diff.ts";
-import { registerExec } from "./commands/exec.ts";
-import { registerFeatures } from "./commands/features.ts";
-import { registerInspect } from "./commands/inspect.ts";
-import { registerMap } from "./commands/map.ts";
-import { registerProg } from "./commands/prog.ts";
-import { registerRun } from "./commands/run.ts";
-import { registerSchema } from "./commands/schema.ts";
-import { registerUp } from "./commands/up.ts";
-import { registerVerify } from "./commands/verify.ts";
 import { reportFailure } from "./failure.ts";
 
-/** Runs the command line; sets `process.exitCode` instead of throwing. */
-export async function main(argv: readonly string[]): Promise<void> {
+type Register = (program: Command) => void;
+
+/** By subcommand, in the order of the help: the file that registers it, with others or alone. */
+const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map<string, () => Promise<Register>>([
+  ["up", async () => (await import("./commands/up.ts")).registerUp],
+  ["run", async () => (await import("./commands/run.ts")).registerRun],
+  ["diff", async () => (await import("./commands/diff.ts")).registerDiff],
+  ["build", async () => (await import("./commands/build.ts")).registerBuild],
+  ["inspect", async () => (await import("./commands/inspect.ts")).registerInspect],
+  ["verify", async () => (await import("./commands/verify.ts")).registerVerify],
+  ["asm", async () => (await import("./commands/asm.ts")).registerAsm],
+  ["disasm", async () => (await import("./commands/asm.ts")).registerAsm],
+  ["exec", async () => (await import("./commands/exec.ts")).registerExec],
+  ["bench", async () => (await import("./commands/bench.ts")).registerBench],
+  ["attach", async () => (await import("./commands/attach.ts")).registerAttach],
+  ["detach", async () => (await import("./commands/attach.ts")).registerAttach],
+  ["list", async () => (await import("./commands/attach.ts")).registerAttach],
+  ["map", async () => (await import("./commands/map.ts")).registerMap],
+  ["prog", async () => (await import("./commands/prog.ts")).registerProg],
+  ["features", async () => (await import("./commands/features.ts")).registerFeatures],
+  ["btf", async () => (await import("./commands/btf.ts")).registerBtf],
+  ["types", async () => (await import("./commands/btf.ts")).registerBtf],
+  ["link", async () => (await import("./commands/btf.ts")).registerBtf],
+  ["schema", async () => (await import("./commands/schema.ts")).registerSchema],
+]);
+
+/** Options of the command itself that end it before any subcommand. */
+const ALONE = new Set(["-V", "--version"]);
+
+/** The command with the subcommand that the line asks for, or with all of them where it asks for none. */
+export async function commandFor(argv: readonly string[]): Promise<Command> {
   const program = new Command("ebplane")
     .description("A programmable network data plane: write, verify, run and attach packet programs.")
     .version("0.1.0")
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
-  const register = [
-    registerUp,
-    registerRun,
-    registerDiff,
-    registerBuild,
-    registerInspect,
-    registerVerify,
-    registerAsm,
-    registerExec,
-    registerBench,
-    registerAttach,
-    registerMap,
-    registerProg,
-    registerFeatures,
-    registerBtf,
-    registerSchema,
-  ];
-  for (const add of register) add(program);
+  const first = argv[2] ?? "";
+  const one = COMMANDS.get(first);
+  const loads = one ? [one] : ALONE.has(first) ? [] : [...COMMANDS.values()];
+  const registered = new Set<Register>();
+  for (const load of loads) {
+    const register = await load();
+    if (!registered.has(register)) register(program);
+    registered.add(register);
+  }
   for (const command of program.commands) {
     command.exitOverride();
     for (const sub of command.commands) sub.exitOverride();
   }
+  return program;
+}
+
+/** The subcommands that there are. */
+export const COMMAND_NAMES: readonly string[] = [...COMMANDS.keys()];
+
+/** Runs the command line; sets `process.exitCode` instead of throwing. */
+export async function main(argv: readonly string[]): Promise<void> {
+  const program = await commandFor(argv);
   try {
     await program.parseAsync(argv);
   } catch (error) {

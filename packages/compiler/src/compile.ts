@@ -6,7 +6,9 @@ import { CompileError, type Diagnostic } from "@ebplane/core/errors";
 import { STACK_SIZE } from "@ebplane/core/isa";
 import type { CollectionSpec, LineInfo, MapSpec, ProgramSpec } from "@ebplane/core/object";
 import { DataSection, emit, TypeTable } from "./emit/index.ts";
-import { printFn, RODATA } from "./ir/index.ts";
+import { missingCheck } from "./explain.ts";
+import { irLines, printFn, RODATA } from "./ir/index.ts";
+import { type ListingBlock, listing } from "./listing.ts";
 import {
   type Constants,
   type Lowered,
@@ -26,6 +28,11 @@ export interface CompileInput {
   readonly files: ReadonlyMap<string, string> | ((path: string) => string | undefined);
   /** Values for `config(name, …)`. */
   readonly constants?: Constants;
+  /**
+   * false: constants of the configuration are not folded but kept in `.rodata`, as variables of their names that a loader
+   * may still set (as libbpf does). Nothing is left out then.
+   */
+  readonly fold?: boolean;
   /** What holds for single files, by their paths. */
   readonly modules?: ReadonlyMap<string, ModuleSettings>;
 }
@@ -38,7 +45,7 @@ export interface Receipt {
   readonly unusedConstants: readonly string[];
   /** Branches that a constant decided. */
   readonly branches: readonly { readonly file: string; readonly line: number }[];
-  /** Functions that no program calls. */
+  /** Functions that no program reaches. */
   readonly functions: readonly string[];
   /** Maps that no program uses. */
   readonly maps: readonly string[];
@@ -58,6 +65,8 @@ export interface Compiled {
   readonly diagnostics: readonly Diagnostic[];
   /** The intermediate form of a program after optimisation, as text; undefined where there is no such program. */
   readonly ir: (program: string) => string | undefined;
+  /** A program's source, intermediate form and bytecode, side by side. @throws RangeError where there is no such program. */
+  readonly listing: (program: string) => readonly ListingBlock[];
   /**
    * What a verifier's rejection of a program at `pc` means in the source: its place, and where the compiler knows it the
    * variable and the missing check; otherwise `reason`, the verifier's own words.
@@ -80,7 +89,14 @@ export function compile(input: CompileInput): Compiled {
     if (!seen.has(key)) diagnostics.push(d);
     seen.add(key);
   };
-  const lowered = lower(input.entry, read, input.constants ?? {}, input.modules ?? new Map(), report);
+  const lowered = lower(
+    input.entry,
+    read,
+    input.constants ?? {},
+    input.modules ?? new Map(),
+    input.fold ?? true,
+    report,
+  );
   if (!lowered) throw new CompileError([{ file: input.entry, line: 1, col: 1, message: "there is no such file" }]);
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const types = new TypeTable();
@@ -111,13 +127,18 @@ export function compile(input: CompileInput): Compiled {
     const p = lowered.programs.find((x) => x.name === name);
     return p && printFn(p.fn);
   };
+  const list = (name: string): readonly ListingBlock[] => {
+    const [built, lower] = [programs.get(name), lowered.programs.find((x) => x.name === name)];
+    if (!built || !lower) throw new RangeError(`there is no program ${name}`);
+    return listing(built, irLines(lower.fn), (at) => position(at, lowered.sources));
+  };
   const explain = (name: string, pc: number, reason: string): Diagnostic => {
     const at = places.get(name)?.findLast((p) => p.pc <= pc)?.at;
     const program = lowered.programs.find((p) => p.name === name);
     if (!program) throw new RangeError(`there is no program ${name}`);
-    return diagnostic(at ?? program.decl.at, missingCheck(lowered, at) ?? reason, lowered.sources);
+    return diagnostic(at ?? program.decl.at, missingCheck(lowered, at, reason) ?? reason, lowered.sources);
   };
-  return { spec, receipt: receipt(input, lowered, used, sizes), diagnostics, ir, explain };
+  return { spec, receipt: receipt(input, lowered, used, sizes), diagnostics, ir, listing: list, explain };
 }
 
 function build(
@@ -196,16 +217,6 @@ function receipt(
     maps: [...lowered.maps.keys()].filter((m) => !used.has(m)),
     programs: sizes,
   };
-}
-
-/** The test that the access at a place needs; undefined where none is known to be missing. */
-function missingCheck(lowered: Lowered, at: number | undefined): string | undefined {
-  const site = at === undefined ? undefined : lowered.indexSites.get(at);
-  if (!site) return undefined;
-  const { array, index, length } = site;
-  const mask = (length & (length - 1)) === 0 ? `, or mask it (${index || "i"} & ${length - 1})` : "";
-  const what = index ? `\`${index}\`` : "the index";
-  return `${what} may lie outside ${array ? `\`${array}\`` : "the array"} here, which has ${length} elements: test it (if (${index || "i"} < ${length}) …)${mask}`;
 }
 
 function position(at: number, sources: readonly Source[]): { file: string; line: number; col: number } {

@@ -28,11 +28,11 @@ export function registerAsm(program: Command): void {
     .description("print the programs of an object (or a .bpf.ts, or a plane) as text")
     .option("--prog <name>", "only this program")
     .option("--notation <name>", "kernel, llvm or mnemonic", "kernel")
-    .action((path: string, { prog, notation }: { prog?: string; notation: string }) => {
+    .action(async (path: string, { prog, notation }: { prog?: string; notation: string }) => {
       if (!["kernel", "llvm", "mnemonic"].includes(notation)) {
         throw new RangeError(`--notation: expected kernel, llvm or mnemonic, got ${notation}`);
       }
-      const spec = loadObject(path);
+      const spec = await loadObject(path);
       if (prog !== undefined && !spec.programs.has(prog)) {
         throw new RangeError(`${path}: no program named ${prog}; it has ${[...spec.programs.keys()].join(", ")}`);
       }

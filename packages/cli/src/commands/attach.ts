@@ -4,7 +4,7 @@ import { BpfError } from "@ebplane/core/errors";
 import { type Hook, hookText, type ProgramSpec, ProgType, parseHook } from "@ebplane/core/object";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
-import { loadObject } from "../input.ts";
+import { inSource, loadObject } from "../input.ts";
 import { inNamespace, requireKernel } from "../kernel.ts";
 import { fillMaps } from "../map-file.ts";
 import { collect, wholeNumber } from "../options.ts";
@@ -56,7 +56,7 @@ export function registerAttach(program: Command): void {
     .action(async (path: string, text: string, options: AttachOptions) => {
       const hook = completeHook(parseHook(text), options);
       const { file, name } = splitProgram(path);
-      const spec = loadObject(file);
+      const spec = await loadObject(file);
       const chosen = programFor(hook, [...spec.programs.values()], name, file);
       const reuse = new Map(options.reuse.map(parseReuse));
       for (const map of reuse.keys()) {
@@ -71,16 +71,18 @@ export function registerAttach(program: Command): void {
           if (finding.severity === "error") throw new BpfError("EPREFLIGHT", findingText(finding));
           note(findingText(finding));
         }
-        return attachAndKeep({
-          spec,
-          program: chosen.name,
-          hook,
-          netns,
-          replace: options.replace ?? false,
-          pinDirectory: options.pinDir,
-          reuse,
-          fill: (maps) => fillMaps(maps, options.map),
-        });
+        return inSource(spec, () =>
+          attachAndKeep({
+            spec,
+            program: chosen.name,
+            hook,
+            netns,
+            replace: options.replace ?? false,
+            pinDirectory: options.pinDir,
+            reuse,
+            fill: (maps) => fillMaps(maps, options.map),
+          }),
+        );
       });
       if (options.json) {
         printJson({ ...answer, hook: hookText(answer.hook), fallbackReason: answer.fallbackReason ?? null });

@@ -59,7 +59,7 @@ export function registerBench(program: Command): void {
       if (!Number.isInteger(rounds) || rounds < 1)
         throw new UsageError(`--rounds: expected a number from 1, got ${options.rounds}`);
       const packets = benchPackets(options);
-      const spec = loadObject(path);
+      const spec = await loadObject(path);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
       const results = [];
       for (const { name } of chosen) {

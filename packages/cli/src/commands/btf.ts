@@ -22,9 +22,9 @@ export function registerBtf(program: Command): void {
     .option("--format <name>", "c (a header) or ts (TypeScript declarations)", "c")
     .option("--type <name>", "only types of this name, and what they need (repeatable)", collect, [])
     .option("-o, --output <file>", "write it to a file")
-    .action((where: string, options: { format: string; type: string[]; output?: string }) => {
+    .action(async (where: string, options: { format: string; type: string[]; output?: string }) => {
       if (!FORMATS.includes(options.format)) throw new UsageError(`--format: expected c or ts, got ${options.format}`);
-      const types = loadBtf(where);
+      const types = await loadBtf(where);
       const own = Array.from({ length: types.length - types.firstId }, (_, i) => types.firstId + i);
       const roots = options.type.length ? options.type.flatMap((name) => named(types, name, where)) : own;
       const text = options.format === "c" ? dumpC(types, { roots }) : typescript(types, roots);
@@ -36,8 +36,8 @@ export function registerBtf(program: Command): void {
     .command("types <prog>")
     .description("write TypeScript types of an object's maps, variables, programs and events")
     .requiredOption("-o, --output <file>", "the file to write (prog.types.ts)")
-    .action((path: string, { output }: { output: string }) => {
-      const spec = loadObject(path);
+    .action(async (path: string, { output }: { output: string }) => {
+      const spec = await loadObject(path);
       writeFileSync(output, generateTypes(spec, { name: basename(path).replace(/\.(bpf\.)?(ts|o|ya?ml)$/, "") }));
       note(`${output}: ${spec.maps.size} maps, ${spec.variables?.size ?? 0} variables, ${spec.programs.size} programs`);
     });
@@ -54,12 +54,12 @@ export function registerBtf(program: Command): void {
 }
 
 /** `vmlinux`, a module's name, or a file: raw BTF by its magic number, else PROG. */
-function loadBtf(where: string): Btf {
+async function loadBtf(where: string): Promise<Btf> {
   if (/^\w+$/.test(where) && !existsSync(where)) return kernelTypes(where);
   const bytes = where.endsWith(".ts") ? undefined : readBytes(where);
   if (bytes && bytes.length >= 2 && [0xeb9f, 0x9feb].includes((bytes[1]! << 8) | bytes[0]!))
     return inFile(where, () => parseBtf(bytes));
-  const { btf } = loadObject(where);
+  const { btf } = await loadObject(where);
   if (!btf) throw new BpfError("EBTF", `${where}: the object has no BTF (clang -g makes it)`);
   return btf;
 }

@@ -45,7 +45,7 @@ export function registerDiff(program: Command): void {
     .action(async (path: string, options: DiffOptions) => {
       const engines = (options.engines ?? ENGINES.join()).split(",").map((e) => parseEngine(e.trim(), "--engines"));
       if (engines.length < 2) throw new UsageError("--engines: expected at least two engines to compare");
-      const jobs = diffJobs(path, options);
+      const jobs = await diffJobs(path, options);
       const differences: Difference[] = [];
       let packets = 0;
       for (const { spec, name, pcap, fill } of jobs) {
@@ -74,9 +74,9 @@ interface Job {
   readonly pcap: string;
 }
 
-function diffJobs(path: string, options: DiffOptions): Job[] {
+async function diffJobs(path: string, options: DiffOptions): Promise<Job[]> {
   if (isPlaneFile(path)) {
-    const { plane, built } = loadPlane(path);
+    const { plane, built } = await loadPlane(path);
     return built.layout.interfaces.flatMap(({ name, program }) => {
       const own = plane.interfaces.get(name)!.pcap;
       const pcap = options.pcap ?? (own === undefined ? undefined : join(dirname(path), own));
@@ -90,7 +90,7 @@ function diffJobs(path: string, options: DiffOptions): Job[] {
     });
   }
   if (options.pcap === undefined) throw new UsageError("diff: name the packets with --pcap FILE");
-  const spec = loadObject(path);
+  const spec = await loadObject(path);
   return [{ spec, name: pickProgram(spec, options.prog, path).name, pcap: options.pcap, fill: () => {} }];
 }
 

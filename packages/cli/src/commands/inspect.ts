@@ -10,8 +10,8 @@ export function registerInspect(program: Command): void {
     .command("inspect <prog>")
     .description("list programs, maps, variables and types of an object, a .bpf.ts or a plane")
     .option("--json", "one JSON document")
-    .action((path: string, { json }: { json?: boolean }) => {
-      const described = describe(loadObject(path));
+    .action(async (path: string, { json }: { json?: boolean }) => {
+      const described = describe(await loadObject(path));
       if (json) printJson(described);
       else printText(described);
     });

@@ -30,7 +30,7 @@ export function registerRun(program: Command): void {
     .option("--json", "one JSON document")
     .action(async (path: string, options: RunOptions) => {
       const engine = parseEngine(options.engine);
-      const spec = loadObject(path);
+      const spec = await loadObject(path);
       const chosen = pickProgram(spec, options.prog, path);
       const capture = openCapture(options.pcap);
       using session = openSession(await openTarget(engine), spec, chosen.name);

@@ -3,9 +3,6 @@ import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
 import { loadPlane } from "../input.ts";
 import { collect } from "../options.ts";
-import { upLinux } from "../up/linux.ts";
-import { upPorts } from "../up/ports.ts";
-import { upSim } from "../up/sim.ts";
 
 interface UpOptions {
   readonly target: string;
@@ -37,11 +34,12 @@ export function registerUp(program: Command): void {
     .option("--engine <name>", "sim: jit or interp", "jit")
     .option("--json", "one JSON document at the end")
     .action(async (path: string, options: UpOptions) => {
-      const loaded = loadPlane(path);
+      const loaded = await loadPlane(path);
       if (options.target === "linux") {
         if (options.pcap.length || options.port.length || options.out !== undefined) {
           throw new UsageError("--pcap, --port and --out belong to --target sim");
         }
+        const { upLinux } = await import("../up/linux.ts");
         await upLinux(path, loaded, { json: options.json ?? false });
       } else if (options.target === "sim") {
         const engine = options.engine ?? "jit";
@@ -50,9 +48,11 @@ export function registerUp(program: Command): void {
         if (options.port.length) {
           if (options.pcap.length || options.out !== undefined)
             throw new UsageError("--port excludes --pcap and --out");
+          const { upPorts } = await import("../up/ports.ts");
           await upPorts(path, loaded, { ports: options.port, engine, json: options.json ?? false });
           return;
         }
+        const { upSim } = await import("../up/sim.ts");
         await upSim(path, loaded, { pcaps: options.pcap, out: options.out, engine, json: options.json ?? false });
       } else {
         throw new UsageError(`--target: expected sim or linux, got ${options.target}`);

@@ -6,7 +6,7 @@ import { type Cause, PROFILE_NAMES, type ProfileName, type VerifierReport, verif
 import type { Command } from "commander";
 import { openTarget } from "../engines.ts";
 import { answerNo, UsageError } from "../failure.ts";
-import { loadObject, pickProgram } from "../input.ts";
+import { explanation, loadObject, pickProgram } from "../input.ts";
 import { print, printJson } from "../output.ts";
 
 interface VerifyOptions {
@@ -29,7 +29,7 @@ export function registerVerify(program: Command): void {
     .option("--log", "print the refused path as the kernel's verifier logs it")
     .option("--json", "one JSON document")
     .action(async (path: string, options: VerifyOptions) => {
-      const spec = loadObject(path);
+      const spec = await loadObject(path);
       const type = options.type === undefined ? undefined : progTypeByName(options.type);
       if (options.type !== undefined && type === undefined)
         throw new UsageError(`--type: no program type named ${options.type}`);
@@ -46,7 +46,7 @@ export function registerVerify(program: Command): void {
           profile,
           ...(options.log && { log: (insn) => formatInsn(insn) }),
         });
-        let asked: { verdict: string; message: string } | undefined;
+        let asked: { verdict: string; message: string; source?: string } | undefined;
         if (kernel) {
           try {
             kernel.load({ ...spec, programs: new Map([[p.name, p]]) }, { programs: [p.name] }).close();
@@ -55,15 +55,20 @@ export function registerVerify(program: Command): void {
             // What kept the kernel from verifying (a map it does not make, a type it does not have) is no verdict of its
             // own; the other programs still have one.
             if (!(e instanceof BpfError)) throw e;
-            asked = { verdict: e instanceof VerifierError ? "reject" : "unsupported", message: e.message };
+            const verdict = e instanceof VerifierError ? "reject" : "unsupported";
+            const pc = e instanceof VerifierError ? e.pc : undefined;
+            asked = { verdict, message: e.message };
+            if (pc !== undefined) asked.source = explanation(spec, p.name, pc, e.message);
           }
         }
-        results.push({ program: p, report, kernel: asked });
+        const rejected = report.verdict === "reject" && report.pc !== undefined;
+        const source = rejected ? explanation(spec, p.name, report.pc!, report.message) : undefined;
+        results.push({ program: p, report, source, kernel: asked });
       }
       if (results.some((r) => r.report.verdict !== "accept")) answerNo();
       if (options.json) {
         printJson({
-          programs: results.map(({ program: p, report, kernel: k }) => ({
+          programs: results.map(({ program: p, report, source, kernel: k }) => ({
             name: p.name,
             section: p.section,
             verdict: report.verdict,
@@ -71,6 +76,7 @@ export function registerVerify(program: Command): void {
             message: report.message ?? "",
             pc: report.pc ?? null,
             line: report.line ?? null,
+            source: source ?? null,
             rule: report.rule ?? null,
             fix: report.fix ?? null,
             path: report.path,
@@ -80,18 +86,20 @@ export function registerVerify(program: Command): void {
         });
         return;
       }
-      for (const { program: p, report, kernel: k } of results) {
-        print(verdictText(p, report));
+      for (const { program: p, report, source, kernel: k } of results) {
+        print(verdictText(p, report, source));
         if (k) print(`  kernel: ${k.verdict}${k.message ? `: ${k.message}` : ""}`);
+        if (k?.source && k.source !== source) print(`  ${k.source}`);
       }
     });
 }
 
-function verdictText(p: ProgramSpec, report: VerifierReport): string {
+function verdictText(p: ProgramSpec, report: VerifierReport, source: string | undefined): string {
   const head = `${p.name} (${p.section}): ${report.verdict}, ${report.processed} insns processed`;
   if (report.verdict === "accept") return head;
   const lines = [head];
   if (report.line) lines.push(`  ${report.line.file}:${report.line.line}: ${report.line.text.trim()}`);
+  if (source && !source.endsWith(report.message)) lines.push(`  ${source}`);
   lines.push(`  ${report.pc === undefined ? "" : `insn ${report.pc}: `}${report.message}`);
   if (report.fix) lines.push(`  fix: ${report.fix}`);
   if (report.cause.length > 1) lines.push("  how it came to this:", ...report.cause.map(causeText));

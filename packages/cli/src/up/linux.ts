@@ -1,7 +1,7 @@
 /** A plane on the real kernel: checked before, attached until it is interrupted. */
 import { BpfError, UnsupportedError } from "@ebplane/core/errors";
 import { deviceOf, startPlane } from "@ebplane/functions";
-import type { LoadedPlane } from "../input.ts";
+import { inSource, type LoadedPlane } from "../input.ts";
 import { note } from "../output.ts";
 import { operate } from "./operate.ts";
 
@@ -25,7 +25,7 @@ export async function upLinux(path: string, { plane, built }: LoadedPlane, optio
   if (errors.length) throw new BpfError("EPREFLIGHT", errors.map(findingText).join("\n"));
   for (const warning of findings) note(findingText(warning));
   await operate(path, plane, options, () => {
-    const running = startPlane(plane, built, linuxTarget());
+    const running = inSource(built.spec, () => startPlane(plane, built, linuxTarget()));
     const titles = new Map<string, string>();
     for (const [name, link] of running.links) {
       titles.set(name, `${link.hook.iface} (${link.mode} XDP)`);

@@ -2,4 +2,4 @@
 export * from "./build.ts";
 export * from "./fold.ts";
 export * from "./ir.ts";
-export { printFn } from "./print.ts";
+export { type IrLine, irLines, printFn } from "./print.ts";

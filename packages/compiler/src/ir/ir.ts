@@ -61,6 +61,8 @@ export interface DataObject {
   name: string;
   readonly bytes: Uint8Array;
   readonly align: number;
+  /** It may be given another value before the object is loaded: what is read from it is not known. */
+  readonly settable?: true;
 }
 
 /** What a call may change besides r0: given by the helper table. */

@@ -1,18 +1,31 @@
 /** The intermediate form as text, for tests and for `build -S`. */
 import { type Fn, type Insn, type Region, reversePostorder } from "./ir.ts";
 
+/** One line of the text; `at` is the source place of an operation, 0 where there is none. */
+export interface IrLine {
+  readonly at: number;
+  readonly text: string;
+}
+
 export function printFn(fn: Fn): string {
-  const out: string[] = [`${fn.name}:`];
+  return [`${fn.name}:`, ...irLines(fn).map((l) => l.text), ""].join("\n");
+}
+
+export function irLines(fn: Fn): IrLine[] {
+  const out: IrLine[] = [];
   for (const b of reversePostorder(fn)) {
-    out.push(`b${b.id}:${b.preds.length ? ` ; from ${b.preds.map((p) => `b${p.id}`).join(" ")}` : ""}`);
-    for (const i of [...b.phis, ...b.insns]) out.push(`  ${text(i)}`);
+    const from = b.preds.length ? ` ; from ${b.preds.map((p) => `b${p.id}`).join(" ")}` : "";
+    const insns = [...b.phis, ...b.insns];
     const t = b.term;
-    if (!t) out.push("  (open)");
-    else if (t.kind === "jump") out.push(`  jump b${t.to.id}`);
-    else if (t.kind === "ret") out.push(`  ret ${ref(t.value)}`);
-    else out.push(`  if ${ref(t.a)} ${t.cmp}${t.w} ${ref(t.b)} b${t.yes.id} else b${t.no.id}`);
+    const own = t && t.kind !== "jump" ? t.at : 0;
+    out.push({ at: insns[0]?.at || own, text: `b${b.id}:${from}` });
+    for (const i of insns) out.push({ at: i.at, text: `  ${text(i)}` });
+    if (!t) out.push({ at: 0, text: "  (open)" });
+    else if (t.kind === "jump") out.push({ at: 0, text: `  jump b${t.to.id}` });
+    else if (t.kind === "ret") out.push({ at: t.at, text: `  ret ${ref(t.value)}` });
+    else out.push({ at: t.at, text: `  if ${ref(t.a)} ${t.cmp}${t.w} ${ref(t.b)} b${t.yes.id} else b${t.no.id}` });
   }
-  return `${out.join("\n")}\n`;
+  return out;
 }
 
 function ref(v: Insn): string {

@@ -264,24 +264,50 @@ const config: Builtin = (cx, call) => {
   const fallback = arg(cx, call, 1, "the default");
   const file = moduleOf(cx.scope).node.source.name;
   const own = cx.settings.get(file)?.constants?.[name.value];
-  const given = own ?? cx.constants[name.value];
-  if (given === undefined) return known(cx, fallback, call.at, name.value);
-  cx.usedConstants.set(own === undefined ? name.value : ownConstant(file, name.value), given);
+  const value = configured(cx, call, name.value, fallback, own);
+  return cx.kept ? kept(cx, own === undefined ? name.value : ownConstant(file, name.value), value, call.at) : value;
+};
+
+/** The constant in memory, where a loader may still set it. */
+function kept(cx: Context, name: string, value: Val, at: number): Val {
+  const type =
+    value.k === "int" ? value.type : value.k === "lit" && value.big ? { ...U64, loose: true } : { ...U32, loose: true };
+  let object = cx.kept!.get(name);
+  if (!object) {
+    const size = sizeOf(type);
+    object = { id: cx.nextId++, name, bytes: new Uint8Array(size), align: size, settable: true };
+    encodeValue(cx, object.bytes, 0, type, value, at);
+    cx.kept!.set(name, object);
+  }
+  return { k: "setting", object, type, value };
+}
+
+function configured(
+  cx: Context,
+  call: CallNode,
+  name: string,
+  fallback: Val,
+  own: number | bigint | boolean | undefined,
+): Val {
+  const given = own ?? cx.constants[name];
+  if (given === undefined) return known(cx, fallback, call.at, name);
+  const file = moduleOf(cx.scope).node.source.name;
+  cx.usedConstants.set(own === undefined ? name : ownConstant(file, name), given);
   const isBool = fallback.k === "int" && fallback.type.kind === "bool";
   if (isBool !== (typeof given === "boolean")) {
-    refuse(cx, call.at, `constant ${name.value}: expected a ${isBool ? "boolean" : "number"}, got ${String(given)}`);
+    refuse(cx, call.at, `constant ${name}: expected a ${isBool ? "boolean" : "number"}, got ${String(given)}`);
   }
   if (typeof given === "boolean") return { k: "int", type: BOOL, v: constant(given ? 1n : 0n) };
   if (typeof given === "number" && !Number.isInteger(given)) {
-    refuse(cx, call.at, `constant ${name.value}: expected an integer, got ${given}`);
+    refuse(cx, call.at, `constant ${name}: expected an integer, got ${given}`);
   }
   const value = BigInt(given);
-  if (fallback.k === "lit") return { k: "lit", value, big: fallback.big };
+  if (fallback.k === "lit") return { k: "lit", value, big: fallback.big, given: true };
   const type = (fallback as Val & { k: "int" }).type as IntType;
   const host: Val = { k: "lit", value, big: type.bits === 64 };
   if (type.be) return toBe(cx, host, type, call.at);
   return { k: "int", type, v: toScalar(cx, host, type, call.at) };
-};
+}
 
 /** How the receipt names a constant that was given for one file. */
 export function ownConstant(file: string, name: string): string {

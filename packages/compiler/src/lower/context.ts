@@ -2,7 +2,7 @@
  * What all of the lowering shares: the builder of the program at hand, the complaints, the facts about which values
  * are known to be there, and the way back into expressions for the files that those call.
  */
-import type { Block, Builder, Insn } from "../ir/index.ts";
+import type { Block, Builder, DataObject, Insn } from "../ir/index.ts";
 import type { Expr, TypeNode } from "../parse/index.ts";
 import type { Bound, Module, Scope } from "./scope.ts";
 import type { FnVal, ProgramDecl, Val, ValType } from "./values.ts";
@@ -45,6 +45,13 @@ export interface IndexSite {
   readonly length: number;
 }
 
+/** Memory that is read or written through a reference: what the source calls it. */
+export interface AccessSite {
+  readonly name: string;
+  readonly type: string;
+  readonly packet: boolean;
+}
+
 /** Values for `config(name, …)`. */
 export type Constants = Readonly<Record<string, number | bigint | boolean>>;
 
@@ -74,10 +81,16 @@ export interface Context {
   /** By path of the file. */
   readonly settings: ReadonlyMap<string, ModuleSettings>;
   readonly usedConstants: Map<string, number | bigint | boolean>;
+  /** Constants of the configuration that are kept in memory, by name; undefined where they are folded. */
+  readonly kept: Map<string, DataObject> | undefined;
   readonly removed: Removed[];
   /** By place of the index. */
   readonly indexSites: Map<number, IndexSite>;
+  /** By place of the access. */
+  readonly accessSites: Map<number, AccessSite>;
+  /** Functions that were lowered, and of them those that control reaches. */
   readonly calledFunctions: Set<FnVal["fn"]>;
+  readonly reachedFunctions: Set<FnVal["fn"]>;
   license: string | undefined;
   readonly report: (at: number, message: string) => void;
   readonly expr: (e: Expr) => Val;

@@ -32,7 +32,19 @@ import { type RefVal, typeOfVal, type Val } from "./values.ts";
 
 export function lowerExpr(cx: Context, e: Expr): Val {
   const v = lowerKind(cx, e);
+  if (v.k === "setting") return cx.program ? readSetting(cx, v) : v.value;
   return v.k === "data" && cx.program ? dataRef(cx, v.object, v.type) : v;
+}
+
+function readSetting(cx: Context, { object, type }: Val & { k: "setting" }): Val {
+  const v = readPlace(cx, dataRef(cx, object, type));
+  // What was written without a type goes where its literal would.
+  return v.k === "int" ? { ...v, type } : v;
+}
+
+/** What a name of the top level is bound to: as `lowerExpr`, but a constant of the configuration stays one. */
+export function lowerInit(cx: Context, e: Expr): Val {
+  return cx.program || e.kind !== "call" ? lowerExpr(cx, e) : lowerKind(cx, e);
 }
 
 function lowerKind(cx: Context, e: Expr): Val {
@@ -155,6 +167,7 @@ function memberOf(cx: Context, object: Val, e: Expr & { kind: "member" }): Val {
       if (object.type.kind === "array" && e.name === "length") {
         return { k: "lit", value: BigInt(object.type.length), big: false };
       }
+      noteAccess(cx, object, e);
       return readPlace(cx, fieldPlace(cx, object, e.name, e.nameAt));
     case "record": {
       if (object.tuple && e.name === "length") return { k: "lit", value: BigInt(object.fields.size), big: false };
@@ -203,6 +216,12 @@ function elementAt(cx: Context, array: RefVal, index: Val, e: Expr & { kind: "in
     cx.indexSites.set(e.index.at, { array: nameOf(e.object), index: nameOf(e.index), length });
   }
   return elementPlace(cx, array, index, e.index.at);
+}
+
+/** Keeps what the source calls the memory, for the case that the verifier refuses the access. */
+function noteAccess(cx: Context, object: RefVal, e: Expr & { kind: "member" }): void {
+  const packet = object.region.kind === "packet";
+  cx.accessSites.set(e.at, { name: nameOf(e.object), type: typeName(object.type), packet });
 }
 
 /** A name or a path as written; other expressions have none. */
@@ -342,7 +361,7 @@ function binary(cx: Context, op: BinaryOp, at: number, a: Val, b: Val): Val {
       : operand(cx, b, shift ? { ...type, signed: false } : type, at);
   let insn = BIN[op];
   if (op === "/" || op === "%") {
-    if (b.k === "lit" && b.value === 0n) refuse(cx, at, "division by zero");
+    if (b.k === "lit" && b.value === 0n && !b.given) refuse(cx, at, "division by zero");
     insn = op === "/" ? (type.signed ? "sdiv" : "div") : type.signed ? "smod" : "mod";
   } else if (op === ">>") insn = type.signed ? "sar" : "shr";
   const v = cx.b.bin(insn!, w, x, y);
@@ -444,7 +463,7 @@ function compare(cx: Context, cmp: Cmp, op: BinaryOp, at: number, a: Val, b: Val
       `${what} is never negative: declare it i32, or compare with ${flipped ? "the unsigned value" : `${what}(…)`}`,
     );
   }
-  if (!type.signed && !type.be && b.k === "lit" && b.value === 0n && (cmp === "lt" || cmp === "ge")) {
+  if (!type.signed && !type.be && b.k === "lit" && !b.given && b.value === 0n && (cmp === "lt" || cmp === "ge")) {
     refuse(cx, at, `an unsigned value is never below 0: this is always ${cmp === "ge"}`);
   }
   const x = operand(cx, a, type, at);
@@ -633,7 +652,10 @@ export function lowerPlace(cx: Context, e: Expr): Place {
   cx.b.at = e.at;
   if (e.kind === "member") {
     const object = requireThere(cx, lowerExpr(cx, e.object), e.object);
-    if (object.k === "ref") return fieldPlace(cx, object, e.name, e.nameAt);
+    if (object.k === "ref") {
+      noteAccess(cx, object, e);
+      return fieldPlace(cx, object, e.name, e.nameAt);
+    }
     if (object.k === "record") refuse(cx, e.at, "an object literal cannot be changed: use a struct({…})");
     return refuse(cx, e.at, `${describe(object)} has no field to assign`);
   }
@@ -664,6 +686,8 @@ function store(cx: Context, target: Expr, value: (old: () => Val) => Val, at: nu
   requireWritable(cx, place.region, at);
   const next = value(() => readPlace(cx, place));
   cx.b.at = at;
+  const site = cx.accessSites.get(target.at);
+  if (site) cx.accessSites.set(at, site);
   writePlace(cx, place, next, at);
   return next;
 }

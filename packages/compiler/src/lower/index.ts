@@ -4,7 +4,15 @@ import { I32, NUMBER } from "../check/index.ts";
 import { Builder, type Fn, mapOperands, reversePostorder } from "../ir/index.ts";
 import type { FunctionNode, Source } from "../parse/index.ts";
 import { ownConstant } from "./builtins.ts";
-import { type Constants, type Context, type IndexSite, type ModuleSettings, Refused, type Removed } from "./context.ts";
+import {
+  type AccessSite,
+  type Constants,
+  type Context,
+  type IndexSite,
+  type ModuleSettings,
+  Refused,
+  type Removed,
+} from "./context.ts";
 import { toScalar } from "./convert.ts";
 import { lowerExpr } from "./expr.ts";
 import type { MapDecl } from "./maps.ts";
@@ -16,7 +24,7 @@ import type { Module } from "./scope.ts";
 import { invoke, resolveType } from "./stmt.ts";
 import type { ProgramDecl, Val, ValType } from "./values.ts";
 
-export type { Constants, IndexSite, ModuleSettings } from "./context.ts";
+export type { AccessSite, Constants, IndexSite, ModuleSettings } from "./context.ts";
 export type { MapDecl } from "./maps.ts";
 export type { ReadFile } from "./modules.ts";
 export type { ProgramDecl } from "./values.ts";
@@ -40,7 +48,9 @@ export interface Lowered {
   readonly usedConstants: ReadonlyMap<string, number | bigint | boolean>;
   /** By place of the index. */
   readonly indexSites: ReadonlyMap<number, IndexSite>;
-  /** Functions of the user's files that no program calls. */
+  /** By place of the access. */
+  readonly accessSites: ReadonlyMap<number, AccessSite>;
+  /** Functions of the user's files that no program reaches. */
   readonly unusedFunctions: readonly { readonly fn: FunctionNode; readonly at: number }[];
 }
 
@@ -50,6 +60,7 @@ export function lower(
   read: ReadFile,
   constants: Constants,
   settings: ReadonlyMap<string, ModuleSettings>,
+  fold: boolean,
   report: (at: number, message: string, sources: readonly Source[]) => void,
 ): Lowered | undefined {
   let modules: Modules | undefined;
@@ -63,7 +74,7 @@ export function lower(
   for (const [at, message] of pending) report(at, message, modules.sources);
   // What was refused is not in the tree: all further complaints would be its echo.
   if (pending.length) return nothing(modules);
-  const cx = makeContext(constants, settings, complain);
+  const cx = makeContext(constants, settings, fold, complain);
   for (const m of modules.all) {
     for (const s of m.node.body) if (s.kind !== "let" && s.kind !== "function" && s.kind !== "type") evaluate(cx, m, s);
   }
@@ -105,7 +116,7 @@ export function lower(
   const removed = cx.removed.filter((r) => r.at >= 2 ** 26);
   const unusedFunctions = modules.all.flatMap((m) =>
     m.node.body.flatMap((s) =>
-      s.kind === "function" && !cx.calledFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [],
+      s.kind === "function" && !cx.reachedFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [],
     ),
   );
   for (const m of modules.all) {
@@ -121,6 +132,7 @@ export function lower(
     removed,
     usedConstants: cx.usedConstants,
     indexSites: cx.indexSites,
+    accessSites: cx.accessSites,
     unusedFunctions,
   };
 }
@@ -134,11 +146,17 @@ function nothing(modules: Modules): Lowered {
     removed: [],
     usedConstants: new Map(),
     indexSites: new Map(),
+    accessSites: new Map(),
     unusedFunctions: [],
   };
 }
 
-function makeContext(constants: Constants, settings: Context["settings"], report: Context["report"]): Context {
+function makeContext(
+  constants: Constants,
+  settings: Context["settings"],
+  fold: boolean,
+  report: Context["report"],
+): Context {
   const cx: Context = {
     b: new Builder(""),
     scope: { parent: undefined, names: new Map(), types: new Map(), module: undefined },
@@ -152,9 +170,12 @@ function makeContext(constants: Constants, settings: Context["settings"], report
     constants,
     settings,
     usedConstants: new Map(),
+    kept: fold ? undefined : new Map(),
     removed: [],
     indexSites: new Map(),
+    accessSites: new Map(),
     calledFunctions: new Set(),
+    reachedFunctions: new Set(),
     license: undefined,
     complaints: 0,
     report: (at, message) => {

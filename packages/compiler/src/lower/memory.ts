@@ -34,7 +34,7 @@ function aligned(region: Region, off: number, size: number): boolean {
 }
 
 export function loadBytes(cx: Context, address: Insn, off: number, size: Size, region: Region): Insn {
-  if (address.op === "data") {
+  if (address.op === "data" && !address.object.settable) {
     const bytes = address.object.bytes.subarray(off, off + size);
     return constant(bytes.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n));
   }

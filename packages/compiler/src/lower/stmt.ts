@@ -5,7 +5,7 @@ import type { Binding, FunctionNode, Stmt, TypeNode } from "../parse/index.ts";
 import { nameType } from "./builtins.ts";
 import { type Context, type Exit, type Facts, type Frame, forget, learn, Refused, refuse, under } from "./context.ts";
 import { describe, describeType, flatten, rebuild, toScalar } from "./convert.ts";
-import { joinValues, lookup, lowerCondition, lowerExpr } from "./expr.ts";
+import { joinValues, lookup, lowerCondition, lowerExpr, lowerInit } from "./expr.ts";
 import { elementPlace, readPlace } from "./memory.ts";
 import { childScope, moduleOf, type Scope } from "./scope.ts";
 import { type FnVal, typeOfVal, type Val, type ValType } from "./values.ts";
@@ -58,7 +58,7 @@ function statement(cx: Context, s: Stmt): void {
     case "let":
       for (const d of s.decls) {
         const type = d.type && resolveType(cx, d.type);
-        const value = d.init && lowerExpr(cx, d.init);
+        const value = d.init && (type ? lowerExpr : lowerInit)(cx, d.init);
         cx.b.at = d.at;
         declare(cx, d.binding, s.constant, type, value, d.at);
       }
@@ -516,6 +516,7 @@ export function invoke(cx: Context, f: FnVal, args: readonly Val[], at: number):
   if (args.length > fn.params.length)
     refuse(cx, at, `${fn.name} has ${fn.params.length} parameters, got ${args.length}`);
   cx.calledFunctions.add(fn);
+  if (cx.b.live() && !cx.b.block.term) cx.reachedFunctions.add(fn);
   const outerScope = cx.scope;
   const outerFacts = cx.facts;
   cx.scope = childScope(f.scope);

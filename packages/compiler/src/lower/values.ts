@@ -10,8 +10,8 @@ import type { Scope } from "./scope.ts";
 
 export type Val =
   | { readonly k: "int"; readonly type: ScalarType; readonly v: Insn }
-  /** A number whose width is not settled yet. */
-  | { readonly k: "lit"; readonly value: bigint; readonly big: boolean }
+  /** A number whose width is not settled yet. `given`: by the configuration; what is pointless with it is no mistake. */
+  | { readonly k: "lit"; readonly value: bigint; readonly big: boolean; readonly given?: true }
   | RefVal
   | { readonly k: "undef" }
   | { readonly k: "void" }
@@ -25,6 +25,8 @@ export type Val =
   | { readonly k: "map"; readonly map: MapDecl }
   /** Constant data of the type: a reference where a program uses it. */
   | { readonly k: "data"; readonly object: DataObject; readonly type: MemType }
+  /** A constant of the configuration that is not folded: read from memory in a program, `value` where it must be known. */
+  | { readonly k: "setting"; readonly object: DataObject; readonly type: ScalarType; readonly value: Val }
   | { readonly k: "string"; readonly value: string }
   | { readonly k: "ctx" }
   /** `position` is the variable that holds the packet pointer. */

@@ -79,10 +79,13 @@ export class CaptureError extends BpfError {
 
 /** A program that a verifier (ours or the kernel's) refused to load. `log` is the verifier's own text. */
 export class VerifierError extends BpfError {
+  /** Its name in the collection. */
+  readonly program: string | undefined;
   readonly pc: number | undefined;
   readonly log: string;
-  constructor(message: string, detail: { pc?: number; log: string; cause?: unknown }) {
+  constructor(message: string, detail: { program?: string; pc?: number; log: string; cause?: unknown }) {
     super("EVERIFIER", message, { cause: detail.cause });
+    this.program = detail.program;
     this.pc = detail.pc;
     this.log = detail.log;
   }

@@ -136,7 +136,7 @@ export class SimTarget implements Target {
     const where = report.line ? `${report.line.file}:${report.line.line}: ` : "";
     const message = `${where}${program.name}: ${report.message}`;
     if (report.verdict === "unsupported") throw new UnsupportedError("verifier", message);
-    throw new VerifierError(message, { pc: report.pc, log: report.message });
+    throw new VerifierError(message, { program: program.name, pc: report.pc, log: report.message });
   }
 
   #own(map: BpfMap): VmMap {

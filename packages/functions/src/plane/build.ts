@@ -2,7 +2,7 @@
  * PlaneSpec → loadable programs and maps. Structure and folded configuration go into the code, everything else into
  * the initial contents of maps; `layout` says where the counters are.
  */
-import { compile } from "@ebplane/compiler";
+import { type Compiled, compile } from "@ebplane/compiler";
 import { InternalError } from "@ebplane/core/errors";
 import type { CollectionSpec, MapEntry, MapSpec } from "@ebplane/core/object";
 import { BPF_SOURCES } from "../bpf-sources.generated.ts";
@@ -17,6 +17,8 @@ export interface BuiltPlane {
   readonly layout: PlaneLayout;
   /** The generated program text, for people. */
   readonly source: string;
+  /** What a verifier's rejection of a program means in its source. */
+  readonly explain: Compiled["explain"];
 }
 
 /** The map of redirect targets, by the name it has in `packet/devices.bpf.ts`. */
@@ -48,13 +50,13 @@ export function buildPlane(plane: PlaneSpec): BuiltPlane {
     settings.set(modules.get(name)!, { prefix: mapPrefix(name), constants: kind.constants(config, { interfaces }) });
   }
   files.set(ENTRY, source);
-  const { spec } = compile({
+  const { spec, explain } = compile({
     entry: ENTRY,
     files,
     constants: layout.devices === undefined ? {} : { INTERFACES: interfaces.length },
     modules: settings,
   });
-  return { spec: { ...spec, maps: withContents(spec.maps, functions, interfaces) }, layout, source };
+  return { spec: { ...spec, maps: withContents(spec.maps, functions, interfaces) }, layout, source, explain };
 }
 
 function interfaceLayout(

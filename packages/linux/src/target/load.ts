@@ -373,7 +373,7 @@ export function verifierError(spec: ProgramSpec, log: string, cause: SysError): 
   // A CO-RE relocation that the target had no answer for is an impossible helper call: say what was missing.
   const poison = pc === undefined ? undefined : spec.poisoned?.get(pc);
   const said = poison ?? (rule === undefined ? message || cause.code : `${message}; ${rule}`);
-  return new VerifierError(`${place.join(": ")}: ${said}`, { pc, log, cause });
+  return new VerifierError(`${place.join(": ")}: ${said}`, { program: spec.name, pc, log, cause });
 }
 
 /** The kernel object behind a program of the `Program` interface. */
