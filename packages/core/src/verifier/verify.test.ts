@@ -54,6 +54,25 @@ test("an empty stack region must still begin inside the stack", () => {
   expect(check(text(0))).toMatchObject({ verdict: "reject", rule: "stack-bounds", register: 1 });
 });
 
+test("a byte written over a spilled number takes the slot's other zeros with it", () => {
+  // As the kernel's scrub_spilled_slot: zeros that nothing may rely on must not keep states apart.
+  const text = (at: number) => `
+    r6 = *(u32 *)(r1 +12)
+    *(u32 *)(r10 -4) = 0
+    *(u32 *)(r10 -8) = 0
+    *(u8 *)(r10 ${at}) = r6
+    r2 = *(u32 *)(r10 -4)
+    r3 = r10
+    r3 += -16
+    r3 += r2
+    *(u8 *)(r3 +0) = 1
+    r0 = 0
+    exit`;
+  // At the slot's start it is a spill of its own.
+  expect(check(text(-8)).verdict).toBe("accept");
+  expect(check(text(-7))).toMatchObject({ verdict: "reject", rule: "stack-bounds" });
+});
+
 test("a lookup's result must be compared with 0", () => {
   const text = (test: string) => `
     r1 = 0

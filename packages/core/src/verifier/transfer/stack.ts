@@ -148,14 +148,11 @@ function spill(old: Slot | undefined, value: Reg, size: number): Slot {
   return { bytes, reg: value, special: undefined, cell: old?.cell ?? freshCell() };
 }
 
-/** A slot that held a spilled register holds plain bytes once part of it is overwritten. */
+/** A slot that held a spilled register holds plain bytes once part of it is overwritten; its zeros are not kept. */
 function scrubSpill(slot: Slot): Slot {
   if (!isSpill(slot) && !slot.special) return slot;
   let bytes = slot.bytes;
-  for (let k = 0; k < 8; k++) {
-    const b = byteAt(bytes, k);
-    if (b !== Byte.ZERO && b !== Byte.INVALID) bytes = withByte(bytes, k, Byte.MISC);
-  }
+  for (let k = 0; k < 8; k++) if (byteAt(bytes, k) !== Byte.INVALID) bytes = withByte(bytes, k, Byte.MISC);
   return { ...slot, bytes, reg: undefined, special: undefined };
 }
 
