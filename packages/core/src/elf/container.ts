@@ -220,6 +220,17 @@ function parseLinking(sections: readonly ElfSection[], little: boolean) {
   return { symbols, relocs };
 }
 
+/**
+ * Where a relocation of 64 bits of data points, in bytes from the start of its symbol's section: what stands in the
+ * data counts too, as it does where the symbol is that of a whole section.
+ */
+export function pointedAt(file: ElfFile, section: ElfSection, r: ElfReloc): { section: number; offset: number } {
+  const symbol = file.symbols[r.symbol]!;
+  const inPlace =
+    r.offset + 8 <= section.data.length ? Number(viewOf(section.data).getBigInt64(r.offset, file.littleEndian)) : 0;
+  return { section: symbol.section, offset: symbol.value + inPlace + r.addend };
+}
+
 interface PendingSection {
   readonly name: string;
   readonly type: number;

@@ -18,13 +18,16 @@ const SIZES: Record<number, number> = { [isa.BPF_B]: 1, [isa.BPF_H]: 2, [isa.BPF
 
 /**
  * The collection with its CO-RE relocations done against `target` (the kernel's BTF, or one from a file).
+ * @param only Programs to relocate, all when absent: what is not loaded need not fit the target.
  * @throws BtfError when types are ambiguous or an instruction is not what the relocation says.
  */
-export function relocateCore(spec: CollectionSpec, target: Btf): CollectionSpec {
+export function relocateCore(spec: CollectionSpec, target: Btf, only?: readonly string[]): CollectionSpec {
   const { btf } = spec;
   if (!btf) return spec;
   const programs = new Map<string, ProgramSpec>();
-  for (const [name, program] of spec.programs) programs.set(name, relocateProgram(program, btf, target));
+  for (const [name, program] of spec.programs) {
+    programs.set(name, only?.includes(name) === false ? program : relocateProgram(program, btf, target));
+  }
   return { ...spec, programs };
 }
 

@@ -233,7 +233,7 @@ function relocateLddw(
   view: DataView,
   relocs: Reloc[],
   links: Link[],
-  { file, mapAt, dataMap, externs }: ObjectIndex,
+  { file, holdsMaps, mapAt, dataMap, externs }: ObjectIndex,
   where: Where,
 ): void {
   const symbol = file.symbols[reloc.symbol]!;
@@ -264,7 +264,7 @@ function relocateLddw(
     set(BPF_PSEUDO_FUNC, 0, 0);
     return;
   }
-  if (name === ".maps" || name === "maps") {
+  if (holdsMaps(symbol.section)) {
     // A map's own symbol says which it is, as for libbpf: GNU as leaves the symbol's value in the insn as well.
     const at = symbol.type === elf.STT_SECTION ? offset : symbol.value;
     const map = mapAt(symbol.section, at);
@@ -311,16 +311,19 @@ function relocateCall(
   view.setInt32(pc * SLOT + 4, 0, true);
 }
 
-/** Programs by name. Functions of `.text` are subprograms, unless the object has no other function. */
+/**
+ * Programs by name. Functions of `.text` are subprograms, unless the object has no other function. A static function
+ * beside programs is a subprogram where something calls it, else a program: what only a slot of a map refers to.
+ */
 export function linkPrograms(functions: Functions, index: ObjectIndex): Map<string, ProgramSpec> {
   const programs = new Map<string, ProgramSpec>();
   let mains = functions.all.filter((f) => f.section.name !== ".text");
   if (!mains.length && functions.all.length === 1) mains = [...functions.all];
+  const called = new Set(functions.all.flatMap((f) => f.links.map((l) => functions.at(l.section, l.offset))));
   let budget = MAX_LINKED_BYTES;
   for (const main of mains) {
     const where = { section: main.section.name, offset: main.offset };
-    // A static function beside programs is a subprogram; libbpf does not take it, linking does no harm.
-    if (!main.global) continue;
+    if (!main.global && called.has(main)) continue;
     if (programs.has(main.name)) throw new ElfError(`two programs are named ${main.name}`, where);
     const program = linkProgram(main, functions, index, budget);
     budget -= program.code.length;

@@ -5,7 +5,7 @@
 import { type Btf, type BtfMember, resolve, sizeOf, skipModifiers, typeText } from "../btf/index.ts";
 import { viewOf } from "../bytes/index.ts";
 import { ElfError } from "../errors/index.ts";
-import { type MapSpec, MapType } from "../object/index.ts";
+import { BPF_F_NUMA_NODE, type MapSpec, MapType } from "../object/index.ts";
 import type { ElfSymbol } from "./container.ts";
 
 /** A map and where its variable stands in its section. `valuesAt` is the byte offset of its `values` slots. */
@@ -87,9 +87,9 @@ function parseDefinition(btf: Btf, name: string, typeId: number, inner: boolean)
         break;
       case "pinning": {
         const pinning = uintField(btf, name, m);
-        if (pinning > 1) fail(`pinning ${pinning}: expected 0 (none) or 1 (by name)`);
         if (inner && pinning) fail("an inner map cannot be pinned");
-        map.pinning = pinning ? "by-name" : "none";
+        // Cilium's loader has numbers of its own.
+        map.pinning = pinning > 1 ? pinning : pinning ? "by-name" : "none";
         break;
       }
       case "map_extra":
@@ -139,47 +139,128 @@ function typeField(btf: Btf, map: string, m: BtfMember): number {
   return type.type;
 }
 
-/** Of `struct bpf_map_def` all have 20 bytes in common; iproute2's struct has 36. */
+/** Of `struct bpf_map_def` all have 20 bytes in common; the kernel's samples have 28, iproute2's struct 36, gobpf's 280. */
 const LEGACY_SIZE = 20;
+const SAMPLES_SIZE = 28;
 const IPROUTE2_SIZE = 36;
+const GOBPF_SIZE = 280;
 
-/** The maps of a `maps` section of before BTF: one symbol a map, reaching to the next one's. */
-export function parseLegacyMaps(data: Uint8Array, symbols: readonly ElfSymbol[], little: boolean): FoundMap[] {
-  const section = "maps";
-  const sorted = [...symbols].sort((a, b) => a.value - b.value);
-  if (!sorted.length) throw new ElfError("has no symbols, so its maps have no names", { section });
+/** A section of definitions of before BTF; gobpf gives each map one of its own (`maps/NAME`). */
+export function isLegacyMapSection(name: string): boolean {
+  return name === "maps" || name.startsWith("maps/");
+}
+
+export interface LegacySection {
+  readonly index: number;
+  readonly name: string;
+  readonly data: Uint8Array;
+  readonly symbols: readonly ElfSymbol[];
+}
+
+interface Definitions {
+  readonly name: string;
+  readonly section: LegacySection;
+  readonly offset: number;
+  readonly size: number;
+  readonly word: (w: number) => number;
+}
+
+/** What iproute2's numbers say about a map beyond its own definition. */
+interface IpRoute2 {
+  /** 0: none. Programs in sections `ID/KEY` go into the array of this id. */
+  readonly id: number;
+  readonly innerId: number;
+  /** Slot of every map whose `innerId` is this map's `id`; -1: none. */
+  readonly innerIndex: number;
+}
+
+export interface LegacyMaps {
+  /** By section index. */
+  readonly found: ReadonlyMap<number, readonly FoundMap[]>;
+  /** Names by iproute2's ids. */
+  readonly ids: ReadonlyMap<number, string>;
+}
+
+/** The maps of all sections of before BTF: one symbol a map, reaching to the next one's. */
+export function parseLegacyMaps(sections: readonly LegacySection[], little: boolean): LegacyMaps {
+  const raw = sections.flatMap((s) => definitions(s, little));
+  const iproute2 = new Map<Definitions, IpRoute2>();
+  for (const d of raw) {
+    if (d.section.name !== "maps" || d.size < IPROUTE2_SIZE) continue;
+    iproute2.set(d, { id: d.word(5), innerId: d.word(7), innerIndex: d.word(8) | 0 });
+  }
+  const byId = new Map([...iproute2].flatMap(([d, { id }]) => (id ? [[id, d] as const] : [])));
+  const found = new Map<number, FoundMap[]>(sections.map((s) => [s.index, []]));
+  for (const d of raw) {
+    let spec = plain(d);
+    const own = iproute2.get(d);
+    const inner = own ? innerById(d, own, byId) : innerByIndex(d, raw);
+    if (inner) spec = { ...spec, inner: plain(inner) };
+    // PIN_OBJECT_NS and PIN_GLOBAL_NS differ in the directory only, which is the loader's choice.
+    if (own ? d.word(6) : d.size >= GOBPF_SIZE && d.word(5)) spec = { ...spec, pinning: "by-name" };
+    if (own?.innerId) {
+      const held = [...iproute2].filter(([, i]) => i.id === own.innerId && !i.innerId && i.innerIndex !== -1);
+      const contents = held.map(([m, i]) => ({ key: slotKey(i.innerIndex), value: { map: m.name } }));
+      if (contents.length) spec = { ...spec, contents };
+    }
+    found.get(d.section.index)!.push({ spec, offset: d.offset, size: d.size, valuesAt: undefined });
+  }
+  return { found, ids: new Map([...byId].map(([id, d]) => [id, d.name])) };
+}
+
+/** The key of an array's slot. */
+export function slotKey(slot: number): Uint8Array {
+  const key = new Uint8Array(4);
+  viewOf(key).setUint32(0, slot, true);
+  return key;
+}
+
+function definitions(section: LegacySection, little: boolean): Definitions[] {
+  const { name: at, data } = section;
+  const sorted = [...section.symbols].sort((a, b) => a.value - b.value);
+  if (!sorted.length) throw new ElfError("has no symbols, so its maps have no names", { section: at });
   const view = viewOf(data);
-  const ids = new Map<number, string>();
-  const raw = sorted.map((symbol, i) => {
-    const offset = symbol.value;
-    const size = symbol.size || (sorted[i + 1]?.value ?? data.length) - offset;
+  return sorted.map(({ name, value: offset, size: told }, i) => {
+    const size = told || (sorted[i + 1]?.value ?? data.length) - offset;
     if (size < LEGACY_SIZE || offset + size > data.length) {
-      throw new ElfError(`map ${symbol.name}: expected ${LEGACY_SIZE} bytes or more, got ${size}`, { section, offset });
+      throw new ElfError(`map ${name}: expected ${LEGACY_SIZE} bytes or more, got ${size}`, { section: at, offset });
     }
-    const word = (w: number) => view.getUint32(offset + w * 4, little);
-    const iproute2 = size >= IPROUTE2_SIZE;
-    if (iproute2 && word(5)) ids.set(word(5), symbol.name);
-    return { name: symbol.name, offset, size, word, iproute2 };
+    return { name, section, offset, size, word: (w) => view.getUint32(offset + w * 4, little) };
   });
-  const plain = (m: (typeof raw)[number]): MapSpec => ({
-    name: m.name,
-    type: m.word(0),
-    keySize: m.word(1),
-    valueSize: m.word(2),
-    maxEntries: m.word(3),
-    flags: m.word(4),
-  });
-  return raw.map((m) => {
-    let spec = plain(m);
-    if (m.iproute2) {
-      // PIN_OBJECT_NS and PIN_GLOBAL_NS differ in the directory only, which is the loader's choice.
-      if (m.word(6)) spec = { ...spec, pinning: "by-name" };
-      const innerName = m.word(7) ? ids.get(m.word(7)) : undefined;
-      const inner = raw.find((r) => r.name === innerName);
-      if (m.word(7) && !inner)
-        throw new ElfError(`map ${m.name}: no map has inner id ${m.word(7)}`, { section, offset: m.offset });
-      if (inner) spec = { ...spec, inner: plain(inner) };
-    }
-    return { spec, offset: m.offset, size: m.size, valuesAt: undefined };
-  });
+}
+
+function plain(d: Definitions): MapSpec {
+  const flags = d.word(4);
+  const numa = d.size === SAMPLES_SIZE && flags & BPF_F_NUMA_NODE;
+  return {
+    name: d.name,
+    type: d.word(0),
+    keySize: d.word(1),
+    valueSize: d.word(2),
+    maxEntries: d.word(3),
+    flags,
+    ...(numa ? { numaNode: d.word(6) } : {}),
+  };
+}
+
+function innerById(d: Definitions, { innerId }: IpRoute2, byId: ReadonlyMap<number, Definitions>) {
+  if (!innerId) return undefined;
+  const inner = byId.get(innerId);
+  if (!inner) {
+    throw new ElfError(`map ${d.name}: no map has inner id ${innerId}`, { section: d.section.name, offset: d.offset });
+  }
+  return inner;
+}
+
+/** The samples' `inner_map_idx` counts the object's maps. */
+function innerByIndex(d: Definitions, all: readonly Definitions[]): Definitions | undefined {
+  const type = d.word(0);
+  const nested = type === MapType.BPF_MAP_TYPE_ARRAY_OF_MAPS || type === MapType.BPF_MAP_TYPE_HASH_OF_MAPS;
+  if (!nested || d.size !== SAMPLES_SIZE) return undefined;
+  const inner = all[d.word(5)];
+  if (!inner || inner === d) {
+    const what = `map ${d.name}: expected an inner map's number below ${all.length}, got ${d.word(5)}`;
+    throw new ElfError(what, { section: d.section.name, offset: d.offset });
+  }
+  return inner;
 }

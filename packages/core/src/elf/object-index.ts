@@ -8,7 +8,9 @@ export interface ObjectIndex {
   readonly file: ElfFile;
   readonly btf: Btf | undefined;
   readonly ext: BtfExt | undefined;
-  /** Name of the map at an offset of `.maps` or `maps`. */
+  /** True for a section of map definitions. */
+  readonly holdsMaps: (section: number) => boolean;
+  /** Name of the map at an offset of such a section. */
   readonly mapAt: (section: number, offset: number) => string | undefined;
   /** Name of the array map that holds a data section. */
   readonly dataMap: (section: number) => string | undefined;

@@ -25,7 +25,7 @@ import { CONTENTS_SECTION, decodeContents } from "./contents.ts";
 import { isDataSectionName } from "./data.ts";
 import { findExterns, KCONFIG_MAP } from "./externs.ts";
 import { findFunctions, linkPrograms } from "./functions.ts";
-import { type FoundMap, parseBtfMaps, parseLegacyMaps } from "./map-def.ts";
+import { type FoundMap, isLegacyMapSection, parseBtfMaps, parseLegacyMaps, slotKey } from "./map-def.ts";
 import type { ObjectIndex } from "./object-index.ts";
 
 /** Sections that have no meaning for loading. */
@@ -48,13 +48,15 @@ export function readElf(bytes: Uint8Array): CollectionSpec {
     file,
     btf,
     ext,
-    mapAt: (section, offset) => found.get(section)?.find((m) => m.offset === offset)?.spec.name,
+    holdsMaps: (section) => found.bySection.has(section),
+    mapAt: (section, offset) => found.bySection.get(section)?.find((m) => m.offset === offset)?.spec.name,
     dataMap: (section) => dataMaps.get(section),
     externs: new Map(externs.map((e) => [e.name, e])),
   };
   const functions = findFunctions(index);
   const programs = linkPrograms(functions, index);
-  fillSlots(index, found, maps, (section, offset) => functions.at(section, offset)?.name);
+  fillSlots(index, found.bySection, maps, (section, offset) => functions.at(section, offset)?.name);
+  fillNumberedSlots(programs, found.ids, maps);
   const contents = file.sections.find((s) => s.name === CONTENTS_SECTION);
   if (contents) {
     for (const [name, entries] of decodeContents(contents.data)) {
@@ -63,17 +65,18 @@ export function readElf(bytes: Uint8Array): CollectionSpec {
       maps.set(name, { ...map, contents: [...(map.contents ?? []), ...entries] });
     }
   }
+  const structOps = readStructOps(index, functions.at);
   const version = file.sections.find((s) => s.name === "version");
   return {
-    programs,
+    programs: typedBySlots(programs, maps),
     maps,
     license: licenseOf(file),
     btf,
     byteOrder: file.littleEndian ? "little" : "big",
     variables: readVariables(file, btf, dataMaps),
     externs: [...externs, ...undescribed(programs, externs)],
-    structOps: readStructOps(index, functions.at),
-    unknown: unknownParts(file),
+    structOps,
+    unknown: unknownParts(file, structOps),
     ...(version && version.data.length >= 4 ? { version: viewOf(version.data).getUint32(0, file.littleEndian) } : {}),
   };
 }
@@ -132,19 +135,32 @@ function addMap(maps: Map<string, MapSpec>, map: MapSpec, section: string): void
   maps.set(map.name, map);
 }
 
-function readMaps(file: elf.ElfFile, btf: Btf | undefined, maps: Map<string, MapSpec>): Map<number, FoundMap[]> {
-  const found = new Map<number, FoundMap[]>();
-  for (const s of file.sections) {
-    if (s.name !== ".maps" && s.name !== "maps") continue;
-    if (s.size === 0) continue;
-    if (s.name === ".maps" && !btf)
-      throw new ElfError("needs .BTF, which the object has not (clang -g)", { section: s.name });
-    const named = file.symbols.filter((y) => y.section === s.index && y.name && y.type !== elf.STT_SECTION);
-    const list = s.name === ".maps" ? parseBtfMaps(btf!, s.size) : parseLegacyMaps(s.data, named, file.littleEndian);
-    for (const m of list) addMap(maps, m.spec, s.name);
-    found.set(s.index, list);
+interface FoundMaps {
+  /** By section index. */
+  readonly bySection: ReadonlyMap<number, readonly FoundMap[]>;
+  /** Names by iproute2's ids. */
+  readonly ids: ReadonlyMap<number, string>;
+}
+
+function readMaps(file: elf.ElfFile, btf: Btf | undefined, maps: Map<string, MapSpec>): FoundMaps {
+  const namesIn = (s: elf.ElfSection) =>
+    file.symbols.filter((y) => y.section === s.index && y.name && y.type !== elf.STT_SECTION);
+  const sections = file.sections.filter((s) => s.size > 0 && s.type === elf.SHT_PROGBITS);
+  const old = sections.filter((s) => isLegacyMapSection(s.name));
+  const legacy = parseLegacyMaps(
+    old.map(({ index, name, data }, i) => ({ index, name, data, symbols: namesIn(old[i]!) })),
+    file.littleEndian,
+  );
+  const bySection = new Map(legacy.found);
+  for (const s of sections) {
+    if (s.name !== ".maps") continue;
+    if (!btf) throw new ElfError("needs .BTF, which the object has not (clang -g)", { section: s.name });
+    bySection.set(s.index, parseBtfMaps(btf, s.size));
   }
-  return found;
+  for (const [section, list] of [...bySection].sort((a, b) => a[0] - b[0])) {
+    for (const m of list) addMap(maps, m.spec, file.sections[section]!.name);
+  }
+  return { bySection, ids: legacy.ids };
 }
 
 /** Data sections as array maps of one value; the map's name by section index. */
@@ -180,26 +196,69 @@ function fillSlots(
   functionAt: (section: number, offset: number) => string | undefined,
 ): void {
   for (const [section, list] of found) {
-    const where = { section: index.file.sections[section]!.name };
+    const holder = index.file.sections[section]!;
+    const where = { section: holder.name };
     for (const r of index.file.relocs.get(section) ?? []) {
       const map = list.find((m) => r.offset >= m.offset && r.offset < m.offset + m.size);
       if (!map || map.valuesAt === undefined || r.offset < map.valuesAt) {
         throw new ElfError(`a relocation at ${r.offset} is in no map's values`, where);
       }
-      const symbol = index.file.symbols[r.symbol]!;
+      const to = elf.pointedAt(index.file, holder, r);
       const slot = (r.offset - map.valuesAt) / 8;
       if (!Number.isInteger(slot)) throw new ElfError(`a relocation at ${r.offset} is between two slots`, where);
-      const key = new Uint8Array(4);
-      viewOf(key).setUint32(0, slot, true);
-      const target = map.spec.inner
-        ? index.mapAt(symbol.section, symbol.value)
-        : functionAt(symbol.section, symbol.value);
+      const key = slotKey(slot);
+      const target = map.spec.inner ? index.mapAt(to.section, to.offset) : functionAt(to.section, to.offset);
       if (target === undefined) throw new ElfError(`map ${map.spec.name}: slot ${slot} refers to nothing known`, where);
       const entry: MapEntry = { key, value: map.spec.inner ? { map: target } : { program: target } };
       const spec = maps.get(map.spec.name)!;
       maps.set(map.spec.name, { ...spec, contents: [...(spec.contents ?? []), entry] });
     }
   }
+}
+
+/** iproute2's sections `ID/KEY`: the program goes into that slot of the array with that id. */
+function fillNumberedSlots(
+  programs: ReadonlyMap<string, ProgramSpec>,
+  ids: ReadonlyMap<number, string>,
+  maps: Map<string, MapSpec>,
+): void {
+  for (const { name: program, section } of programs.values()) {
+    const numbers = /^(0[xX][0-9a-fA-F]+|\d+)\/(0[xX][0-9a-fA-F]+|\d+)$/.exec(section);
+    const map = numbers && maps.get(ids.get(Number(numbers[1])) ?? "");
+    if (!map || map.type !== MapType.BPF_MAP_TYPE_PROG_ARRAY) continue;
+    const entry: MapEntry = { key: slotKey(Number(numbers[2])), value: { program } };
+    maps.set(map.name, { ...map, contents: [...(map.contents ?? []), entry] });
+  }
+}
+
+/**
+ * A program whose section says nothing, but that stands in a slot of a program array, has the type of those that
+ * call through the array: the kernel allows no other.
+ */
+function typedBySlots(
+  programs: ReadonlyMap<string, ProgramSpec>,
+  maps: ReadonlyMap<string, MapSpec>,
+): ReadonlyMap<string, ProgramSpec> {
+  const out = new Map(programs);
+  // Those in the slots may call through further arrays, so until nothing changes.
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const map of maps.values()) {
+      if (map.type !== MapType.BPF_MAP_TYPE_PROG_ARRAY) continue;
+      const targets = (map.contents ?? []).flatMap(({ value }) => ("program" in value ? [out.get(value.program)] : []));
+      const untyped = targets.filter((t) => t !== undefined && t.type === 0);
+      if (!untyped.length) continue;
+      const callers = [...out.values()].filter(
+        (p) => p.type !== 0 && p.relocs.some((r) => r.kind === "map" && r.name === map.name),
+      );
+      const [caller] = callers;
+      if (!caller || callers.some((c) => c.type !== caller.type)) continue;
+      const { type, attachType } = caller;
+      for (const target of untyped) out.set(target!.name, { ...target!, type, attachType });
+      changed = true;
+    }
+  }
+  return out;
 }
 
 /** Variables of the data sections: from BTF where there is a DATASEC, else from the symbols, without type. */
@@ -259,8 +318,8 @@ function readStructOps(
       const programs = relocs
         .filter((r) => r.offset >= offset && r.offset < offset + size)
         .flatMap((r) => {
-          const symbol = file.symbols[r.symbol]!;
-          const program = functionAt(symbol.section, symbol.value)?.name;
+          const to = elf.pointedAt(file, s, r);
+          const program = functionAt(to.section, to.offset)?.name;
           return program === undefined ? [] : [{ offset: r.offset - offset, program }];
         });
       out.push({ name: v.name, section: s.name, typeId: v.type, data: s.data.slice(offset, offset + size), programs });
@@ -293,14 +352,15 @@ function licenseOf(file: elf.ElfFile): string {
   return new TextDecoder().decode(end < 0 ? data : data.subarray(0, end));
 }
 
-function unknownParts(file: elf.ElfFile): UnknownPart[] {
+function unknownParts(file: elf.ElfFile, structOps: readonly StructOpsSpec[]): UnknownPart[] {
   const out: UnknownPart[] = [];
   const known = (s: elf.ElfSection) =>
     s.index === 0 ||
     IGNORED.test(s.name) ||
-    STRUCT_OPS.test(s.name) ||
+    (STRUCT_OPS.test(s.name) && structOps.some((o) => o.section === s.name)) ||
     isDataSectionName(s.name) ||
-    [".maps", "maps", "license", "version", ".text", CONTENTS_SECTION, KCONFIG_MAP].includes(s.name) ||
+    [".maps", "license", "version", ".text", CONTENTS_SECTION, KCONFIG_MAP].includes(s.name) ||
+    isLegacyMapSection(s.name) ||
     ((s.flags & elf.SHF_EXECINSTR) !== 0 && s.type === elf.SHT_PROGBITS) ||
     s.type === elf.SHT_SYMTAB ||
     s.type === elf.SHT_STRTAB;
@@ -311,7 +371,11 @@ function unknownParts(file: elf.ElfFile): UnknownPart[] {
         out.push({ section: s.name, why: "relocations of data are not applied, as libbpf does not", data: s.data });
       }
     } else if (!known(s) && s.size > 0) {
-      const why = s.name.startsWith(".addr_space.") ? "variables of an arena" : "no known meaning";
+      const why = s.name.startsWith(".addr_space.")
+        ? "variables of an arena"
+        : STRUCT_OPS.test(s.name)
+          ? "needs .BTF to tell what its structs are"
+          : "no known meaning";
       out.push({ section: s.name || `section ${s.index}`, why, data: s.data });
     }
   }

@@ -57,10 +57,16 @@ test.each([
     "r1 = map[nowhere][0]+4\nexit",
     "function main slot 0: the address of a value of map nowhere has no form in an object",
   ],
-  ["call kfunc[bpf_x]\nexit", "program main: the BTF has no function bpf_x, which libbpf needs to call it"],
   ["call pc+7\nexit", "program main slot 0: calls slot 8, which is outside"],
 ])("cannot write %j", (asm, message) => {
   expect(() => writeElf(collection(asm))).toThrow(message);
+});
+
+test("a function that nobody declared stays a mere symbol", () => {
+  const written = writeElf(collection("call kfunc[bpf_x]\nexit"));
+  const again = readElf(written);
+  expect(again.programs.get("main")!.relocs).toEqual([{ pc: 0, kind: "kfunc", name: "bpf_x", weak: false }]);
+  expect(again.externs).toEqual([{ name: "bpf_x", kind: "kfunc", weak: false, typeId: 0, offset: 0 }]);
 });
 
 test("a program read back is the same", () => {

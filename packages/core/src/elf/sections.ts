@@ -3,7 +3,13 @@
  * Source: tools/lib/bpf/libbpf.c `section_defs` and `sec_def_matches` (libbpf 1.5); prefixes of before 1.0 for
  * networking types, because many published objects still use them (`xdp_pass`, `classifier_ingress`).
  */
-import { AttachType as A, BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS, ProgType as P } from "../object/index.ts";
+import {
+  AttachType as A,
+  BPF_F_SLEEPABLE,
+  BPF_F_XDP_HAS_FRAGS,
+  ProgType as P,
+  type ProgramSpec,
+} from "../object/index.ts";
 
 export interface SectionKind {
   readonly type: number;
@@ -145,6 +151,22 @@ export function sectionKind(section: string): SectionKind {
   const legacy = LEGACY.find(([prefix]) => name.startsWith(prefix));
   if (legacy) return kind(legacy, undefined, autoload, "legacy");
   return { type: 0, attachType: 0, flags: 0, attachTo: undefined, autoload, match: "none" };
+}
+
+/**
+ * The section that makes libbpf load the program as what it is: its own where libbpf's table knows it so, else the
+ * table's first name for it (iproute2's `2/1` and old `xdp_pass` become `tc` and `xdp`).
+ */
+export function libbpfSection(program: ProgramSpec): string {
+  const own = sectionKind(program.section);
+  const same = (type: number, attachType: number) => type === program.type && attachType === program.attachType;
+  if (program.type === 0 || (own.match === "libbpf" && own.type === program.type)) return program.section;
+  const row =
+    TABLE.find(([, type, attach, flags = 0]) => same(type, attach) && flags === program.flags) ??
+    TABLE.find(([, type, attach]) => same(type, attach));
+  if (!row) return program.section;
+  const name = row[0].replace("+", program.attachTo === undefined ? "" : `/${program.attachTo}`);
+  return program.autoload === false ? `?${name}` : name;
 }
 
 function kind(

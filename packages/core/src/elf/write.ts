@@ -15,6 +15,7 @@ import { CONTENTS_SECTION, encodeContents } from "./contents.ts";
 import { isDataSection } from "./data.ts";
 import { KCONFIG_MAP } from "./externs.ts";
 import { defineMap } from "./map-btf.ts";
+import { libbpfSection } from "./sections.ts";
 
 /** One function to be written: the entry of a program, or a subprogram. `relocs`, `lines` … count from its start. */
 interface OutFunction {
@@ -223,7 +224,7 @@ function cutFunction(
   return {
     start,
     name,
-    section: start === 0 ? program.section : ".text",
+    section: start === 0 ? libbpfSection(program) : ".text",
     global: start === 0 || (type?.kind === "func" && type.linkage === "global"),
     typeId: info?.typeId ?? 0,
     code: program.code.slice(start * SLOT, end * SLOT),
@@ -394,10 +395,9 @@ function externSymbols(spec: CollectionSpec, out: elf.ElfBuilder, btf: BtfBuilde
       const place = { section: elf.SHN_UNDEF, value: 0, size: 0 };
       symbols.set(r.name, out.symbol({ name: r.name, bind, type: elf.STT_NOTYPE, ...place }));
       const known = spec.btf?.find(r.name, r.kind === "kfunc" ? "func" : "var");
-      if (known === undefined && r.kind === "kfunc") {
-        throw new ElfError(`program ${program.name}: the BTF has no function ${r.name}, which libbpf needs to call it`);
-      }
-      vars.push({ type: known ?? btf.var(r.name, 0, "extern"), offset: 0, size: 0 });
+      // Without a type the name stays a mere symbol, as clang leaves a function that nobody declared.
+      if (known !== undefined) vars.push({ type: known, offset: 0, size: 0 });
+      else if (r.kind === "ksym" && spec.btf) vars.push({ type: btf.var(r.name, 0, "extern"), offset: 0, size: 0 });
     }
   }
   if (vars.length && spec.btf?.find(".ksyms", "datasec") === undefined) btf.datasec(".ksyms", 0, vars);

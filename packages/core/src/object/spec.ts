@@ -20,8 +20,8 @@ export interface MapSpec {
   readonly mapExtra?: bigint;
   /** With `BPF_F_NUMA_NODE`. */
   readonly numaNode?: number;
-  /** `by-name` pins and reuses under the pin directory. */
-  readonly pinning?: "none" | "by-name";
+  /** `by-name` pins and reuses under the pin directory. A number is another loader's own way: the map is not pinned. */
+  readonly pinning?: "none" | "by-name" | number;
   /** The template of the maps that a map-in-map holds. */
   readonly inner?: MapSpec;
   /** Entries written before any program is loaded, in order. */

@@ -7,14 +7,12 @@
  */
 import { type Btf, type BtfType, type EncodedBtf, encodeBtf } from "@ebplane/core/btf";
 import { viewOf } from "@ebplane/core/bytes";
-import { SLOT } from "@ebplane/core/isa";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import { btfLoad, type InfoRecords } from "../bpf/index.ts";
 import { close } from "../sys/index.ts";
 
 const FUNC_INFO = 8;
 const LINE_INFO = 16;
-const CORE_RELO = 16;
 
 export class LoadedBtf {
   #fd: number;
@@ -60,22 +58,6 @@ export class LoadedBtf {
     return { recordSize: LINE_INFO, records };
   }
 
-  /** `struct bpf_core_relo` records; undefined when the program has none. */
-  coreRelos(program: ProgramSpec): InfoRecords | undefined {
-    const relos = program.coreRelos ?? [];
-    if (relos.length === 0) return undefined;
-    const records = new Uint8Array(relos.length * CORE_RELO);
-    const view = viewOf(records);
-    relos.forEach(({ pc, typeId, access, kind }, i) => {
-      const at = i * CORE_RELO;
-      view.setUint32(at, pc * SLOT, true); // Bytes here, slots elsewhere.
-      view.setUint32(at + 4, typeId, true);
-      view.setUint32(at + 8, this.#strings.get(access)!, true);
-      view.setUint32(at + 12, kind, true);
-    });
-    return { recordSize: CORE_RELO, records };
-  }
-
   close(): void {
     if (this.#fd < 0) return;
     const fd = this.#fd;
@@ -88,28 +70,40 @@ export class LoadedBtf {
 export function loadBtf(spec: CollectionSpec): LoadedBtf | undefined {
   if (!spec.btf || spec.btf.length <= 1) return undefined;
   const extraStrings: string[] = [];
-  for (const { lineInfo, coreRelos } of spec.programs.values()) {
+  for (const { lineInfo } of spec.programs.values()) {
     for (const { file, text } of lineInfo) extraStrings.push(file, text);
-    for (const { access } of coreRelos ?? []) extraStrings.push(access);
   }
   const { bytes, strings } = encodeBtf(loadable(spec.btf), { extraStrings });
   const { fd } = btfLoad(bytes);
   return fd < 0 ? undefined : new LoadedBtf(fd, strings);
 }
 
+const INT: BtfType = { kind: "int", name: "int", size: 4, bits: 32, bitOffset: 0, encoding: "signed" };
+
 /**
  * The types, ids unchanged, with what only linkers understand replaced: the kernel takes no extern functions or
- * variables and no section without a size (`.ksyms`, `.kconfig`).
+ * variables (which may even be void), no parameter without a name in a function, and no section without a size
+ * (`.ksyms`, `.kconfig`). Source: libbpf.c `bpf_object__collect_externs`, which changes the same.
  */
 function loadable(btf: Btf): BtfType[] {
   const types: BtfType[] = [];
   for (let id = 1; id < btf.length; id++) {
     const type = btf.type(id);
     if (type.kind === "func" && type.linkage === "extern") types.push({ ...type, linkage: "global" });
-    else if (type.kind === "var" && type.linkage === "extern") types.push({ ...type, linkage: "global" });
-    else if (type.kind === "datasec" && (type.name === ".ksyms" || type.size === 0)) {
+    else if (type.kind === "var" && type.linkage === "extern") {
+      types.push({ ...type, linkage: "global", type: btf.length });
+    } else if (type.kind === "datasec" && (type.name === ".ksyms" || type.size === 0)) {
       types.push({ kind: "typedef", name: `unused_${id}`, type: 0 });
     } else types.push(type);
+  }
+  types.push(INT);
+  for (const type of types) {
+    if (type.kind !== "func") continue;
+    const proto = types[type.type - 1];
+    if (proto?.kind !== "funcProto") continue;
+    // A last parameter without name and type is `...`.
+    const params = proto.params.map((p, i) => (p.name || !p.type ? p : { ...p, name: `arg${i}` }));
+    types[type.type - 1] = { ...proto, params };
   }
   return types;
 }

@@ -55,14 +55,22 @@ function placeOf(spec: ProgramSpec, name: string): { name: string; kind: BtfKind
 
 let symbols: Map<string, bigint> | undefined;
 
+function kernelSymbols(): Map<string, bigint> {
+  if (symbols) return symbols;
+  symbols = new Map();
+  for (const line of readFileSync("/proc/kallsyms", "latin1").split("\n")) {
+    const [address, , symbol] = line.split(/[ \t]/, 3);
+    if (symbol !== undefined) symbols.set(symbol, BigInt(`0x${address}`));
+  }
+  return symbols;
+}
+
 /** A symbol's address in the running kernel, or undefined: there is none, or addresses are hidden from this process. */
 export function kernelSymbol(name: string): bigint | undefined {
-  if (!symbols) {
-    symbols = new Map();
-    for (const line of readFileSync("/proc/kallsyms", "latin1").split("\n")) {
-      const [address, , symbol] = line.split(/[ \t]/, 3);
-      if (symbol !== undefined) symbols.set(symbol, BigInt(`0x${address}`));
-    }
-  }
-  return symbols.get(name) || undefined;
+  return kernelSymbols().get(name) || undefined;
+}
+
+/** Whether the running kernel has a symbol of this name, whatever its address. */
+export function hasKernelSymbol(name: string): boolean {
+  return kernelSymbols().has(name);
 }

@@ -42,6 +42,7 @@ import { check, close, PAGE_SIZE, sysError } from "../sys/index.ts";
 import { type LoadedBtf, loadBtf } from "./btf.ts";
 import { checkCompatible, specOf } from "./compatible.ts";
 import { attachBtfId, kernelBtf, kernelSymbol } from "./kernel-btf.ts";
+import { settle } from "./settle.ts";
 
 /** What loading into the kernel can do beyond `LoadOptions`. */
 export interface LinuxLoadOptions extends LoadOptions {
@@ -54,10 +55,11 @@ export interface LinuxLoadOptions extends LoadOptions {
   readonly pinDirectory?: string;
 }
 
-export function loadCollection(spec: CollectionSpec, options: LinuxLoadOptions = {}): Collection {
-  if (spec.byteOrder !== "little") {
+export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions = {}): Collection {
+  if (object.byteOrder !== "little") {
     throw new UnsupportedError("byte order", "the object is big-endian, this machine is little-endian");
   }
+  const spec = settle(object, options.programs);
   const programSpecs = selectPrograms(spec, options.programs);
   const owned: { close(): void }[] = [];
   const keep = <T extends { close(): void }>(object: T): T => {
@@ -273,16 +275,6 @@ function loadProgram(
   };
   const funcInfo = btf?.funcInfo(spec);
   if (btf && funcInfo) load = { ...load, btfFd: btf.fd, funcInfo, lineInfo: btf.lineInfo(spec) };
-  if (spec.coreRelos?.length) {
-    if (!btf || !funcInfo) {
-      throw new UnsupportedError(
-        "CO-RE",
-        `program ${spec.name}: CO-RE needs BTF, which this kernel did not take`,
-        "5.17",
-      );
-    }
-    load = { ...load, coreRelos: btf.coreRelos(spec) };
-  }
   const { fd, log } = progLoad(load);
   if (fd < 0) throw refused(spec, -fd, log);
   return new LinuxProgram(fd, spec, { code, license: collection.license, log, request: load });

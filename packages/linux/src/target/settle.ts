@@ -1,0 +1,56 @@
+/**
+ * What only the running kernel can decide about an object: its types (CO-RE) and its configuration (`.kconfig`). The
+ * kernel could do CO-RE itself since 5.17; done here it works before, and a missing type is said by its name.
+ * Source: libbpf.c `bpf_object__resolve_externs`, `bpf_object__read_kconfig_file`, `get_kernel_version`.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { release } from "node:os";
+import { gunzipSync } from "node:zlib";
+import { applyKconfig, type KernelConfig, parseKconfig, relocateCore } from "@ebplane/core/elf";
+import type { CollectionSpec } from "@ebplane/core/object";
+import { hasKernelSymbol, kernelBtf } from "./kernel-btf.ts";
+
+/** The collection with the programs that will be loaded relocated to this kernel, and the map `.kconfig` filled. */
+export function settle(spec: CollectionSpec, chosen: readonly string[] | undefined): CollectionSpec {
+  const programs = chosen ?? [...spec.programs.values()].filter((p) => p.autoload !== false).map((p) => p.name);
+  const relocate = programs.some((name) => spec.programs.get(name)?.coreRelos?.length);
+  const related = relocate ? relocateCore(spec, kernelBtf(), programs) : spec;
+  return spec.externs?.some((e) => e.kind === "kconfig") ? applyKconfig(related, kernelConfig()) : related;
+}
+
+let config: KernelConfig | undefined;
+
+/** The running kernel's version and options; no options where it does not publish them. */
+export function kernelConfig(): KernelConfig {
+  return (config ??= { version: kernelVersion(release()), options: new Map([...readOptions(), ...virtualOptions()]) });
+}
+
+/** `KERNEL_VERSION` of a release as uname prints it. Sublevels above 255 count as 255, as the kernel's macro has it. */
+export function kernelVersion(text: string): number {
+  const [, major = "0", minor = "0", patch = "0"] = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(text) ?? [];
+  return (Number(major) << 16) | (Number(minor) << 8) | Math.min(Number(patch), 255);
+}
+
+function readOptions(): Map<string, string> {
+  const packed = "/proc/config.gz";
+  if (existsSync(packed)) return parseKconfig(gunzipSync(readFileSync(packed)).toString("latin1"));
+  const plain = `/boot/config-${release()}`;
+  return existsSync(plain) ? parseKconfig(readFileSync(plain, "latin1")) : new Map();
+}
+
+/** Options that no configuration has: libbpf tells by them what the kernel can do. */
+function* virtualOptions(): Generator<[string, string]> {
+  const says = (yes: boolean) => (yes ? "y" : "n");
+  yield ["LINUX_HAS_BPF_COOKIE", says(hasHelper("BPF_FUNC_get_attach_cookie"))];
+  const wrapper = { x64: "__x64_sys_bpf", arm64: "__arm64_sys_bpf", s390x: "__s390x_sys_bpf" }[process.arch as string];
+  yield ["LINUX_HAS_SYSCALL_WRAPPER", says(wrapper !== undefined && hasKernelSymbol(wrapper))];
+}
+
+function hasHelper(name: string): boolean {
+  const btf = kernelBtf();
+  const ids = btf.findAll("bpf_func_id");
+  return ids.some((id) => {
+    const type = btf.type(id);
+    return type.kind === "enum" && type.values.some((v) => v.name === name);
+  });
+}
