@@ -99,3 +99,47 @@ test.skipIf(skip)(`the checker agrees with the kernel on random insns${skip ? ` 
     close(fd);
   }
 });
+
+test.skipIf(skip)(`jumps that are too far for the kernel${skip ? ` (skipped: ${skip})` : ""}`, () => {
+  const fd = check("socket", syscall(NR.socket, AF_UNIX, SOCK_DGRAM, 0));
+  const insn = (code: number, k = 0, jt = 0, jf = 0): cbpf.ClassicInsn => ({ code, jt, jf, k: k >>> 0 });
+  const wide = insn(0xb1);
+  const kinds = [
+    ...[0, 1, 0x7fff, 0x8000, -0x100000].flatMap((k) => [0x20, 0x28, 0x30, 0xb1].map((code) => insn(code, k))),
+    ...[0, 4].flatMap((k) => [0x40, 0x48, 0x50].map((code) => insn(code, k))),
+    ...Object.values(cbpf.SkfAd).map((at) => insn(0x20, cbpf.SKF_AD_OFF + at)),
+    ...[0x15, 0x25, 0x35, 0x45].flatMap((code) =>
+      [3, -3].flatMap((k) => [insn(code, k), insn(code, k, 1, 0), insn(code, k, 0, 1), insn(code, k, 1, 1)]),
+    ),
+    ...[0x00, 0x01, 0x02, 0x03, 0x80, 0x81, 0x04, 0x0c, 0x3c, 0x9c, 0x84, 0x07, 0x87, 0x06, 0x16].map((c) =>
+      insn(c, 1),
+    ),
+  ];
+  /** A jump over `n` wide insns and a hundred of the kind. */
+  const filter = (kind: cbpf.ClassicInsn, n: number): cbpf.ClassicInsn[] => [
+    insn(0x05, n + 100),
+    ...new Array(n).fill(wide),
+    ...new Array(100).fill(kind),
+    insn(0x06, 1),
+    insn(0x06, 1),
+  ];
+  const ours = (insns: readonly cbpf.ClassicInsn[]): boolean => {
+    try {
+      cbpf.checkClassic(insns);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  try {
+    for (const kind of kinds) {
+      let n = 1820;
+      while (!ours(filter(kind, n))) n--;
+      // So long a filter is more than a socket may be charged with (ENOMEM); it was translated all the same.
+      expect([0, -12], `${JSON.stringify(kind)} ${n}`).toContain(attach(fd, filter(kind, n)));
+      expect(attach(fd, filter(kind, n + 1)), `${JSON.stringify(kind)} ${n + 1}`).toBe(-22);
+    }
+  } finally {
+    close(fd);
+  }
+});

@@ -4,6 +4,7 @@
  * Source: net/core/filter.c 6.18 `bpf_check_classic`, `check_load_and_stores`, `chk_code_allowed`.
  */
 import { InsnError } from "../../errors/index.ts";
+import { firstFarJump } from "./expand.ts";
 import { BPF_MAXINSNS, BPF_MEMWORDS, type ClassicInsn, SKF_AD_OFF, SkfAd } from "./insn.ts";
 
 // biome-ignore format: a table
@@ -67,6 +68,8 @@ export function checkClassic(insns: readonly ClassicInsn[]): void {
   const last = insns[insns.length - 1]!;
   if (last.code !== 0x06 && last.code !== 0x16) throw new InsnError("expected ret at the end", insns.length - 1);
   checkMemory(insns);
+  const far = firstFarJump(insns);
+  if (far !== undefined) throw new InsnError("jumps farther than 32767 insns of the eBPF that the kernel makes", far);
 }
 
 /** Words of M are written before they are read, on every way: jumps go forward, so one pass is enough. */

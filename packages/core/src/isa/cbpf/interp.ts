@@ -1,7 +1,7 @@
 /** The interpreter of checked classic programs. Source: the BSD Packet Filter paper; net/core/filter.c for SKF_AD_*. */
 import { viewOf } from "../../bytes/index.ts";
-import { UnsupportedError } from "../../errors/index.ts";
 import { BPF_MEMWORDS, type ClassicInsn, SKF_AD_OFF, SKF_LL_OFF, SKF_NET_OFF, SkfAd } from "./insn.ts";
+import { payloadOffset } from "./payload.ts";
 
 /** What the extensions answer; absent ones are 0. */
 export interface ClassicPacket {
@@ -220,8 +220,10 @@ function extension(packet: ClassicPacket, number: number, a: number, x: number):
       if (length > bytes.length - a) return 0;
       return findAttribute(bytes.subarray(0, a + length), a + 4, x);
     }
+    case SkfAd.PAY_OFFSET:
+      return payloadOffset(packet.bytes, packet.network ?? 0, packet.protocol ?? 0);
     default:
-      throw new UnsupportedError(`SKF_AD ${number}`, `extension ${number}: payload offsets need a flow dissector`);
+      throw new RangeError(`extension ${number} did not pass the checker`);
   }
 }
 

@@ -109,6 +109,11 @@ function putConst(s: State, r: number, value: number): void {
   else put(s, r, ANY);
 }
 
+function putFrame(s: State, r: number, offset: number): void {
+  if (Number.isSafeInteger(offset)) put(s, r, FRAME, offset);
+  else put(s, r, FRAME_ANY);
+}
+
 /** The unsigned upper bound of a register, Infinity when none is known. */
 export function maxOf(s: State, r: number): number {
   const kind = s.kind[r];
@@ -170,7 +175,10 @@ function widened(max: number): number {
 
 /** The smallest 2^n - 1 that is not below `max`. */
 function ones(max: number): number {
-  return max <= 0 ? 0 : max === Number.POSITIVE_INFINITY ? max : 2 ** Math.ceil(Math.log2(max + 1)) - 1;
+  if (max === Number.POSITIVE_INFINITY) return max;
+  // By the halves: a logarithm of a number beyond 2^48 or so is too coarse.
+  const high = Math.floor(max / 2 ** 32);
+  return 2 ** (high ? 64 - Math.clz32(high) : 32 - Math.clz32(max)) - 1;
 }
 
 /** Bounds what a call leaves in r0, and what a 4-byte load through the ctx gives. */
@@ -261,9 +269,9 @@ function alu64(s: State, insn: Insn): void {
   if (isFrame(s, dst) || frameSrc) {
     const x = s.kind[dst] === FRAME ? s.num[dst]! : undefined;
     if ((op === BPF_ADD || op === BPF_SUB) && x !== undefined && known !== undefined) {
-      put(s, dst, FRAME, op === BPF_ADD ? x + known : x - known);
+      putFrame(s, dst, op === BPF_ADD ? x + known : x - known);
     } else if (op === BPF_ADD && frameSrc && s.kind[src] === FRAME && constOf(s, dst) !== undefined) {
-      put(s, dst, FRAME, s.num[src]! + constOf(s, dst)!);
+      putFrame(s, dst, s.num[src]! + constOf(s, dst)!);
     } else put(s, dst, FRAME_ANY);
     return;
   }
@@ -310,7 +318,9 @@ function alu32(s: State, insn: Insn): void {
   const constB = isX ? (s.kind[src] === CONST ? s.num[src]! >>> 0 : undefined) : imm >>> 0;
   const old = constOf(s, dst);
   if (old !== undefined && constB !== undefined && (op === BPF_ADD || op === BPF_SUB)) {
-    putConst(s, dst, (op === BPF_ADD ? old + constB : old - constB) >>> 0);
+    // First to 32 bits: a sum beyond 2^53 would be rounded.
+    const low = old >>> 0;
+    putConst(s, dst, (op === BPF_ADD ? low + constB : low - constB) >>> 0);
     return;
   }
   let max: number;
