@@ -20,10 +20,12 @@ const SOL_SOCKET = 1;
 const SO_ATTACH_FILTER = 26;
 const SIZE = 200;
 
-function packetSocket(ns: NetNs, device: string): number {
+/** Bound once the filter is in place: what arrives before would pass it by. */
+function packetSocket(ns: NetNs, device: string, filter: readonly cbpf.ClassicInsn[] = []): number {
   const { index } = getLink(ns.route, device);
   return ns.run(() => {
     const fd = check("socket", syscall(NR.socket, AF_PACKET, SOCK_RAW_NONBLOCK, 0));
+    if (filter.length) attach(fd, filter);
     scratch((memory) => {
       const address = memory.take(20);
       address.view.setUint16(0, AF_PACKET, true);
@@ -95,20 +97,20 @@ function frame(r: SeededRandom, mark: number): Uint8Array {
 test.skipIf(skip)(`payload offsets are the kernel's${skip ? ` (skipped: ${skip})` : ""}`, () => {
   const random = seededRandom(SEED);
   using net = createTopology();
-  const rx = packetSocket(net.client, "c0");
-  const tx = packetSocket(net.edge, "e0");
   const insn = (code: number, k: number, jt = 0, jf = 0): cbpf.ClassicInsn => ({ code, jt, jf, k: k >>> 0 });
+  // Only our own frames; 0 becomes 1, so that every one arrives.
+  const filter = [
+    insn(0x28, 6),
+    insn(0x15, 0x0606, 0, 4),
+    insn(0x20, cbpf.SKF_AD_OFF + cbpf.SkfAd.PAY_OFFSET),
+    insn(0x15, 0, 0, 1),
+    insn(0x00, 1),
+    insn(0x16, 0),
+    insn(0x06, 0),
+  ];
+  const rx = packetSocket(net.client, "c0", filter);
+  const tx = packetSocket(net.edge, "e0");
   try {
-    // Only our own frames; 0 becomes 1, so that every one arrives.
-    attach(rx, [
-      insn(0x28, 6),
-      insn(0x15, 0x0606, 0, 4),
-      insn(0x20, cbpf.SKF_AD_OFF + cbpf.SkfAd.PAY_OFFSET),
-      insn(0x15, 0, 0, 1),
-      insn(0x00, 1),
-      insn(0x16, 0),
-      insn(0x06, 0),
-    ]);
     let understood = 0;
     for (let i = 0; i < COUNT; i++) {
       const bytes = frame(random, i);

@@ -31,7 +31,9 @@ export function parseCase(text: string): ConformanceCase {
   };
 }
 
+/** A slot a line: a 64-bit number, or its eight bytes. */
 function slots(lines: readonly string[]): Uint8Array {
+  if (lines.every((line) => /^[0-9a-f]{2}( [0-9a-f]{2}){7}$/i.test(line))) return fromHex(lines.join(" "));
   const out = new Uint8Array(lines.length * 8);
   const view = new DataView(out.buffer);
   lines.forEach((line, i) => void view.setBigUint64(i * 8, BigInt(line), true));
