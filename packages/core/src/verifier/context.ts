@@ -4,10 +4,12 @@
  */
 import type { CtxLayout, MapSpec, Reloc } from "../object/index.ts";
 import type { Program } from "./cfg/program.ts";
-import type { MapField } from "./check/map-fields.ts";
+import { type MapField, structFields } from "./check/map-fields.ts";
 import type { Signature } from "./check/signature.ts";
+import type { Traced } from "./check/traced.ts";
 import { Kind, markPrecise, type Node, type Reg, unknownReg } from "./domain/reg.ts";
 import { type Checkpoint, type Frame, mapRegs, type State } from "./domain/state.ts";
+import type { TypeRef, TypeTable } from "./domain/type-ref.ts";
 import type { Profile } from "./profile.ts";
 
 /** Insns that are walked before the verifier gives up, and how long a queue of branches may get. */
@@ -73,6 +75,9 @@ export class Context {
   readonly progType: number;
   readonly attachType: number;
   readonly ctxLayout: CtxLayout | undefined;
+  /** The kernel function whose arguments the ctx holds, for the types that the kernel's BTF describes. */
+  readonly traced: Traced | undefined;
+  readonly types: TypeTable;
   readonly maps: ReadonlyMap<string, MapRef>;
   readonly relocAt: ReadonlyMap<number, Reloc>;
   readonly gpl: boolean;
@@ -113,12 +118,15 @@ export class Context {
   readonly prune: boolean;
   observer: Observer | undefined;
   private lastId = 0;
+  private readonly fields = new Map<TypeRef, readonly MapField[]>();
 
   constructor(init: {
     program: Program;
     progType: number;
     attachType: number;
     ctxLayout: CtxLayout | undefined;
+    traced: Traced | undefined;
+    types: TypeTable;
     maps: ReadonlyMap<string, MapRef>;
     relocAt: ReadonlyMap<number, Reloc>;
     gpl: boolean;
@@ -135,6 +143,8 @@ export class Context {
     this.progType = init.progType;
     this.attachType = init.attachType;
     this.ctxLayout = init.ctxLayout;
+    this.traced = init.traced;
+    this.types = init.types;
     this.maps = init.maps;
     this.relocAt = init.relocAt;
     this.gpl = init.gpl;
@@ -154,6 +164,28 @@ export class Context {
 
   newId(): number {
     return ++this.lastId;
+  }
+
+  /** Special fields of a type of the program's own. */
+  fieldsOf(type: TypeRef): readonly MapField[] {
+    let found = this.fields.get(type);
+    if (!found) this.fields.set(type, (found = type.own && type.btf ? structFields(type.btf, type.id) : []));
+    return found;
+  }
+
+  /** The struct that a kptr points to: the kernel's of that name, or the program's own. */
+  kptrType(field: MapField): TypeRef {
+    const { typeId } = field.kptr!;
+    const type = this.types.program!.type(typeId);
+    const name = "name" in type ? type.name : "";
+    const { kernel } = this.types;
+    if (kernel ? kernel.find(name, "struct") !== undefined : !this.isOwn(typeId)) return this.types.byName(name);
+    return this.types.byId(typeId, true);
+  }
+
+  /** Without the kernel's BTF: a type with fields that only programs' objects have. */
+  private isOwn(typeId: number): boolean {
+    return this.fieldsOf(this.types.byId(typeId, true)).length > 0;
   }
 
   get frame(): Frame {

@@ -245,7 +245,7 @@ function liveOf(cx: Context, state: State, f: number): number {
 function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exactness): boolean {
   const old = point.state;
   if (old.frames.length !== cur.frames.length) return false;
-  if (old.rcuDepth !== cur.rcuDepth || old.preemptDepth !== cur.preemptDepth) return false;
+  if (old.rcuDepth !== cur.rcuDepth || old.preemptDepth !== cur.preemptDepth || old.sleeps !== cur.sleeps) return false;
   if (old.refs.length !== cur.refs.length) return false;
   const ids = new IdMap();
   if ((old.lock === undefined) !== (cur.lock === undefined)) return false;

@@ -1,4 +1,5 @@
 /** One insn of the walk: dispatches to its transfer and says where to go on. */
+import { type Btf, resolve, sizeOf } from "../btf/index.ts";
 import {
   BPF_ALU,
   BPF_ALU64,
@@ -29,9 +30,10 @@ import {
 import { calledPc } from "./cfg/cfg.ts";
 import { nextPc } from "./cfg/program.ts";
 import { checkNothingHeld, checkReturn } from "./check/exit.ts";
+import { tracedRange } from "./check/traced.ts";
 import type { Context } from "./context.ts";
-import { Kind, pointer, scalarReg } from "./domain/reg.ts";
-import { constScalar } from "./domain/scalar.ts";
+import { Kind, PERCPU, pointer, RDONLY, type Reg, scalarReg } from "./domain/reg.ts";
+import { constScalar, UNKNOWN } from "./domain/scalar.ts";
 import { previousVisit, widen } from "./prune.ts";
 import { alu } from "./transfer/alu.ts";
 import { call, exit } from "./transfer/call.ts";
@@ -129,7 +131,7 @@ function leave(cx: Context): number | undefined {
     checkResult(cx, readReg(cx, 0), callback);
     return undefined;
   }
-  readReg(cx, 0);
+  if (!cx.traced || tracedRange(cx.traced) !== "void" || cx.root) readReg(cx, 0);
   checkNothingHeld(cx, "the program ends");
   checkReturn(cx);
   return undefined;
@@ -167,11 +169,54 @@ function lddw(cx: Context, insn: Insn): void {
       cx.setReg(insn.dst, pointer(Kind.FUNC, { num: calledPc(insn) }));
       return;
     case BPF_PSEUDO_BTF_ID:
-      cx.unsupported("ksym", "addresses of kernel variables are not checked yet");
-      break;
+      cx.setReg(insn.dst, kernelVariable(cx, insn));
+      return;
     default:
       cx.reject("encoding", `lddw kind ${insn.src} is unknown`);
   }
+}
+
+/** The address of a kernel variable, by its type. Source: kernel/bpf/verifier.c `check_pseudo_btf_id`. */
+function kernelVariable(cx: Context, insn: Insn): Reg {
+  const reloc = cx.relocAt.get(insn.pc);
+  if (reloc?.kind !== "ksym")
+    return cx.reject("ksym", "the instruction loads a kernel variable, but no relocation says which");
+  const { kernel } = cx.types;
+  if (!kernel) {
+    return cx.unsupported("kernel-btf", `the type of the kernel's ${reloc.name} is in its BTF, and none was given`, {
+      fix: "give the kernel's BTF (/sys/kernel/btf/vmlinux, or a file)",
+    });
+  }
+  const id = kernel.find(reloc.name, "var");
+  const variable = id === undefined ? undefined : kernel.type(id);
+  if (variable?.kind !== "var") {
+    if (kernel.find(reloc.name, "func") !== undefined) return pointer(Kind.MEM, { flags: RDONLY });
+    // A weak function that this kernel lacks has the address 0; of what has no type only the kernel knows the address.
+    const missing = reloc.weak && [...cx.relocAt.values()].some((r) => r.kind === "kfunc" && r.name === reloc.name);
+    return scalarReg(missing ? constScalar(0n) : UNKNOWN);
+  }
+  const type = resolve(kernel, variable.type);
+  const { kind } = kernel.type(type);
+  if (isPerCpu(kernel, id!)) return pointer(Kind.BTF_ID, { flags: PERCPU, obj: cx.types.byId(type) });
+  if (kind === "struct" || kind === "union") return pointer(Kind.BTF_ID, { obj: cx.types.byId(type) });
+  return pointer(Kind.MEM, { flags: RDONLY, num: sizeOf(kernel, type) });
+}
+
+const perCpuVariables = new WeakMap<Btf, Set<number>>();
+
+/** The variable lies in the kernel's per-CPU section. */
+function isPerCpu(kernel: Btf, id: number): boolean {
+  let found = perCpuVariables.get(kernel);
+  if (!found) {
+    found = new Set();
+    for (const name of [".data..percpu", ".data..percpu..hot"]) {
+      const section = kernel.find(name, "datasec");
+      const type = section === undefined ? undefined : kernel.type(section);
+      if (type?.kind === "datasec") for (const v of type.vars) found.add(v.type);
+    }
+    perCpuVariables.set(kernel, found);
+  }
+  return found.has(id);
 }
 
 /** A function whose address is taken is walked with what its helper passes: BTF must say that it is static. */

@@ -4,7 +4,7 @@
  *
  * Read next: `step.ts` (one insn), `domain/` (what is known of values), `prune.ts` (why it ends).
  */
-import type { Btf } from "../btf/index.ts";
+import { type Btf, essentialName, resolve } from "../btf/index.ts";
 import type { Insn } from "../isa/index.ts";
 import {
   BPF_F_ANY_ALIGNMENT,
@@ -18,15 +18,17 @@ import {
   type MapSpec,
   type ProgramSpec,
   ProgType,
-  progTypeName,
+  type StructOpsSpec,
 } from "../object/index.ts";
 import { analyse } from "./cfg/cfg.ts";
 import { checkStackDepth } from "./check/depth.ts";
 import { specialFields } from "./check/map-fields.ts";
 import { checkEarlyEnds, signatures } from "./check/signature.ts";
+import { type StructOpsMember, tracedBy } from "./check/traced.ts";
 import { Context, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./context.ts";
 import { Kind, pointer } from "./domain/reg.ts";
 import { Frame, type PathStep, State } from "./domain/state.ts";
+import { TypeTable } from "./domain/type-ref.ts";
 import { DEFAULT_PROFILE, type ProfileName, profileOf } from "./profile.ts";
 import { finishPath, isVisited } from "./prune.ts";
 import { type CauseStep, explain } from "./report/explain.ts";
@@ -43,6 +45,10 @@ export interface VerifyEnv {
   readonly license: string;
   /** The collection's BTF: where locks and timers lie in map values. */
   readonly btf?: Btf;
+  /** The kernel's own BTF: the types of tracing programs, kernel structs and variables. Read only where it is needed. */
+  readonly kernelBtf?: Btf | undefined;
+  /** The collection's struct_ops tables: which member each struct_ops program implements. */
+  readonly structOps?: readonly StructOpsSpec[] | undefined;
   /** The kernel whose rules apply; the newest known one when absent. */
   readonly profile?: ProfileName;
   /** Write the refused path in the kernel's log format; the function gives an insn's text (`asm`'s formatInsn). */
@@ -131,7 +137,7 @@ export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
 }
 
 function prepare(program: ProgramSpec, env: VerifyEnv): Context {
-  refuseForeign(program.type);
+  refuseUnknown(program.type);
   const profile = env.profile ? profileOf(env.profile) : DEFAULT_PROFILE;
   const state = new State();
   const frame = new Frame(-1, 0);
@@ -141,6 +147,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   const maps = new Map<string, MapRef>();
   for (const [name, spec] of env.maps) maps.set(name, mapRef(name, spec, env.btf));
   const layout = ctxLayout(program.type, program.attachType);
+  const typed = layout === undefined;
   const analysed = analyse(program.code, profile);
   const known = signatures(program, env.btf, layout?.struct);
   checkEarlyEnds(analysed, known);
@@ -149,6 +156,8 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     progType: program.type,
     attachType: program.attachType,
     ctxLayout: layout,
+    traced: tracedBy(program, typed ? env.kernelBtf : undefined, implemented(program, env)),
+    types: new TypeTable(() => env.kernelBtf, env.btf),
     maps,
     relocAt: new Map(program.relocs.map((reloc) => [reloc.pc, reloc])),
     gpl: isGplCompatible(env.license),
@@ -163,22 +172,23 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   });
 }
 
-/** Programs whose ctx and results only the kernel's own BTF describes. */
-function refuseForeign(type: number): void {
-  const T = ProgType;
-  const byBtf = [
-    T.BPF_PROG_TYPE_TRACING,
-    T.BPF_PROG_TYPE_LSM,
-    T.BPF_PROG_TYPE_STRUCT_OPS,
-    T.BPF_PROG_TYPE_EXT,
-  ] as number[];
-  if (byBtf.includes(type)) {
-    const message = `${progTypeName(type)} programs are typed by the kernel's BTF, which is not checked yet`;
-    throw new Refusal("unsupported", "kernel-btf", message, 0, undefined, undefined);
+function refuseUnknown(type: number): void {
+  if (type > ProgType.BPF_PROG_TYPE_UNSPEC && type <= ProgType.BPF_PROG_TYPE_NETFILTER) return;
+  throw new Refusal("reject", "program-type", `${type} is no program type`, 0, undefined, undefined);
+}
+
+/** Where the kernel's BTF may be needed: typed programs, and what its functions and helpers hand out. */
+function implemented(program: ProgramSpec, env: VerifyEnv): StructOpsMember | undefined {
+  if (program.type !== ProgType.BPF_PROG_TYPE_STRUCT_OPS || !env.btf) return undefined;
+  for (const table of env.structOps ?? []) {
+    const found = table.programs.find((p) => p.program === program.name);
+    const type = found && env.btf.type(resolve(env.btf, table.typeId));
+    if (!found || type?.kind !== "struct") continue;
+    const member = type.members.find((m) => m.bitOffset === found.offset * 8);
+    // A flavour, `tcp_congestion_ops___v2`, is the same struct to the kernel.
+    if (member) return { struct: essentialName(type.name), member: essentialName(member.name) };
   }
-  if (type <= T.BPF_PROG_TYPE_UNSPEC || type > T.BPF_PROG_TYPE_NETFILTER) {
-    throw new Refusal("reject", "program-type", `${type} is no program type`, 0, undefined, undefined);
-  }
+  return undefined;
 }
 
 function mapRef(name: string, spec: MapSpec, btf: Btf | undefined): MapRef {

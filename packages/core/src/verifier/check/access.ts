@@ -6,7 +6,7 @@
  */
 import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG, FLOW_KEYS_SIZE, ProgType } from "../../object/index.ts";
 import { type Context, MAX_VAR_OFF, type MapRef } from "../context.ts";
-import { AT_PKT_END, isPacket, Kind, kindName, type Reg } from "../domain/reg.ts";
+import { AT_PKT_END, BUFFER, isPacket, Kind, kindName, type Reg } from "../domain/reg.ts";
 import { S64_MIN } from "../domain/scalar.ts";
 
 export interface Region {
@@ -45,6 +45,10 @@ export function checkRegion(cx: Context, region: Region): void {
     checkPacket(cx, region);
     return;
   }
+  if (base.kind === Kind.MEM && base.flags & BUFFER) {
+    checkBuffer(cx, region);
+    return;
+  }
   const size = regionSize(cx, base);
   if (size === undefined) {
     cx.reject("pointer-use", `r${register} (${kindName(base)}) cannot be used as memory`, { register });
@@ -55,6 +59,14 @@ export function checkRegion(cx: Context, region: Region): void {
   }
   checkExtent(cx, region, size, "");
   if (base.kind === Kind.MAP_VALUE) checkFields(cx, base.obj as MapRef, region);
+}
+
+/** How long a buffer is shows when the program is attached: the kernel then refuses one that reads beyond. */
+function checkBuffer(cx: Context, { base, register, off }: Region): void {
+  const at = base.off + off;
+  if (at < 0) cx.reject("bounds", `r${register} (${kindName(base)}): offset ${at} is before the buffer`, { register });
+  if (base.val.isConst && base.val.tnum.value === 0n) return;
+  cx.reject("variable-offset", `r${register} (${kindName(base)}) has a variable offset`, { register });
 }
 
 /** Under BPF_F_STRICT_ALIGNMENT: packet data is taken to lie 2 bytes off, as behind an Ethernet header. */
@@ -91,7 +103,7 @@ function checkFields(cx: Context, map: MapRef, { base, register, off, size }: Re
     if (to <= field.offset || from >= field.offset + field.size) continue;
     cx.reject(
       "special-field",
-      `r${register} reaches the ${field.struct} at offset ${field.offset} of map ${map.name}'s value, which only its own helpers may touch`,
+      `r${register} reaches the ${field.struct} at offset ${field.offset} of map ${map.name}'s value, which only its own functions may touch`,
       {
         register,
       },

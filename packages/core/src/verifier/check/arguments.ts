@@ -6,12 +6,31 @@
  */
 import { type Helper, type HelperArg, MapType } from "../../object/index.ts";
 import type { Context, MapRef } from "../context.ts";
-import { isNull, isPacket, isPointer, Kind, kindName, MAYBE_NULL, RDONLY, type Reg, RINGBUF } from "../domain/reg.ts";
+import {
+  ALLOC,
+  isNull,
+  isPacket,
+  isPointer,
+  Kind,
+  kindName,
+  MAYBE_NULL,
+  NON_OWNING,
+  PERCPU,
+  RCU,
+  RDONLY,
+  type Reg,
+  RINGBUF,
+  TRUSTED,
+} from "../domain/reg.ts";
 import type { Special } from "../domain/state.ts";
+import type { TypeRef } from "../domain/type-ref.ts";
 import { checkFree, dynptrAt } from "../transfer/dynptr.ts";
+import { loadTyped } from "../transfer/kernel.ts";
 import { readReg } from "../transfer/registers.ts";
 import { frameOf, requireReadable, stackRange, writeVariable } from "../transfer/stack.ts";
 import { checkRegion, packetProblem } from "./access.ts";
+import { pointsTo } from "./kernel-types.ts";
+import type { MapField } from "./map-fields.ts";
 
 /** What the arguments said that the rest of the call needs. */
 export interface CallFacts {
@@ -26,6 +45,10 @@ export interface CallFacts {
   callback: number;
   /** Register number of the map key. */
   keyRegister: number;
+  /** The per-CPU object that is asked for one CPU's part. */
+  perCpu: Reg | undefined;
+  /** The kptr field that bpf_kptr_xchg works on. */
+  kptr: MapField | undefined;
   /** The dynptr that the helper reads, and the one that it makes. */
   dynptr: Special | undefined;
   made: { readonly register: number; readonly kind: string } | undefined;
@@ -41,6 +64,8 @@ export function noFacts(): CallFacts {
     allocSize: -1,
     callback: -1,
     keyRegister: 0,
+    perCpu: undefined,
+    kptr: undefined,
     dynptr: undefined,
     made: undefined,
     stackWrites: [],
@@ -133,25 +158,104 @@ export function checkArgument(cx: Context, helper: Helper, n: number, facts: Cal
     case "str":
       constantString(cx, register, r, place);
       return;
+    case "btf":
+      // The object that bpf_kptr_xchg stores is held against the field that it goes to.
+      if (arg.of === "") storedObject(cx, register, r, place, facts);
+      else kernelObject(cx, arg, register, r, place, facts);
+      return;
+    case "percpuBtf":
+      perCpuObject(cx, register, r, place, facts);
+      return;
+    case "kptr":
+      facts.kptr = kptrField(cx, register, r, place);
+      return;
     default:
-      cx.unsupported(`argument-${arg.kind}`, `${place}: ${arg.kind} arguments are not checked yet`, { register });
+      cx.unsupported(`argument-${String(arg.kind)}`, `${place} is of a kind that is not checked`, { register });
   }
 }
 
 function socket(cx: Context, arg: HelperArg, register: number, r: Reg, place: string, facts: CallFacts): void {
   if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
-  if (!isSocket(r.kind)) {
-    if (r.kind === Kind.BTF_ID && arg.kind === "sock") {
-      cx.unsupported("btf-argument", `${place}: kernel structs as sockets are not checked yet`, { register });
-    }
-    mismatch(cx, register, r, place, "a socket");
+  if (r.kind === Kind.BTF_ID && arg.kind === "sock") {
+    kernelObject(cx, { ...arg, of: "sock_common" }, register, r, place, facts);
+    return;
   }
+  if (!isSocket(r.kind)) mismatch(cx, register, r, place, "a socket");
   unmoved(cx, register, r, place);
   release(cx, arg, register, r, place, facts);
 }
 
 function isSocket(kind: Kind): boolean {
   return kind === Kind.SOCKET || kind === Kind.SOCK_COMMON || kind === Kind.TCP_SOCK || kind === Kind.XDP_SOCK;
+}
+
+/** A pointer to a kernel struct, or to one that begins with it. */
+function kernelObject(cx: Context, arg: HelperArg, register: number, r: Reg, place: string, facts: CallFacts): void {
+  if (r.kind !== Kind.BTF_ID) mismatch(cx, register, r, place, `a pointer to the kernel's struct ${arg.of}`);
+  if (r.flags & MAYBE_NULL && (!arg.orNull || arg.releases)) mayBeNull(cx, register, r, place);
+  const other = r.flags & ~MAYBE_NULL;
+  if (other !== 0 && other !== TRUSTED && other !== RCU) {
+    cx.reject("untrusted", `${place} (r${register}, ${kindName(r)}) is not known to be alive: it cannot be passed on`, {
+      register,
+    });
+  }
+  constantOffset(cx, register, r, place);
+  const need = cx.types.byName(arg.of);
+  const strict = arg.releases && arg.of !== "sock_common";
+  if (!pointsTo(r.obj as TypeRef, r.off, need, strict)) {
+    mismatch(cx, register, r, place, `a pointer to the kernel's struct ${arg.of}`);
+  }
+  release(cx, arg, register, r, place, facts);
+}
+
+/** Objects may be passed by a member at a constant offset. */
+export function constantOffset(cx: Context, register: number, r: Reg, place: string): void {
+  if (r.off >= 0 && r.val.isConst && r.val.tnum.value === 0n) return;
+  cx.reject("variable-offset", `${place} (r${register}, ${kindName(r)}) is not at a constant offset`, { register });
+}
+
+function perCpuObject(cx: Context, register: number, r: Reg, place: string, facts: CallFacts): void {
+  const rest = r.flags & ~PERCPU;
+  if (r.kind !== Kind.BTF_ID || (r.flags & PERCPU) === 0 || (rest !== 0 && rest !== RCU && rest !== TRUSTED)) {
+    mismatch(cx, register, r, place, "a per-CPU variable or object");
+  }
+  constantOffset(cx, register, r, place);
+  facts.perCpu = r;
+}
+
+/** The kptr field that the register points to. */
+function kptrField(cx: Context, register: number, r: Reg, place: string): MapField {
+  if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
+  const own = r.kind === Kind.BTF_ID && (r.flags & ALLOC) !== 0;
+  if (r.kind !== Kind.MAP_VALUE && !own) mismatch(cx, register, r, place, "a kptr in a map's value or an object");
+  const fields = own ? cx.fieldsOf(r.obj as TypeRef) : (r.obj as MapRef).fields;
+  const at = r.off + Number(r.val.smin);
+  const field = r.val.isConst ? fields.find((f) => f.kind === "kptr" && f.offset === at) : undefined;
+  if (!field?.kptr) {
+    cx.reject("special-field", `${place} (r${register}) does not point to a kptr`, { register });
+  }
+  if (field.kptr.mode !== "ref" && field.kptr.mode !== "percpu") {
+    cx.reject("special-field", `${place} (r${register}) points to a kptr that holds no reference`, { register });
+  }
+  return field;
+}
+
+/** What goes into a kptr: NULL, or the reference of an object of its type, which the program gives up. */
+function storedObject(cx: Context, register: number, r: Reg, place: string, facts: CallFacts): void {
+  const { kptr } = facts.kptr!;
+  const need = cx.kptrType(facts.kptr!);
+  if (r.kind !== Kind.BTF_ID) mismatch(cx, register, r, place, `a pointer to struct ${need.name}, or NULL`);
+  if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
+  const allowed = need.own ? ALLOC | (kptr!.mode === "percpu" ? PERCPU : 0) : TRUSTED;
+  if (r.flags & ~allowed || (need.own && (r.flags & PERCPU) === 0 && kptr!.mode === "percpu")) {
+    mismatch(cx, register, r, place, `an owned pointer to struct ${need.name}`);
+  }
+  if (r.off !== 0 || !pointsTo(r.obj as TypeRef, 0, need, true)) {
+    mismatch(cx, register, r, place, `a pointer to struct ${need.name}`);
+  }
+  if (!r.ref) cx.reject("reference", `${place} (r${register}) holds no reference that could be given up`, { register });
+  facts.released = register;
+  facts.ref = r.ref;
 }
 
 export function mismatch(cx: Context, register: number, r: Reg, place: string, wanted: string): never {
@@ -212,6 +316,8 @@ function requireMemory(cx: Context, register: number, r: Reg, place: string, arg
   // NULL with no bytes is decided when the size is known.
   if (isNull(r) && arg.orNull) return;
   if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
+  // A trusted kernel struct may be read as memory.
+  if (r.kind === Kind.BTF_ID && r.flags === TRUSTED && arg.access === "read") return;
   if (!isMemory(r)) mismatch(cx, register, r, place, "a pointer to memory");
   if (arg.access !== "read" && r.flags & RDONLY) {
     cx.reject("read-only", `${place} (r${register}, ${kindName(r)}) would be written and is read-only`, { register });
@@ -294,6 +400,10 @@ function memory(
       },
     );
   }
+  if (r.kind === Kind.BTF_ID) {
+    loadTyped(cx, register, r, 0, size, false);
+    return;
+  }
   if (r.kind !== Kind.STACK) {
     checkRegion(cx, { base: r, register, off: 0, size, write: writes, zeroOk });
     return;
@@ -333,14 +443,20 @@ function dynptr(cx: Context, arg: HelperArg, register: number, r: Reg, place: st
 /** A lock or a timer: a map value's field of that kind, at its exact offset. */
 function specialField(cx: Context, kind: "lock" | "timer", register: number, r: Reg, place: string): void {
   if (r.flags & MAYBE_NULL) mayBeNull(cx, register, r, place);
-  if (r.kind !== Kind.MAP_VALUE) mismatch(cx, register, r, place, `a ${kind} in a map's value`);
-  const map = r.obj as MapRef;
-  const field = map.fields.find((f) => f.kind === kind);
+  const own = kind === "lock" && r.kind === Kind.BTF_ID && (r.flags & ~NON_OWNING) === ALLOC;
+  if (r.kind !== Kind.MAP_VALUE && !own) mismatch(cx, register, r, place, `a ${kind} in a map's value`);
+  const fields = own ? cx.fieldsOf(r.obj as TypeRef) : (r.obj as MapRef).fields;
+  const { name } = r.obj as MapRef | TypeRef;
+  const field = fields.find((f) => f.kind === kind);
   if (!field) {
-    cx.reject("special-field", `${place} (r${register}): the value of map ${map.name} has no ${kind}`, {
-      register,
-      fix: `declare a struct ${kind === "lock" ? "bpf_spin_lock" : "bpf_timer"} in the map's value type, with BTF`,
-    });
+    cx.reject(
+      "special-field",
+      `${place} (r${register}): ${own ? "struct" : "the value of map"} ${name} has no ${kind}`,
+      {
+        register,
+        fix: `declare a struct ${kind === "lock" ? "bpf_spin_lock" : "bpf_timer"} in the map's value type, with BTF`,
+      },
+    );
   }
   if (!r.val.isConst || r.off + Number(r.val.smin) !== field.offset) {
     cx.reject(

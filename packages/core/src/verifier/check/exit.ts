@@ -5,6 +5,7 @@
 import { AttachType, ProgType, progTypeName } from "../../object/index.ts";
 import type { Context } from "../context.ts";
 import { isPointer, Kind, kindName } from "../domain/reg.ts";
+import { tracedRange } from "./traced.ts";
 
 const P = ProgType;
 const A = AttachType;
@@ -67,8 +68,8 @@ export function checkReturn(cx: Context): void {
     });
   }
   if (cx.root) return;
-  const range = returnRange(cx.progType, cx.attachType);
-  if (!range) return;
+  const range = cx.traced ? tracedRange(cx.traced) : returnRange(cx.progType, cx.attachType);
+  if (!range || range === "void") return;
   const [min, max] = range;
   const wanted = min === max ? String(min) : `${min} to ${max}`;
   if (isPointer(r0)) {

@@ -51,8 +51,10 @@ export const ALLOC = 64;
 export const NON_OWNING = 128;
 /** A per-CPU variable: to be passed to bpf_per_cpu_ptr. */
 export const PERCPU = 256;
-/** Data of a dynptr slice: gone when the dynptr is. */
-export const DYNPTR_SLICE = 512;
+/** Memory of a process, which the kernel's side of an address cannot read. */
+export const USER = 512;
+/** Memory whose size is not known before it is attached: any offset from 0 up. */
+export const BUFFER = 1024;
 
 /** A number's place in the flow of data. */
 export interface Node {
@@ -99,7 +101,7 @@ export class Reg {
   readonly ref: number;
   /** Packet pointers: bytes known to be readable from the base. STACK: frame. MEM: size. FUNC: its first pc. */
   readonly num: number;
-  /** Map pointers and values: the map. BTF_ID: struct name. */
+  /** Map pointers and values: the map. BTF_ID: the struct (`TypeRef`). MEM of a dynptr's data: the dynptr's id. */
   readonly obj: unknown;
   readonly node: Node | undefined;
 
@@ -215,6 +217,9 @@ export function kindName(r: Reg): string {
     (flags & RDONLY ? "rdonly_" : "") +
     (flags & RINGBUF ? "ringbuf_" : "") +
     (flags & PERCPU ? "percpu_" : "") +
+    (flags & USER ? "user_" : "") +
+    (flags & ALLOC ? "alloc_" : "") +
+    (flags & NON_OWNING ? "non_own_ref_" : "") +
     (flags & UNTRUSTED ? "untrusted_" : "") +
     (flags & TRUSTED ? "trusted_" : "") +
     (flags & RCU ? "rcu_" : "");

@@ -148,6 +148,8 @@ export class State {
   rcuDepth = 0;
   preemptDepth = 0;
   mayGotoDepth = 0;
+  /** In a callback that may sleep although its program does not. */
+  sleeps = false;
   /** Callback rounds that this path is made of. */
   unrolled = 0;
   parent: Checkpoint | undefined;
@@ -165,6 +167,7 @@ export class State {
     copy.rcuDepth = this.rcuDepth;
     copy.preemptDepth = this.preemptDepth;
     copy.mayGotoDepth = this.mayGotoDepth;
+    copy.sleeps = this.sleeps;
     copy.unrolled = this.unrolled;
     copy.parent = this.parent;
     copy.path = this.path;

@@ -4,6 +4,7 @@
  *
  * Source: kernel/bpf/verifier.c `check_helper_call`, `check_func_call`, `prepare_func_exit`.
  */
+import { resolve, sizeOf } from "../../btf/index.ts";
 import { BPF_PSEUDO_CALL, type Insn, MAX_CALL_FRAMES } from "../../isa/index.ts";
 import { type Helper, helperAllowed, helperById, MapType, ProgType, progTypeName } from "../../object/index.ts";
 import { calledPc } from "../cfg/cfg.ts";
@@ -12,19 +13,25 @@ import { checkNothingHeld } from "../check/exit.ts";
 import { checkMapHelper } from "../check/maps.ts";
 import type { Context, MapRef } from "../context.ts";
 import {
+  ALLOC,
   isPointer,
   Kind,
   linkedScalar,
   MAYBE_NULL,
   NOT_INIT,
   node,
+  PERCPU,
   pointer,
+  RCU,
+  RDONLY,
   type Reg,
   RINGBUF,
   scalarReg,
+  TRUSTED,
 } from "../domain/reg.ts";
 import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
 import { Byte, byteAt, Frame, isSpill, mapRegs, spillSize } from "../domain/state.ts";
+import type { TypeRef } from "../domain/type-ref.ts";
 import { versionNumber } from "../profile.ts";
 import { leaveCallback, pushCallback } from "./callback.ts";
 import { dropDynptr, makeDynptr } from "./dynptr.ts";
@@ -246,9 +253,36 @@ function result(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, args:
       // A dynptr handed to a callback is gone when it ends; nothing tells its data apart from another's.
       return pointer(Kind.MEM, { flags, id, ref: dynptr!.ref, num: allocSize, obj: dynptr!.id });
     }
+    case "btf": {
+      if (helper.name === "kptr_xchg") return exchanged(cx, insn, facts);
+      const trusted = helper.name === "get_current_task_btf" ? TRUSTED : 0;
+      // The same socket seen as another type depends on the same reference.
+      const from = helper.name.startsWith("skc_to_") ? facts.ref : 0;
+      return pointer(Kind.BTF_ID, { flags: flags | trusted, id, ref: from, obj: cx.types.byName(helper.result.of) });
+    }
     default:
-      return cx.unsupported(`result-${kind}`, `the result of bpf_${helper.name} is not checked yet`);
+      return perCpu(cx, facts.perCpu!, flags, id);
   }
+}
+
+/** What was in the kptr: a reference that the program now holds, or NULL. */
+function exchanged(cx: Context, insn: Insn, { kptr }: CallFacts): Reg {
+  const type = cx.kptrType(kptr!);
+  const ref = acquire(cx, insn.pc);
+  const flags = MAYBE_NULL | (type.own ? ALLOC : TRUSTED) | (kptr!.kptr!.mode === "percpu" ? PERCPU : 0);
+  return pointer(Kind.BTF_ID, { flags, id: ref, ref, obj: type });
+}
+
+/** One CPU's part of a per-CPU variable or object. */
+function perCpu(cx: Context, r: Reg, flags: number, id: number): Reg {
+  const type = r.obj as TypeRef;
+  if (type.own) return pointer(Kind.BTF_ID, { flags: flags | ALLOC | RCU, id, obj: type });
+  if (!type.btf) {
+    return cx.unsupported("kernel-btf", `the type of ${type.name} is in the kernel's BTF, and none was given`);
+  }
+  const kind = type.btf.type(resolve(type.btf, type.id)).kind;
+  if (kind === "struct" || kind === "union") return pointer(Kind.BTF_ID, { flags, id, obj: type });
+  return pointer(Kind.MEM, { flags: flags | RDONLY, id, num: sizeOf(type.btf, type.id) });
 }
 
 function isSocketMap(map: MapRef | undefined): boolean {

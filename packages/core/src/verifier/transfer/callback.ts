@@ -10,7 +10,7 @@ import { type Insn, MAX_CALL_FRAMES } from "../../isa/index.ts";
 import { type Helper, MapType } from "../../object/index.ts";
 import type { CallFacts } from "../check/arguments.ts";
 import type { Context, MapRef } from "../context.ts";
-import { isPointer, Kind, pointer, type Reg, scalarReg } from "../domain/reg.ts";
+import { isPointer, Kind, pointer, type Reg, scalarReg, TRUSTED } from "../domain/reg.ts";
 import { UNKNOWN } from "../domain/scalar.ts";
 import { type Callback, Frame, State } from "../domain/state.ts";
 import { previousVisit, widen } from "../prune.ts";
@@ -50,6 +50,13 @@ export function pushCallback(cx: Context, insn: Insn, helper: Helper, facts: Cal
       walkCallback(cx, insn, helper, facts, [pointer(Kind.DYNPTR), cx.reg(3)]);
       cx.frame.callbackDepth = 0;
       return;
+    case "find_vma": {
+      const vma = pointer(Kind.BTF_ID, { obj: cx.types.byName("vm_area_struct") });
+      const task = pointer(Kind.BTF_ID, { flags: TRUSTED, obj: cx.types.byName("task_struct") });
+      walkCallback(cx, insn, helper, facts, [task, vma, cx.reg(4)]);
+      cx.frame.callbackDepth = 0;
+      return;
+    }
     case "timer_set_callback":
       walkLater(cx, insn, helper, facts, cx.reg(1).obj as MapRef);
       return;

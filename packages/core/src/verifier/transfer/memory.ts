@@ -31,9 +31,11 @@ import {
 import { accessSize } from "../cfg/program.ts";
 import { checkRegion, type Region } from "../check/access.ts";
 import { constantInMap } from "../check/map-constant.ts";
+import { type Traced, tracedAccess } from "../check/traced.ts";
 import type { Context, MapRef } from "../context.ts";
 import { signExtend, truncate } from "../domain/arith.ts";
 import {
+  BUFFER,
   isPointer,
   Kind,
   kindName,
@@ -48,6 +50,7 @@ import {
   TRUSTED,
 } from "../domain/reg.ts";
 import { constScalar, immScalar, loadedScalar, UNKNOWN } from "../domain/scalar.ts";
+import { loadMap, loadTyped, storeTyped } from "./kernel.ts";
 import { readReg } from "./registers.ts";
 import { frameOf, readFixed, readVariable, stackRange, writeFixed, writeVariable } from "./stack.ts";
 
@@ -127,13 +130,7 @@ export function access(cx: Context, register: number, base: Reg, off: number, si
     case Kind.CTX:
       return loadCtx(cx, register, base, off, size, signed);
     case Kind.MAP_PTR:
-      return cx.unsupported(
-        "btf-access",
-        `r${register} points to struct bpf_map: loads by kernel BTF are not checked yet`,
-        {
-          register,
-        },
-      );
+      return loadMap(cx, register, base, off, size, signed);
     case Kind.PACKET_END:
     case Kind.FUNC:
     case Kind.DYNPTR:
@@ -145,13 +142,7 @@ export function access(cx: Context, register: number, base: Reg, off: number, si
       socketAccess(cx, register, base, off, size);
       return scalarReg(loadedScalar(size, signed));
     case Kind.BTF_ID:
-      return cx.unsupported(
-        "btf-access",
-        `r${register} points to struct ${String(base.obj)}: loads by kernel BTF are not checked yet`,
-        {
-          register,
-        },
-      );
+      return loadTyped(cx, register, base, off, size, signed);
     case Kind.ARENA:
       return cx.unsupported("arena", "arena memory is not checked yet", { register });
     default:
@@ -222,6 +213,7 @@ function loadCtx(cx: Context, register: number, base: Reg, off: number, size: nu
     return scalarReg(loadedScalar(size, signed));
   }
   fixedOffset(cx, register, base, false);
+  if (cx.traced) return loadTraced(cx, cx.traced, register, off, size, signed);
   const layout = cx.ctxLayout;
   if (!layout) return cx.unsupported("ctx", "the ctx of this program type is not described yet", { register });
   const field = ctxAccess(layout, off, size, false);
@@ -235,6 +227,30 @@ function loadCtx(cx: Context, register: number, base: Reg, off: number, size: nu
     );
   }
   return field.value === "scalar" ? scalarReg(loadedScalar(size, signed)) : ctxPointer(cx, field.value, field.of);
+}
+
+/** An argument of the kernel function that the program is attached to. */
+function loadTraced(cx: Context, traced: Traced, register: number, off: number, size: number, signed: boolean): Reg {
+  const value = tracedAccess(traced, off, size);
+  switch (value.kind) {
+    case "none":
+      return cx.reject("ctx-access", value.why, { register });
+    case "scalar":
+      return scalarReg(loadedScalar(size, signed));
+    case "buffer":
+      return pointer(Kind.MEM, { flags: value.flags | BUFFER, id: cx.newId(), num: 0 });
+    default: {
+      const { flags } = value;
+      const obj = cx.types.byId(tcpSocket(cx, traced, value.id));
+      return pointer(Kind.BTF_ID, { flags, obj, id: flags & MAYBE_NULL ? cx.newId() : 0 });
+    }
+  }
+}
+
+/** Congestion control gets its sockets as `struct sock`, and may take them for what they are. */
+function tcpSocket(cx: Context, traced: Traced, id: number): number {
+  const congestion = traced.name.startsWith("tcp_congestion_ops.");
+  return congestion && cx.types.byId(id).name === "sock" ? cx.types.byName("tcp_sock").id : id;
 }
 
 function ctxPointer(cx: Context, value: CtxValue, of: string): Reg {
@@ -254,7 +270,7 @@ function ctxPointer(cx: Context, value: CtxValue, of: string): Reg {
     case "sockCommonOrNull":
       return pointer(Kind.SOCK_COMMON, { flags: MAYBE_NULL, id: cx.newId() });
     default:
-      return pointer(Kind.BTF_ID, { flags: TRUSTED, obj: of });
+      return pointer(Kind.BTF_ID, { flags: TRUSTED, obj: cx.types.byName(of) });
   }
 }
 
@@ -300,6 +316,7 @@ export function write(
     case Kind.CTX: {
       if (cx.progType === ProgType.BPF_PROG_TYPE_SYSCALL) break;
       fixedOffset(cx, register, base, false);
+      if (cx.traced) cx.reject("ctx-access", "the arguments of a traced function may only be read", { register });
       const layout = cx.ctxLayout;
       if (!layout) cx.unsupported("ctx", "the ctx of this program type is not described yet", { register });
       if (!ctxAccess(layout, off, size, true)) {
@@ -327,14 +344,8 @@ export function write(
       cx.reject("pointer-use", `nothing can be written through r${register} (${kindName(base)})`, { register });
       break;
     case Kind.BTF_ID:
-      cx.unsupported(
-        "btf-access",
-        `r${register} points to struct ${String(base.obj)}: stores by kernel BTF are not checked yet`,
-        {
-          register,
-        },
-      );
-      break;
+      storeTyped(cx, register, base, off, size);
+      return;
     case Kind.ARENA:
       cx.unsupported("arena", "arena memory is not checked yet", { register });
       break;
