@@ -1,16 +1,15 @@
 /** `ebplane btf dump`, `types` and `link`: types of objects and kernels as text, several objects as one. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
-import { type Btf, dumpC, dumpTypeScript, parseBtf, TS_PRELUDE } from "@ebplane/core/btf";
+import { type Btf, dumpC, dumpTypeScript, TS_PRELUDE } from "@ebplane/core/btf";
 import { generateTypes, linkObjects } from "@ebplane/core/elf";
-import { BpfError } from "@ebplane/core/errors";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
-import { inFile, loadObject, readBytes } from "../input.ts";
+import { loadObject, readBytes } from "../input.ts";
 import { collect } from "../options.ts";
 import { note, print } from "../output.ts";
+import { loadBtf } from "../types-of.ts";
 
-const KERNEL = "/sys/kernel/btf";
 const FORMATS = ["c", "ts"];
 
 export function registerBtf(program: Command): void {
@@ -51,25 +50,6 @@ export function registerBtf(program: Command): void {
       writeFileSync(output, linked);
       note(`${output}: ${paths.length} objects, ${linked.length} bytes`);
     });
-}
-
-/** `vmlinux`, a module's name, or a file: raw BTF by its magic number, else PROG. */
-async function loadBtf(where: string): Promise<Btf> {
-  if (/^\w+$/.test(where) && !existsSync(where)) return kernelTypes(where);
-  const bytes = where.endsWith(".ts") ? undefined : readBytes(where);
-  if (bytes && bytes.length >= 2 && [0xeb9f, 0x9feb].includes((bytes[1]! << 8) | bytes[0]!))
-    return inFile(where, () => parseBtf(bytes));
-  const { btf } = await loadObject(where);
-  if (!btf) throw new BpfError("EBTF", `${where}: the object has no BTF (clang -g makes it)`);
-  return btf;
-}
-
-function kernelTypes(name: string): Btf {
-  const file = (of: string): Uint8Array => new Uint8Array(readFileSync(`${KERNEL}/${of}`));
-  if (!existsSync(`${KERNEL}/${name}`)) {
-    throw new UsageError(`${name}: no such file, nor is there ${KERNEL}/${name}`);
-  }
-  return name === "vmlinux" ? parseBtf(file(name)) : parseBtf(file(name), parseBtf(file("vmlinux")));
 }
 
 function named(btf: Btf, name: string, where: string): readonly number[] {

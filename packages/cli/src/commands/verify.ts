@@ -1,19 +1,23 @@
 /** `ebplane verify`: one verdict a program, from our verifier and, on request, from the kernel's. */
 import { formatInsn } from "@ebplane/core/asm";
+import type { Btf } from "@ebplane/core/btf";
+import { relocateCore } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
-import { type ProgramSpec, progTypeByName } from "@ebplane/core/object";
+import { type CollectionSpec, type ProgramSpec, progTypeByName } from "@ebplane/core/object";
 import { type Cause, PROFILE_NAMES, type ProfileName, type VerifierReport, verify } from "@ebplane/core/verifier";
 import type { Command } from "commander";
 import { openTarget } from "../engines.ts";
 import { answerNo, UsageError } from "../failure.ts";
 import { explanation, loadObject, pickProgram } from "../input.ts";
 import { print, printJson } from "../output.ts";
+import { loadBtf, runningKernel } from "../types-of.ts";
 
 interface VerifyOptions {
   readonly prog?: string;
   readonly type?: string;
   readonly profile?: string;
   readonly kernel?: boolean;
+  readonly btf?: string;
   readonly json?: boolean;
   readonly log?: boolean;
 }
@@ -25,6 +29,10 @@ export function registerVerify(program: Command): void {
     .option("--prog <name>", "only this program")
     .option("--type <type>", "take the programs for this program type (xdp, sched_cls …)")
     .option("--profile <kernel>", `by the rules of another kernel: ${PROFILE_NAMES.join(", ")}`)
+    .option(
+      "--btf <file>",
+      "types of the kernel to verify for: a file, an object, or vmlinux (default: the running kernel's)",
+    )
     .option("--kernel", "ask the running kernel too")
     .option("--log", "print the refused path as the kernel's verifier logs it")
     .option("--json", "one JSON document")
@@ -36,13 +44,19 @@ export function registerVerify(program: Command): void {
       const profile = options.profile === undefined ? undefined : parseProfile(options.profile);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
       const kernel = options.kernel ? (await openTarget("kernel")).target : undefined;
+      const given = options.btf === undefined ? undefined : await loadBtf(options.btf);
+      const kernelTypes = given ? () => given : runningKernel();
       const results = [];
       for (const original of chosen) {
         const p: ProgramSpec = type === undefined ? original : { ...original, type };
-        const report = verify(p, {
+        const report = verify(relocated(spec, p, kernelTypes), {
           maps: spec.maps,
           license: spec.license,
           btf: spec.btf,
+          structOps: spec.structOps,
+          get kernelBtf() {
+            return kernelTypes();
+          },
           profile,
           ...(options.log && { log: (insn) => formatInsn(insn) }),
         });
@@ -92,6 +106,13 @@ export function registerVerify(program: Command): void {
         if (k?.source && k.source !== source) print(`  ${k.source}`);
       }
     });
+}
+
+/** The program with its CO-RE relocations done, where it has some and the kernel's types are at hand. */
+function relocated(spec: CollectionSpec, program: ProgramSpec, kernelTypes: () => Btf | undefined): ProgramSpec {
+  const target = program.coreRelos?.length ? kernelTypes() : undefined;
+  if (!target) return program;
+  return relocateCore({ ...spec, programs: new Map([[program.name, program]]) }, target).programs.get(program.name)!;
 }
 
 function verdictText(p: ProgramSpec, report: VerifierReport, source: string | undefined): string {

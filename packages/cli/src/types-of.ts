@@ -1,0 +1,38 @@
+/** BTF as commands name it: of the running kernel, of a module, of an object or a file. */
+import { existsSync, readFileSync } from "node:fs";
+import { type Btf, parseBtf } from "@ebplane/core/btf";
+import { BpfError } from "@ebplane/core/errors";
+import { UsageError } from "./failure.ts";
+import { inFile, loadObject, readBytes } from "./input.ts";
+
+const KERNEL = "/sys/kernel/btf";
+
+/** `vmlinux`, a module's name, or a file: raw BTF by its magic number, else PROG. */
+export async function loadBtf(where: string): Promise<Btf> {
+  if (/^\w+$/.test(where) && !existsSync(where)) return kernelTypes(where);
+  const bytes = where.endsWith(".ts") ? undefined : readBytes(where);
+  if (bytes && bytes.length >= 2 && [0xeb9f, 0x9feb].includes((bytes[1]! << 8) | bytes[0]!))
+    return inFile(where, () => parseBtf(bytes));
+  const { btf } = await loadObject(where);
+  if (!btf) throw new BpfError("EBTF", `${where}: the object has no BTF (clang -g makes it)`);
+  return btf;
+}
+
+function kernelTypes(name: string): Btf {
+  const file = (of: string): Uint8Array => new Uint8Array(readFileSync(`${KERNEL}/${of}`));
+  if (!existsSync(`${KERNEL}/${name}`)) {
+    throw new UsageError(`${name}: no such file, nor is there ${KERNEL}/${name}`);
+  }
+  return name === "vmlinux" ? parseBtf(file(name)) : parseBtf(file(name), parseBtf(file("vmlinux")));
+}
+
+/** The running kernel's types, read when first asked for; undefined on a machine that has none. */
+export function runningKernel(): () => Btf | undefined {
+  let types: Btf | undefined;
+  let asked = false;
+  return () => {
+    if (!asked && existsSync(`${KERNEL}/vmlinux`)) types = kernelTypes("vmlinux");
+    asked = true;
+    return types;
+  };
+}
