@@ -1,7 +1,8 @@
 /** Attaching, listing and detaching on the real kernel, in namespaces of the test's own. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createTopology, kernelSkipReason, NetNs, type Topology } from "@ebplane/linux/testing";
+import { writeElf } from "@ebplane/core/elf";
+import { congestionControl, createTopology, kernelSkipReason, NetNs, type Topology } from "@ebplane/linux/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { COMMAND, ebplaneHere, type Outcome, ROOT, scratchFolder } from "./ebplane.ts";
 import { kernelObject } from "./kernel-object.ts";
@@ -116,6 +117,29 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     await done(edge, "detach", "raw_tp:sys_exit", "--link", String(linkId));
     const after = JSON.parse(await done(edge, "list", "--json")) as { attachments: Entry[] };
     expect(after.attachments.filter((a) => a.linkId === linkId)).toEqual([]);
+  });
+
+  test("a congestion control is registered until it is detached", async () => {
+    const { edge } = setUp();
+    const name = `ec${process.pid.toString(36)}`;
+    const object = join(scratchFolder(), "cc.o");
+    writeFileSync(object, writeElf(congestionControl(name)));
+    const available = (): string => readFileSync("/proc/sys/net/ipv4/tcp_available_congestion_control", "latin1");
+    const text = await done(edge, "attach", object, "struct_ops:cc");
+    const link = /^struct_ops:cc: cc is attached \(struct_ops, link (\d+)\)/.exec(text)?.[1];
+    expect(link).toBeDefined();
+    expect(available()).toContain(name);
+    const { attachments } = JSON.parse(await done(edge, "list", "--json")) as { attachments: Entry[] };
+    expect(attachments.find((a) => a.linkId === Number(link))).toMatchObject({
+      hook: "struct_ops:cc",
+      owner: "ebplane",
+    });
+    expect(await ebplane(edge, "attach", object, "struct_ops:none")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("no struct_ops named none; it has cc"),
+    });
+    await done(edge, "detach", "--link", link!);
+    expect(available()).not.toContain(name);
   });
 
   test("a control group's program is listed with the group's path", async () => {
@@ -255,7 +279,7 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     [["attach", "OBJ", "xdp:e0"], "several programs, name one as"],
     [["attach", "OBJ#nothing", "xdp:e0"], "no program named nothing; it has xdp_pass"],
     [["attach", "OBJ#classify", "xdp:e0"], "xdp needs type xdp, got sched_cls"],
-    [["attach", "OBJ", "eth0"], 'hook "eth0": expected xdp, tcx, tc'],
+    [["attach", "OBJ", "eth0"], 'hook "eth0": expected xdp, tcx, netkit'],
     [["attach", "OBJ", "lwt:10.0.0.0/40:out", "--dev", "e0"], "10.0.0.0/40"],
     [["attach", "OBJ", "lwt:10.99.0.0/16:out"], "expected a device or a gateway"],
     [["attach", "OBJ", "tcx:e0:ingress", "--dev", "e0"], "--via, --dev and --headroom belong to lwt hooks"],

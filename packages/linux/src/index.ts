@@ -58,6 +58,7 @@ export {
 export { type Attachment, type Finding, findingText, preflight, requirementsOf } from "./preflight/index.ts";
 export { PerfReader, RingBufReader, UserRingBufWriter } from "./rings/index.ts";
 export { type ChainOptions, MAX_CHAIN, XdpDispatcher } from "./target/dispatcher.ts";
-export type { LinuxLoadOptions } from "./target/load.ts";
+export { LinuxCollection, type LinuxLoadOptions } from "./target/load.ts";
 export { openLink, openMap, openProgram, type Where } from "./target/open.ts";
+export { StructOps } from "./target/struct-ops.ts";
 export { type LinuxTarget, type LinuxTargetOptions, linuxTarget } from "./target/target.ts";

@@ -14,7 +14,16 @@ import {
   type LwtHook,
   type Program,
 } from "@ebplane/core/object";
-import { BpfLink, ensureBpffs, LinuxMap, linuxTarget, openLink, openMap } from "@ebplane/linux";
+import {
+  BpfLink,
+  ensureBpffs,
+  type LinuxCollection,
+  LinuxMap,
+  linuxTarget,
+  openLink,
+  openMap,
+  StructOps,
+} from "@ebplane/linux";
 import { LinuxProgram, objPin } from "@ebplane/linux/bpf";
 import { ifindex } from "@ebplane/linux/link";
 import {
@@ -33,7 +42,8 @@ import { type AttachmentRecord, createRecord, linkPin, type Mark, mapPin, mapPin
 
 export interface AttachRequest {
   readonly spec: CollectionSpec;
-  readonly program: string;
+  /** Undefined for struct_ops, which the hook names. */
+  readonly program: string | undefined;
   readonly hook: Hook;
   /** Inode of the namespace that the thread is in. */
   readonly netns: number;
@@ -80,7 +90,7 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
   }
   const opened: LinuxMap[] = [];
   const target = linuxTarget();
-  let collection: Collection | undefined;
+  let collection: LinuxCollection | undefined;
   try {
     const reuse = new Map<string, BpfMap>();
     for (const [map, where] of request.reuse) {
@@ -88,13 +98,14 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
       opened.push(live);
       reuse.set(map, live);
     }
-    collection = target.load(spec, { programs: [name], reuse, pinDirectory: request.pinDirectory });
+    const chosen = hook.kind === "struct_ops" ? { structOps: [hook.name] } : { programs: [name!] };
+    collection = target.load(spec, { ...chosen, reuse, pinDirectory: request.pinDirectory });
     request.fill(collection.maps);
-    const program = collection.programs.get(name)!;
+    const program = hook.kind === "struct_ops" ? collection.structOps.get(hook.name)! : collection.programs.get(name!)!;
     const answer = (linkId: number, record: AttachmentRecord | undefined, link?: Link<Hook>): AttachAnswer => ({
       hook,
-      program: name,
-      progId: program.id,
+      program: name ?? hookName(hook),
+      progId: program instanceof StructOps ? 0 : program.id,
       linkId,
       mode: hook.kind === "xdp" ? link?.mode : undefined,
       fallbackReason: link?.fallbackReason,
@@ -109,7 +120,7 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
       const record = replaceProgram(old, program, collection);
       return answer(old.linkId, record);
     }
-    const link = target.attach(program, hook);
+    const link = program instanceof StructOps ? program.attach() : target.attach(program, hook);
     const linkId = keep(link, hook, request.netns, collection, marks);
     return answer(linkId.id, linkId.record, link);
   } finally {
@@ -129,6 +140,12 @@ function keep(
   let record: AttachmentRecord | undefined;
   try {
     if (!(link instanceof BpfLink)) {
+      if (hook.kind === "struct_ops") {
+        throw new BpfError(
+          "EKEEP",
+          `${hookText(hook)}: this kernel has no links for it (Linux 6.4): it ends with its process`,
+        );
+      }
       if (!STAYS.has(hook.kind)) {
         throw new BpfError("EKEEP", `${hookText(hook)}: this attachment ends with the process that makes it`);
       }
@@ -186,16 +203,22 @@ function toReplace(hook: Hook, netns: number): Attached {
 }
 
 /** Swaps the program atomically, and the pinned maps where they are ours. */
-function replaceProgram(old: Attached, program: Program, collection: Collection): AttachmentRecord | undefined {
-  if (!(program instanceof LinuxProgram)) throw new TypeError(`program ${program.spec.name}: expected a live program`);
+function replaceProgram(
+  old: Attached,
+  program: Program | StructOps,
+  collection: Collection,
+): AttachmentRecord | undefined {
+  if (!(program instanceof LinuxProgram || program instanceof StructOps))
+    throw new TypeError(`program ${program.spec.name}: expected a live program`);
   if (old.way.by === "link") {
     const link = openLink({ id: old.way.id });
     try {
-      link.update(program);
+      if (program instanceof StructOps) program.replace(link);
+      else link.update(program);
     } finally {
       link.close();
     }
-  } else if (old.way.by === "filter") {
+  } else if (old.way.by === "filter" && program instanceof LinuxProgram) {
     const socket = new NetlinkSocket(NETLINK_ROUTE);
     try {
       setBpfFilter(socket, old.way.place, program.fd, program.spec.name, true);
@@ -208,6 +231,10 @@ function replaceProgram(old: Attached, program: Program, collection: Collection)
   for (const { path } of mapPins(record)) unlinkSync(path);
   pinMaps(record, collection);
   return record;
+}
+
+function hookName(hook: Hook): string {
+  return "name" in hook ? hook.name : hookText(hook);
 }
 
 function hasClsact(iface: string): boolean {

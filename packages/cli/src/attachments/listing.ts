@@ -84,8 +84,9 @@ export function listAttached(netns: number): Attached[] {
     const attached = found.map((f): Attached => {
       const record = recordOf(f);
       if (record) used.add(record);
-      // Of a tracepoint or a probe the kernel does not give the name, our record does.
-      const hook = f.hook && f.hook.kind !== "trace" ? f.hook : (record?.hook ?? f.hook);
+      // Of a tracepoint or a probe the kernel does not give the name, of struct_ops half of it: our record does.
+      const told = f.hook && f.hook.kind !== "trace" && f.hook.kind !== "struct_ops";
+      const hook = told ? f.hook : (record?.hook ?? f.hook);
       const { progId, linkId = 0, mode, way } = f;
       return {
         text: hook ? hookText(hook) : (f.text ?? ""),

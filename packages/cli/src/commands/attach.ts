@@ -1,7 +1,7 @@
 /** `ebplane attach`, `detach` and `list`: programs on hooks, staying when the command ends. */
 import { existsSync } from "node:fs";
 import { BpfError } from "@ebplane/core/errors";
-import { type Hook, hookText, type ProgramSpec, ProgType, parseHook } from "@ebplane/core/object";
+import { type CollectionSpec, type Hook, hookText, type ProgramSpec, ProgType, parseHook } from "@ebplane/core/object";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
 import { inSource, loadObject } from "../input.ts";
@@ -36,7 +36,8 @@ A hook is one of
   xdp:IFACE[:native|generic]      tcx:IFACE:ingress|egress        tc:IFACE:ingress|egress[:PRIORITY]
   cgroup:PATH:TYPE                netns:flow_dissector|sk_lookup  netfilter:4|6:POINT[:PRIORITY]
   lwt:PREFIX:in|out|xmit          raw_tp:NAME                     tracepoint:GROUP:NAME
-  kprobe:FUNCTION                 uprobe:PATH:OFFSET              trace`;
+  kprobe:FUNCTION                 uprobe:PATH:OFFSET              trace
+  netkit:IFACE:primary|peer       struct_ops:NAME`;
 
 export function registerAttach(program: Command): void {
   program
@@ -57,7 +58,10 @@ export function registerAttach(program: Command): void {
       const hook = completeHook(parseHook(text), options);
       const { file, name } = splitProgram(path);
       const spec = await loadObject(file);
-      const chosen = programFor(hook, [...spec.programs.values()], name, file);
+      const chosen =
+        hook.kind === "struct_ops"
+          ? structOpsFor(hook.name, spec, file)
+          : programFor(hook, [...spec.programs.values()], name, file);
       const reuse = new Map(options.reuse.map(parseReuse));
       for (const map of reuse.keys()) {
         if (!spec.maps.has(map)) throw new UsageError(`--reuse: no map named ${map} in ${file}`);
@@ -67,14 +71,14 @@ export function registerAttach(program: Command): void {
       const { attachAndKeep } = await import("../attachments/attach.ts");
       const answer = await inNamespace(options.netns, (netns) => {
         // Of a hook that works already there is nothing to find out but that it is taken.
-        for (const finding of options.replace ? [] : preflight([{ program: chosen, hook }])) {
+        for (const finding of options.replace ? [] : preflight(chosen ? [{ program: chosen, hook }] : [])) {
           if (finding.severity === "error") throw new BpfError("EPREFLIGHT", findingText(finding));
           note(findingText(finding));
         }
         return inSource(spec, () =>
           attachAndKeep({
             spec,
-            program: chosen.name,
+            program: chosen?.name,
             hook,
             netns,
             replace: options.replace ?? false,
@@ -91,10 +95,9 @@ export function registerAttach(program: Command): void {
       const mode = answer.mode === undefined ? "" : ` in ${answer.mode} mode`;
       const why = answer.fallbackReason === undefined ? "" : `: native mode was refused (${answer.fallbackReason})`;
       const link = answer.linkId ? `, link ${answer.linkId}` : "";
+      const what = answer.progId ? `program ${answer.progId}` : "struct_ops";
       const instead = answer.replaced === undefined ? "" : `, in place of program ${answer.replaced}`;
-      print(
-        `${hookText(answer.hook)}: ${answer.program} is attached${mode} (program ${answer.progId}${link})${instead}${why}`,
-      );
+      print(`${hookText(answer.hook)}: ${answer.program} is attached${mode} (${what}${link})${instead}${why}`);
       for (const map of answer.maps) print(`  map ${map.name}: id ${map.id}${map.pin ? `, ${map.pin}` : ""}`);
     });
 
@@ -236,11 +239,20 @@ const TYPES: Partial<Record<Hook["kind"], readonly number[]>> = {
   xdp: [ProgType.BPF_PROG_TYPE_XDP],
   tcx: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
   tc: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
+  netkit: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
   cgroup: CGROUP_TYPES,
   netns: [ProgType.BPF_PROG_TYPE_SK_LOOKUP, ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR],
   netfilter: [ProgType.BPF_PROG_TYPE_NETFILTER],
   lwt: [ProgType.BPF_PROG_TYPE_LWT_IN, ProgType.BPF_PROG_TYPE_LWT_OUT, ProgType.BPF_PROG_TYPE_LWT_XMIT],
 };
+
+/** Nothing: a struct is not one program. @throws UsageError that lists what there is. */
+function structOpsFor(name: string, spec: CollectionSpec, file: string): undefined {
+  const all = (spec.structOps ?? []).map((s) => s.name);
+  if (!all.includes(name)) {
+    throw new UsageError(`${file}: no struct_ops named ${name}; it has ${all.join(", ") || "none"}`);
+  }
+}
 
 /** The named program, or the only one that fits the hook. @throws UsageError that lists what there is. */
 function programFor(hook: Hook, programs: readonly ProgramSpec[], name: string | undefined, file: string): ProgramSpec {

@@ -19,6 +19,8 @@ test.each([
   "kprobe:tcp_connect",
   "uprobe:/usr/bin/node:4096",
   "trace",
+  "netkit:nk0:peer",
+  "struct_ops:cubic",
 ])("%s is read and written alike", (text) => {
   expect(hookText(parseHook(text))).toBe(text);
 });
@@ -33,7 +35,7 @@ test.each([
   ["tcx:eth0", "expected tcx:IFACE:ingress|egress"],
   ["cgroup:/a:nothing", "expected a type of ingress, egress"],
   ["netfilter:4:middle", "expected a point of prerouting, input"],
-  ["eth0", "expected xdp, tcx, tc"],
+  ["eth0", "expected xdp, tcx, netkit, tc"],
 ])("%s is refused", (text, message) => {
   expect(() => parseHook(text)).toThrow(`hook ${JSON.stringify(text)}: ${message}`);
 });

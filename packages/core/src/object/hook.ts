@@ -5,6 +5,7 @@
  *     cgroup:PATH:TYPE                   netns:flow_dissector|sk_lookup    netfilter:4|6:POINT[:PRIORITY]
  *     lwt:PREFIX:in|out|xmit             raw_tp:NAME                       tracepoint:GROUP:NAME
  *     kprobe:FUNCTION                    kretprobe:FUNCTION                uprobe:PATH:OFFSET        trace:FUNCTION
+ *     netkit:IFACE:primary|peer          struct_ops:NAME
  *
  * A target says which it has; `sim` refuses the others with an UnsupportedError.
  */
@@ -31,6 +32,15 @@ export interface TcxHook {
   readonly kind: "tcx";
   readonly iface: string;
   readonly direction: "ingress" | "egress";
+  readonly order?: Order;
+}
+
+/** netkit devices (Linux 6.7): the program is the device's own data path, in the order of mprog as tcx. */
+export interface NetkitHook {
+  readonly kind: "netkit";
+  /** The primary device, for both ends. */
+  readonly iface: string;
+  readonly end: "primary" | "peer";
   readonly order?: Order;
 }
 
@@ -161,9 +171,17 @@ export interface TraceHook {
   readonly kind: "trace";
 }
 
+/** The kernel's own operations in programs, such as a TCP congestion control: attached as a whole, by its map. */
+export interface StructOpsHook {
+  readonly kind: "struct_ops";
+  /** The variable of `.struct_ops` that says which program is which operation. */
+  readonly name: string;
+}
+
 export type Hook =
   | XdpHook
   | TcxHook
+  | NetkitHook
   | TcHook
   | CgroupHook
   | NetnsHook
@@ -175,7 +193,8 @@ export type Hook =
   | TracepointHook
   | KprobeHook
   | UprobeHook
-  | TraceHook;
+  | TraceHook
+  | StructOpsHook;
 
 /** The text form of a hook, as messages and listings write it. */
 export function hookText(hook: Hook): string {
@@ -184,6 +203,8 @@ export function hookText(hook: Hook): string {
       return `xdp:${hook.iface}${hook.mode === "auto" ? "" : `:${hook.mode}`}`;
     case "tcx":
       return `tcx:${hook.iface}:${hook.direction}`;
+    case "netkit":
+      return `netkit:${hook.iface}:${hook.end}`;
     case "tc":
       return `tc:${hook.iface}:${hook.direction}${hook.priority === undefined ? "" : `:${hook.priority}`}`;
     case "cgroup":
@@ -210,6 +231,8 @@ export function hookText(hook: Hook): string {
       return `${hook.kind}:${hook.path}:${hook.offset}`;
     case "trace":
       return "trace";
+    case "struct_ops":
+      return `struct_ops:${hook.name}`;
   }
 }
 
@@ -239,6 +262,10 @@ export function parseHook(text: string): Hook {
         /^([^:]+):(ingress|egress)(?::(\d{1,5}))?$/.exec(rest) ?? wrong("tc:IFACE:ingress|egress[:PRIORITY]");
       const hook: TcHook = { kind, iface: iface!, direction: direction as TcHook["direction"] };
       return priority === undefined ? hook : { ...hook, priority: Number(priority) };
+    }
+    case "netkit": {
+      const [, iface, end] = /^([^:]+):(primary|peer)$/.exec(rest) ?? wrong("netkit:IFACE:primary|peer");
+      return { kind, iface: iface!, end: end as NetkitHook["end"] };
     }
     case "cgroup": {
       const [, path, type] = /^(.+):(\w+)$/.exec(rest) ?? wrong("cgroup:PATH:TYPE");
@@ -280,7 +307,11 @@ export function parseHook(text: string): Hook {
     }
     case "trace":
       return { kind };
+    case "struct_ops":
+      return { kind, name: rest || wrong("struct_ops:NAME") };
     default:
-      return wrong("xdp, tcx, tc, cgroup, netns, netfilter, lwt, raw_tp, tracepoint, kprobe, uprobe or trace, then :…");
+      return wrong(
+        "xdp, tcx, netkit, tc, cgroup, netns, netfilter, lwt, raw_tp, tracepoint, kprobe, uprobe, trace or struct_ops, then :…",
+      );
   }
 }

@@ -130,7 +130,10 @@ export interface ExternSpec {
   readonly offset: number;
 }
 
-/** A variable of `.struct_ops*`: listed, not loaded. */
+/**
+ * A variable of `.struct_ops*`: a struct of the kernel's whose members are programs and settings. In a section that
+ * begins with `?` it is loaded only when asked for by name.
+ */
 export interface StructOpsSpec {
   readonly name: string;
   readonly section: string;

@@ -16,6 +16,8 @@ export interface MapCreate {
   readonly name?: string;
   readonly flags?: number;
   readonly innerMapFd?: number;
+  /** With BPF_F_NUMA_NODE. */
+  readonly numaNode?: number;
   readonly mapExtra?: bigint;
   readonly btfFd?: number;
   readonly btfKeyTypeId?: number;
@@ -37,6 +39,7 @@ export function tryMapCreate(map: MapCreate): number {
   a.setUint32(12, map.maxEntries, true);
   a.setUint32(16, (map.flags ?? 0) | (map.tokenFd === undefined ? 0 : BPF_F_TOKEN_FD), true);
   a.setUint32(20, map.innerMapFd ?? 0, true);
+  a.setUint32(24, map.numaNode ?? 0, true);
   setName(a, 28, map.name ?? "");
   a.setUint32(48, map.btfFd ?? 0, true);
   a.setUint32(52, map.btfKeyTypeId ?? 0, true);

@@ -6,7 +6,7 @@ import type { Unwrap } from "./link.ts";
 import { attachLwt } from "./lwt.ts";
 import { attachNetfilter, attachNetns } from "./netns.ts";
 import { attachSocket, attachSockmap } from "./sockets.ts";
-import { attachTc, attachTcx } from "./tc.ts";
+import { attachNetkit, attachTc, attachTcx } from "./tc.ts";
 import { attachKprobe, attachRawTracepoint, attachTrace, attachTracepoint, attachUprobe } from "./tracing.ts";
 import { attachXdp } from "./xdp.ts";
 
@@ -15,6 +15,7 @@ const TYPES: Partial<Record<Hook["kind"], readonly number[]>> = {
   xdp: [ProgType.BPF_PROG_TYPE_XDP],
   tcx: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
   tc: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
+  netkit: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
   netfilter: [ProgType.BPF_PROG_TYPE_NETFILTER],
   netns: [ProgType.BPF_PROG_TYPE_SK_LOOKUP, ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR],
   lwt: [ProgType.BPF_PROG_TYPE_LWT_IN, ProgType.BPF_PROG_TYPE_LWT_OUT, ProgType.BPF_PROG_TYPE_LWT_XMIT],
@@ -60,5 +61,9 @@ export function attach(program: LinuxProgram, hook: Hook, unwrap: Unwrap): Link<
       return attachUprobe(program, hook, unwrap);
     case "trace":
       return attachTrace(program, hook, unwrap);
+    case "netkit":
+      return attachNetkit(program, hook, unwrap);
+    case "struct_ops":
+      throw new TypeError(`program ${program.spec.name}: struct_ops are attached as a whole (StructOps.attach)`);
   }
 }

@@ -11,7 +11,7 @@ import {
   NETFILTER_POINTS,
   ProgType,
 } from "@ebplane/core/object";
-import { fdById, type LinkInfo, linkInfo, objectIds } from "../bpf/index.ts";
+import { fdById, type LinkInfo, linkInfo, mapInfo, objectIds } from "../bpf/index.ts";
 import { close } from "../sys/index.ts";
 import { ifname } from "./ifindex.ts";
 
@@ -95,8 +95,26 @@ export function describeLink(info: LinkInfo): LinkDescription {
       };
     case "tracing":
       return { ...base, hook: { kind: "trace" }, detail: attachTypeName(ProgType.BPF_PROG_TYPE_TRACING, u32(0)) ?? "" };
+    case "struct_ops":
+      return { ...base, hook: { kind: "struct_ops", name: mapName(u32(0)) } };
+    case "netkit": {
+      const end = u32(4) === AttachType.BPF_NETKIT_PRIMARY ? "primary" : "peer";
+      const iface = ifname(u32(0));
+      return { ...base, ifindex: u32(0), hook: iface === undefined ? undefined : { kind: "netkit", iface, end } };
+    }
     default:
       return base;
+  }
+}
+
+/** The kernel keeps the first 15 characters. */
+function mapName(id: number): string {
+  const fd = fdById("map", id);
+  if (fd === undefined) return `map ${id}`;
+  try {
+    return mapInfo(fd).name;
+  } finally {
+    close(fd);
   }
 }
 

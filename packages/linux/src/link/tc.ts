@@ -2,13 +2,14 @@
  * Programs on packets behind XDP: tcx links, and cls_bpf on clsact for kernels before 6.6.
  * Source: kernel/bpf/tcx.c, net/sched/cls_bpf.c, net/sched/sch_ingress.c.
  */
-import { Errno, SysError } from "@ebplane/core/errors";
-import { AttachType, type TcHook, type TcxHook } from "@ebplane/core/object";
+import { Errno, SysError, UnsupportedError } from "@ebplane/core/errors";
+import { AttachType, hookText, type NetkitHook, type TcHook, type TcxHook } from "@ebplane/core/object";
 import type { LinuxProgram } from "../bpf/index.ts";
 import {
   addClsact,
   deleteClsact,
   deleteFilter,
+  getLink,
   listBpfFilters,
   NETLINK_ROUTE,
   NetlinkSocket,
@@ -24,6 +25,32 @@ export function attachTcx(program: LinuxProgram, hook: TcxHook, unwrap: Unwrap):
     hook,
     { progFd: program.fd, target: ifindex(hook.iface), attachType, ...orderFields(hook.order) },
     { [Errno.EINVAL]: "not accepted: tcx needs Linux 6.6 and a sched_cls program" },
+  );
+  return new BpfLink(fd, hook, unwrap);
+}
+
+/**
+ * The program of one end of a netkit pair.
+ * @throws UnsupportedError on a kernel without netkit, and for a device of another kind.
+ */
+export function attachNetkit(program: LinuxProgram, hook: NetkitHook, unwrap: Unwrap): BpfLink<NetkitHook> {
+  const target = ifindex(hook.iface);
+  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  let kind: string | undefined;
+  try {
+    kind = getLink(socket, target).kind;
+  } finally {
+    socket.close();
+  }
+  if (kind !== "netkit") {
+    const reason = `${hookText(hook)}: ${hook.iface} is a ${kind ?? "plain"} device, not a netkit one`;
+    throw new UnsupportedError("netkit", reason, "6.7");
+  }
+  const attachType = hook.end === "primary" ? AttachType.BPF_NETKIT_PRIMARY : AttachType.BPF_NETKIT_PEER;
+  const fd = createLink(
+    hook,
+    { progFd: program.fd, target, attachType, ...orderFields(hook.order) },
+    { [Errno.EACCES]: "programs of both ends are attached at the primary device" },
   );
   return new BpfLink(fd, hook, unwrap);
 }

@@ -7,6 +7,7 @@
  */
 import { type Btf, type BtfType, type EncodedBtf, encodeBtf } from "@ebplane/core/btf";
 import { viewOf } from "@ebplane/core/bytes";
+import { errnoName } from "@ebplane/core/errors";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import { btfLoad, type InfoRecords } from "../bpf/index.ts";
 import { close } from "../sys/index.ts";
@@ -66,16 +67,17 @@ export class LoadedBtf {
   }
 }
 
-/** Loads the collection's BTF. Undefined when it has none or the kernel refuses it. */
-export function loadBtf(spec: CollectionSpec): LoadedBtf | undefined {
+/** Loads the collection's BTF. A string says why the kernel refuses it; undefined when there is none. */
+export function loadBtf(spec: CollectionSpec): LoadedBtf | string | undefined {
   if (!spec.btf || spec.btf.length <= 1) return undefined;
   const extraStrings: string[] = [];
   for (const { lineInfo } of spec.programs.values()) {
     for (const { file, text } of lineInfo) extraStrings.push(file, text);
   }
   const { bytes, strings } = encodeBtf(loadable(spec.btf), { extraStrings });
-  const { fd } = btfLoad(bytes);
-  return fd < 0 ? undefined : new LoadedBtf(fd, strings);
+  const { fd, log } = btfLoad(bytes);
+  if (fd >= 0) return new LoadedBtf(fd, strings);
+  return log.trim().split("\n").at(-1) || errnoName(-fd);
 }
 
 const INT: BtfType = { kind: "int", name: "int", size: 4, bits: 32, bitOffset: 0, encoding: "signed" };

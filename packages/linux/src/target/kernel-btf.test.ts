@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
+import { BtfBuilder } from "@ebplane/core/btf";
 import { UnsupportedError } from "@ebplane/core/errors";
 import { AttachType, ProgType } from "@ebplane/core/object";
 import { describe, expect, test } from "vitest";
 import { arrayMap, asmProgram, collectionOf, countingProgram, kernelSkipReason } from "../testing.ts";
+import { linuxProgram } from "./load.ts";
 import { linuxTarget } from "./target.ts";
 
 const skip = kernelSkipReason() ?? (existsSync("/sys/kernel/btf/vmlinux") ? undefined : "the kernel has no BTF");
@@ -72,6 +74,21 @@ describe.skipIf(skip)(`names of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     expect(() => linuxTarget().load(call("bpf_no_such", true, "call 0\nr0 = 2\nexit"))).toThrow(/invalid func/);
     using dead = linuxTarget().load(call("bpf_no_such", true, "r0 = 2\nif r0 == 2 goto +1\ncall 0\nexit"));
     expect(dead.programs.get("k")!.testRun({ packet: new Uint8Array(64) }).verdict).toBe(2);
+  });
+
+  test("what an object only declares does not keep its types out of the kernel", () => {
+    const b = new BtfBuilder();
+    const int = b.int("int", 4, { encoding: "signed" });
+    const proto = b.funcProto(int, [{ name: "", type: b.ptr(0) }]);
+    const declared = b.add({ kind: "func", name: "tcp_slow_start", type: proto, linkage: "extern" });
+    b.add({ kind: "datasec", name: ".ksyms", size: 0, vars: [{ type: declared, offset: 0, size: 0 }] });
+    const main = b.add({ kind: "func", name: "p", type: b.funcProto(int, []), linkage: "global" });
+    const program = asmProgram("p", T.BPF_PROG_TYPE_XDP, "r0 = 2\nexit", {
+      funcInfo: [{ pc: 0, name: "p", typeId: main }],
+      lineInfo: [{ pc: 0, file: "p.c", line: 1, col: 1, text: "" }],
+    });
+    using loaded = linuxTarget().load({ ...collectionOf([program]), btf: b.build() });
+    expect(linuxProgram(loaded.programs.get("p")!).info().btfId).toBeGreaterThan(0);
   });
 
   test("a kernel variable is reached by its type", () => {

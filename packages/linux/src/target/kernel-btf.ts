@@ -46,8 +46,6 @@ function placeOf(spec: ProgramSpec, name: string): { name: string; kind: BtfKind
       return { name, kind: "func", what: "function" };
     case ProgType.BPF_PROG_TYPE_LSM:
       return { name: `bpf_lsm_${name}`, kind: "func", what: "LSM hook" };
-    case ProgType.BPF_PROG_TYPE_STRUCT_OPS:
-      return { name, kind: "struct", what: "struct" };
     default:
       return undefined;
   }

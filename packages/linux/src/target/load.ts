@@ -39,10 +39,11 @@ import {
   tryMapCreate,
 } from "../bpf/index.ts";
 import { check, close, PAGE_SIZE, sysError } from "../sys/index.ts";
-import { type LoadedBtf, loadBtf } from "./btf.ts";
+import { LoadedBtf, loadBtf } from "./btf.ts";
 import { checkCompatible, specOf } from "./compatible.ts";
 import { attachBtfId, kernelBtf, kernelSymbol } from "./kernel-btf.ts";
 import { settle } from "./settle.ts";
+import { createStructOps, StructOps, type StructOpsMember, selectStructOps } from "./struct-ops.ts";
 
 /** What loading into the kernel can do beyond `LoadOptions`. */
 export interface LinuxLoadOptions extends LoadOptions {
@@ -53,26 +54,32 @@ export interface LinuxLoadOptions extends LoadOptions {
    * then outlive the collection. Without it they are ordinary maps.
    */
   readonly pinDirectory?: string;
+  /** Only these variables of `.struct_ops`, with their programs; absent: all, or with `programs` none. */
+  readonly structOps?: readonly string[];
 }
 
-export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions = {}): Collection {
+export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions = {}): LinuxCollection {
   if (object.byteOrder !== "little") {
     throw new UnsupportedError("byte order", "the object is big-endian, this machine is little-endian");
   }
-  const spec = settle(object, options.programs);
-  const programSpecs = selectPrograms(spec, options.programs);
+  const plans = selectStructOps(object, options.structOps ?? (options.programs && []));
+  const members = new Map(plans.flatMap((plan) => [...plan.members]));
+  const names = selectPrograms(object, options, members);
+  const spec = settle(object, names);
+  const programSpecs = names.map((name) => spec.programs.get(name)!);
   const owned: { close(): void }[] = [];
   const keep = <T extends { close(): void }>(object: T): T => {
     owned.push(object);
     return object;
   };
   try {
-    const btf = loadBtf(spec);
-    if (btf) keep(btf);
+    const types = loadBtf(spec);
+    const btf = types instanceof LoadedBtf ? keep(types) : undefined;
+    const refusal = typeof types === "string" ? types : undefined;
     const maps = new Map<string, BpfMap>();
     // Maps that were there before us keep what is in them.
     const shared = new Set<string>();
-    for (const name of selectMaps(spec, programSpecs, options.programs !== undefined)) {
+    for (const name of selectMaps(spec, programSpecs, (options.programs ?? options.structOps) !== undefined)) {
       const reused = options.reuse?.get(name);
       const mapSpec = spec.maps.get(name)!;
       const pinned = reused ? undefined : findPinned(mapSpec, options.pinDirectory);
@@ -83,12 +90,22 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
     for (const [name, map] of maps) if (!shared.has(name)) fill(map, maps);
     const programs = new Map<string, Program>();
     for (const program of programSpecs) {
-      programs.set(program.name, keep(loadProgram(spec, program, maps, btf, options)));
+      const member = members.get(program.name);
+      programs.set(program.name, keep(loadProgram(spec, program, maps, btf, options, member)));
+    }
+    const structOps = new Map<string, StructOps>();
+    for (const plan of plans) {
+      if (!btf) {
+        const why = refusal === undefined ? "the object has none" : `this kernel refuses the object's: ${refusal}`;
+        throw new UnsupportedError("struct_ops", `struct_ops ${plan.spec.name}: needs BTF, and ${why}`, "5.6");
+      }
+      const fdOf = (name: string): number => linuxProgram(programs.get(name)!).fd;
+      structOps.set(plan.spec.name, new StructOps(plan, keep(createStructOps(plan, btf)), fdOf));
     }
     for (const [name, map] of maps) if (!shared.has(name)) fillPrograms(map, programs);
     // Last, so that a failure leaves no file behind.
     for (const [name, map] of maps) if (!shared.has(name)) pin(map, options.pinDirectory);
-    return new LinuxCollection(spec, programs, maps, owned);
+    return new LinuxCollection(spec, programs, maps, structOps, owned);
   } catch (error) {
     closeAll(owned);
     throw error;
@@ -120,21 +137,25 @@ function pin(map: BpfMap, directory: string | undefined): void {
   objPin(linuxMap(map, map.spec.name).fd, path);
 }
 
-class LinuxCollection implements Collection {
+export class LinuxCollection implements Collection {
   readonly spec: CollectionSpec;
   readonly programs: ReadonlyMap<string, Program>;
   readonly maps: ReadonlyMap<string, BpfMap>;
+  /** By the name of their variables. Their maps are not among `maps`. */
+  readonly structOps: ReadonlyMap<string, StructOps>;
   readonly #owned: readonly { close(): void }[];
 
   constructor(
     spec: CollectionSpec,
     programs: ReadonlyMap<string, Program>,
     maps: ReadonlyMap<string, BpfMap>,
+    structOps: ReadonlyMap<string, StructOps>,
     owned: readonly { close(): void }[],
   ) {
     this.spec = spec;
     this.programs = programs;
     this.maps = maps;
+    this.structOps = structOps;
     this.#owned = owned;
   }
 
@@ -152,15 +173,24 @@ function closeAll(objects: readonly { close(): void }[]): void {
   for (const object of objects.toReversed()) object.close();
 }
 
-function selectPrograms(spec: CollectionSpec, names: readonly string[] | undefined): ProgramSpec[] {
-  if (names === undefined) return [...spec.programs.values()].filter((program) => program.autoload !== false);
-  return names.map((name) => {
-    const program = spec.programs.get(name);
-    if (!program) {
-      throw new RangeError(`program ${JSON.stringify(name)}: expected one of ${[...spec.programs.keys()].join(", ")}`);
-    }
-    return program;
-  });
+/** Programs for struct_ops are loaded with the struct that they are members of, and not without one. */
+function selectPrograms(
+  spec: CollectionSpec,
+  { programs: names, structOps }: LinuxLoadOptions,
+  members: ReadonlyMap<string, StructOpsMember>,
+): string[] {
+  if (names === undefined && structOps === undefined) {
+    return [...spec.programs.values()]
+      .filter(
+        ({ name, type, autoload }) =>
+          autoload !== false && (type !== ProgType.BPF_PROG_TYPE_STRUCT_OPS || members.has(name)),
+      )
+      .map(({ name }) => name);
+  }
+  const chosen = [...new Set([...(names ?? []), ...members.keys()])];
+  const missing = chosen.find((name) => !spec.programs.has(name));
+  if (missing === undefined) return chosen;
+  throw new RangeError(`program ${JSON.stringify(missing)}: expected one of ${[...spec.programs.keys()].join(", ")}`);
 }
 
 /** The maps to create, in the object's order: all, or those that the chosen programs and their maps refer to. */
@@ -197,6 +227,7 @@ export function createMap(spec: MapSpec, btf?: LoadedBtf): LinuxMap {
       flags: spec.flags,
       innerMapFd: inner?.fd,
       mapExtra: spec.mapExtra,
+      numaNode: spec.numaNode,
     };
     let fd = -1;
     if (btf && spec.valueTypeId) {
@@ -260,6 +291,7 @@ function loadProgram(
   maps: ReadonlyMap<string, BpfMap>,
   btf: LoadedBtf | undefined,
   options: LinuxLoadOptions,
+  member: StructOpsMember | undefined,
 ): LinuxProgram {
   const code = relocate(spec, (reloc) => resolveReloc(spec, reloc, maps));
   settleExterns(spec, code);
@@ -269,8 +301,8 @@ function loadProgram(
     license: collection.license,
     name: spec.name,
     flags: spec.flags,
-    expectedAttachType: attachTypeOf(spec),
-    attachBtfId: attachBtfId(spec),
+    expectedAttachType: member?.index ?? attachTypeOf(spec),
+    attachBtfId: member?.structId ?? attachBtfId(spec),
     logLevel: options.logLevel,
   };
   const funcInfo = btf?.funcInfo(spec);

@@ -1,9 +1,9 @@
 /** `Target` on the real kernel: what `sim` does in userspace, through bpf(2). */
-import type { Collection, CollectionSpec, Hook, Link, Program, Target, XdpHook } from "@ebplane/core/object";
+import type { CollectionSpec, Hook, Link, Program, Target, XdpHook } from "@ebplane/core/object";
 import { possibleCpus } from "../bpf/index.ts";
 import { attach, type BpfLink, ifindex } from "../link/index.ts";
 import { inNetns } from "../sys/index.ts";
-import { type LinuxLoadOptions, linuxProgram, loadCollection } from "./load.ts";
+import { type LinuxCollection, type LinuxLoadOptions, linuxProgram, loadCollection } from "./load.ts";
 
 export interface LinuxTargetOptions {
   /** An fd of the network namespace whose interfaces hooks name; the calling thread's own when absent. Borrowed. */
@@ -14,7 +14,7 @@ export interface LinuxTargetOptions {
 
 export interface LinuxTarget extends Target {
   readonly name: "linux";
-  load(spec: CollectionSpec, options?: LinuxLoadOptions): Collection;
+  load(spec: CollectionSpec, options?: LinuxLoadOptions): LinuxCollection;
   attach(program: Program, hook: XdpHook): BpfLink<XdpHook>;
   attach(program: Program, hook: Hook): Link<Hook>;
 }
