@@ -197,6 +197,11 @@ export class SimTarget implements Target {
     };
   }
 
+  /** Index 1 is the loopback device where nothing else has it. */
+  hasDevice(ifindex: number): boolean {
+    return ifindex === 1 || this.#byIndex(ifindex) !== undefined;
+  }
+
   /** The engine's side of a loaded program, for batches. @throws TypeError for a program of another target. */
   vmProgram(program: Program): VmProgram {
     return simProgram(program, this).vm;
@@ -252,7 +257,8 @@ class SimProgram implements Program {
   }
 
   testRun(input: TestRunInput): TestRunResult {
-    return testRun(this.target.machine, this.vm, input);
+    const hasDevice = (ifindex: number): boolean => this.target.hasDevice(ifindex);
+    return testRun({ machine: this.target.machine, vm: this.vm, input, hasDevice });
   }
 
   close(): void {

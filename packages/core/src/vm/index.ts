@@ -1,7 +1,10 @@
 /** The virtual machine: memory, engines, helpers. */
 export type { VmMap } from "../maps/index.ts";
 export { Coverage } from "./coverage.ts";
+export type { FieldValue } from "./ctx/fields.ts";
+export { HookCtx, type HookInput, type SysctlText } from "./ctx/hook.ts";
 export { SkbBuffer, type SkbMeta } from "./ctx/skb.ts";
+export { SocketBuffer, type SocketInfo } from "./ctx/socket.ts";
 export { type XdpMeta, XdpRing } from "./ctx/xdp.ts";
 export { type Breakpoint, Debugger, type DebugOptions } from "./debug.ts";
 export type { BoundKfunc, Engine, ProgramMap, Resolved, Runner } from "./engine.ts";

@@ -151,3 +151,45 @@ export const TUNNEL = {
   OPTIONS: 56,
   SIZE: 312,
 } as const;
+
+/**
+ * Beyond the kernel's struct of every other hook (ctx/hook.ts): offsets from the ctx. `DATA` to `DATA_END` is all of the
+ * data, of which the struct's own pointers show a part; `BUFFER` to `BUFFER_END` what helpers may use around it.
+ */
+export const HOOK = {
+  PRIVATE: 256,
+  DATA: 256,
+  DATA_END: 260,
+  BUFFER: 264,
+  BUFFER_END: 268,
+  /** Offset of the struct's packet pointer, the end's is 8 further (sockopt, sk_msg …); 0 where `DATA` is NULL. */
+  DATA_FIELD: 272,
+  HAS_DATA: 276,
+  /** sk_msg: bytes that the verdict holds for, bytes to wait for, bytes of the first piece. */
+  APPLY_BYTES: 280,
+  CORK_BYTES: 284,
+  FIRST_PIECE: 288,
+  /** sock_ops: bytes of TCP options that may still be reserved or written. */
+  OPTION_ROOM: 292,
+  /** sysctl: address and length of name, current and new value; whether a program set the new one. */
+  SYSCTL_NAME: 296,
+  SYSCTL_CURRENT: 304,
+  SYSCTL_NEW: 312,
+  SYSCTL_UPDATED: 320,
+  /** sk_lookup: the socket that was assigned, and whether its reuseport group is left aside. */
+  SELECTED: 324,
+  NO_REUSEPORT: 328,
+  /** Tracing: how many arguments stand in the ctx; the return value follows them. The function's address, a cookie. */
+  ARGUMENTS: 332,
+  FUNCTION: 336,
+  COOKIE: 344,
+  /** Non-zero where the data is a part of a packet that helpers reach as a whole. */
+  FROM_SKB: 352,
+  STRIDE: 384,
+} as const;
+
+/** struct bpf_flow_keys, and where a flow dissector's `__sk_buff` points to it. */
+export const FLOW = { NHOFF: 0, THOFF: 2, N_PROTO: 10, FLAGS: 48, CTX_KEYS: 144 } as const;
+
+/** Behind a struct bpf_sock (ctx/socket.ts): its struct bpf_tcp_sock, owner and cgroup. */
+export const SOCKET_CTX = { TCP: 96, UID: 208, CGROUP: 216, SIZE: 256 } as const;

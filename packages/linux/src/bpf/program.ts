@@ -3,6 +3,7 @@ import { Errno, UnsupportedError } from "@ebplane/core/errors";
 import {
   type Program,
   type ProgramSpec,
+  ProgType,
   progTypeName,
   type TestRunInput,
   type TestRunResult,
@@ -19,6 +20,13 @@ export interface LoadedHow {
   readonly log?: string;
   readonly request?: ProgLoad;
 }
+
+/** Test runs of these types take no buffer for the ctx afterwards: a syscall program changes the one it was given. */
+const CTX_IN_PLACE: ReadonlySet<number> = new Set([
+  ProgType.BPF_PROG_TYPE_SYSCALL,
+  ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT,
+  ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
+]);
 
 export class LinuxProgram implements Program {
   readonly spec: ProgramSpec;
@@ -61,7 +69,7 @@ export class LinuxProgram implements Program {
    */
   testRun(input: TestRunInput & Pick<TestRunCall, "flags" | "cpu" | "batchSize">): TestRunResult {
     const fd = this.fd;
-    const answer = progTestRun(fd, input);
+    const answer = progTestRun(fd, { ...input, ctxOut: !CTX_IN_PLACE.has(this.spec.type) });
     if (answer.result === -Errno.ENOTSUPP) {
       throw new UnsupportedError("test_run", `the kernel has no test run for ${progTypeName(this.spec.type)} programs`);
     }

@@ -13,6 +13,8 @@ export interface TestRunCall {
   readonly cpu?: number;
   /** Frames at once with BPF_F_TEST_XDP_LIVE_FRAMES: at most 256. */
   readonly batchSize?: number;
+  /** False where the kernel takes no buffer for the ctx afterwards. */
+  readonly ctxOut?: boolean;
 }
 
 export interface TestRunAnswer {
@@ -36,6 +38,8 @@ export const BPF_F_TEST_SKB_CHECKSUM_COMPLETE = 1 << 2;
  * after the run had its effects, so there is always enough.
  */
 const ROOM = 1 << 16;
+/** No ctx struct is longer; a shorter buffer than the struct would be ENOSPC, again after the effects. */
+const CTX_MAX = 256;
 let output: Block | undefined;
 
 function outputOf(size: number): Block {
@@ -51,8 +55,9 @@ export function progTestRun(fd: number, input: TestRunCall): TestRunAnswer {
   const out = outputOf(packet.length + ROOM);
   return scratch((memory) => {
     const data = memory.put(packet);
-    const ctxIn = ctx ? memory.put(ctx) : 0;
-    const ctxOut = ctx && !live ? memory.take(ctx.length) : undefined;
+    const ctxIn = ctx?.length ? memory.take(ctx.length) : undefined;
+    if (ctx) ctxIn?.bytes.set(ctx);
+    const ctxOut = ctx && !live && input.ctxOut !== false ? memory.take(Math.max(ctx.length, CTX_MAX)) : undefined;
     const a = attr(80);
     a.setUint32(0, fd, true);
     a.setUint32(8, packet.length, true);
@@ -64,7 +69,7 @@ export function progTestRun(fd: number, input: TestRunCall): TestRunAnswer {
     a.setUint32(32, input.repeat ?? 0, true);
     if (ctx) {
       a.setUint32(40, ctx.length, true);
-      setPointer(a, 48, ctxIn);
+      setPointer(a, 48, ctxIn?.address ?? 0);
     }
     if (ctxOut) {
       a.setUint32(44, ctxOut.bytes.length, true);
@@ -78,7 +83,8 @@ export function progTestRun(fd: number, input: TestRunCall): TestRunAnswer {
       result,
       retval: a.getUint32(4, true),
       packet: live ? packet.slice() : out.bytes.slice(0, result < 0 ? 0 : a.getUint32(12, true)),
-      ctx: ctxOut?.bytes.slice(0, a.getUint32(44, true)),
+      // Without a buffer of its own the ctx is changed where it was given.
+      ctx: ctxIn && !ctxOut && !live ? ctxIn.bytes.slice() : ctxOut?.bytes.slice(0, a.getUint32(44, true)),
       duration: a.getUint32(36, true),
     };
   });

@@ -6,6 +6,7 @@
  * Source: net/bpf/test_run.c 6.18 `bpf_prog_test_run_skb`, net/core/filter.c `bpf_convert_ctx_access`.
  */
 import type { Memory } from "../../mem/index.ts";
+import { SOCKET_LAYOUT } from "../../object/index.ts";
 import { SKB, SKB_MAX_LENGTH } from "../layout.ts";
 
 /** What a packet carries besides its bytes. */
@@ -19,6 +20,7 @@ export interface SkbMeta {
   readonly hash?: number;
   readonly tcIndex?: number;
   readonly tstamp?: bigint;
+  readonly hwtstamp?: bigint;
   readonly cb?: readonly number[];
   /** EtherType in host order; taken from the packet where absent. */
   readonly protocol?: number;
@@ -27,7 +29,7 @@ export interface SkbMeta {
   readonly wireLen?: number;
   readonly gsoSegs?: number;
   readonly gsoSize?: number;
-  /** Address of a struct bpf_sock, 0 for none. */
+  /** Address of a struct bpf_sock (`SocketBuffer`), 0 for none; the ctx's addresses and ports are taken from it. */
   readonly socket?: number;
   /** False where the program's data begins at the network header. Default true. */
   readonly linkHeader?: boolean;
@@ -109,7 +111,9 @@ export class SkbBuffer {
     put(SKB.GSO_SEGS, meta.gsoSegs ?? 0);
     put(SKB.GSO_SIZE, meta.gsoSize ?? 0);
     put(SKB.SK, meta.socket ?? 0);
+    if (meta.socket) this.#mirror(meta.socket);
     view.setBigUint64(ctx + SKB.TSTAMP, meta.tstamp ?? 0n, true);
+    view.setBigUint64(ctx + SKB.HWTSTAMP, meta.hwtstamp ?? 0n, true);
     (meta.cb ?? []).slice(0, 5).forEach((word, i) => void put(SKB.CB + 4 * i, word));
     if (meta.vlan) {
       put(SKB.VLAN_PRESENT, 1);
@@ -117,6 +121,25 @@ export class SkbBuffer {
       put(SKB.VLAN_PROTO, ((meta.vlan.proto & 0xff) << 8) | (meta.vlan.proto >>> 8));
     }
     return ctx;
+  }
+
+  /** Family, addresses and ports of the socket, as the ctx shows them: the destination is the remote side. */
+  #mirror(socket: number): void {
+    const { u8, view } = this.#memory;
+    const { ctx } = this;
+    const copy = (to: number, name: string): void => {
+      const { offset, size } = SOCKET_LAYOUT.fields.find((f) => f.name === name)!;
+      u8.copyWithin(ctx + to, socket + offset, socket + offset + size);
+    };
+    copy(SKB.FAMILY, "family");
+    copy(SKB.REMOTE_IP4, "dst_ip4");
+    copy(SKB.LOCAL_IP4, "src_ip4");
+    copy(SKB.REMOTE_IP6, "dst_ip6");
+    copy(SKB.LOCAL_IP6, "src_ip6");
+    copy(SKB.LOCAL_PORT, "src_port");
+    copy(SKB.REMOTE_PORT, "dst_port");
+    // The remote port is in network order, in the upper half of its field.
+    view.setUint32(ctx + SKB.REMOTE_PORT, view.getUint16(ctx + SKB.REMOTE_PORT, true) << 16, true);
   }
 
   /** The packet from data on, linear or not: a copy. */

@@ -15,6 +15,8 @@ export interface XdpMeta {
   readonly egressIfindex?: number;
   /** Bytes before the packet that `data_meta` points to; a multiple of 4, at most 252. */
   readonly metadata?: Uint8Array;
+  /** Bytes that are linear, where the packet goes on in fragments. Default as many as fit. */
+  readonly linear?: number;
 }
 
 /**
@@ -64,7 +66,11 @@ export class XdpRing {
     }
     const room = this.capacity + this.#maxFrags * XDP_PAGE;
     if (packet.length > room) throw new RangeError(`xdp ring: expected at most ${room} bytes, got ${packet.length}`);
-    const linear = Math.min(packet.length, this.capacity);
+    const linear = Math.min(packet.length, this.capacity, meta.linear ?? packet.length);
+    if (packet.length - linear > this.#maxFrags * XDP_PAGE) {
+      const pages = `${this.#maxFrags} fragments`;
+      throw new RangeError(`xdp ring: expected at most ${pages}, got ${packet.length - linear} bytes for them`);
+    }
     const { u8, view } = this.#memory;
     const start = this.#frames + index * this.#frameSize;
     const data = start + XDP_HEADROOM;
@@ -127,6 +133,13 @@ export class XdpRing {
       parts.push(u8.subarray(at, at + view.getUint32(list + i * FRAG.SIZE + FRAG.LENGTH, true)));
     }
     return concatBytes(parts);
+  }
+
+  /** Bytes of the packet before its fragments. */
+  linearLength(index = 0): number {
+    const { view } = this.#memory;
+    const ctx = this.ctxAt(index);
+    return view.getUint32(ctx + XDP.DATA_END, true) - view.getUint32(ctx + XDP.DATA, true);
   }
 
   /** The metadata before the packet: a view, as `packet`. */

@@ -1,0 +1,110 @@
+/**
+ * Test runs on `__sk_buff`: sched_cls and sched_act see the link header, the others begin at the network header and
+ * get zeros in place of the link header back. Source: `bpf_prog_test_run_skb`, `convert___skb_to_skb` of 6.18.
+ */
+import { Errno } from "../errors/index.ts";
+import { ProgType, type TestRunResult } from "../object/index.ts";
+import { SKB, SkbBuffer, type SkbMeta, SocketBuffer, type SocketInfo } from "../vm/index.ts";
+import { checkFrame, ctxAfter, ctxOf, expectZero, refuse, type TestRun, timed } from "./test-run.ts";
+
+const ETH_HLEN = 14;
+/** A page without the headroom of an skb and its skb_shared_info. */
+const LONGEST = 4096 - 64 - 320;
+const LOOPBACK = 1;
+const MAX_WIRE_LENGTH = 65536;
+const MAX_GSO_SEGS = 65535;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const PACKET_MULTICAST = 2;
+const PACKET_OTHERHOST = 3;
+
+export function runSkb(run: TestRun): TestRunResult {
+  const { packet, ctx } = run.input;
+  checkFrame(packet, LONGEST);
+  const { type } = run.vm.spec;
+  const linkHeader = type === ProgType.BPF_PROG_TYPE_SCHED_CLS || type === ProgType.BPF_PROG_TYPE_SCHED_ACT;
+  const given = ctx && ctxOf(ctx, SKB.PUBLIC);
+  const length = packet.length - (linkHeader ? 0 : ETH_HLEN);
+  const meta: SkbMeta = given ? skbMeta(given, length, run) : { wireLen: 0 };
+  const { memory } = run.machine;
+  using socket = new SocketBuffer(memory, socketOf(packet));
+  using skb = new SkbBuffer(memory);
+  const at = skb.write(packet, {
+    ifindex: LOOPBACK,
+    ...meta,
+    pktType: packetType(packet),
+    socket: socket.address,
+    linkHeader,
+  });
+  const { verdict, durationNs } = timed(run, at);
+  let after = skb.packet();
+  if (!linkHeader) {
+    const framed = new Uint8Array(ETH_HLEN + after.length);
+    framed.set(after, ETH_HLEN);
+    after = framed;
+  }
+  return { verdict, packet: after, ctx: given && ctxAfter(skbAfter(given, skb)), durationNs };
+}
+
+/** The fields that a test run takes; all others must be 0. */
+function skbMeta(given: DataView, length: number, run: TestRun): SkbMeta {
+  const word = (at: number): number => given.getUint32(at, true);
+  const ifindex = word(SKB.IFINDEX);
+  if (ifindex > LOOPBACK && !run.hasDevice(ifindex)) refuse(Errno.ENODEV, `ctx: no device ${ifindex}`);
+  expectZero(given, 0, SKB.MARK);
+  expectZero(given, SKB.MARK + 4, SKB.PRIORITY);
+  expectZero(given, SKB.IFINDEX + 4, SKB.CB);
+  expectZero(given, SKB.CB + 20, SKB.TSTAMP);
+  expectZero(given, SKB.GSO_SEGS + 4, SKB.GSO_SIZE);
+  expectZero(given, SKB.GSO_SIZE + 4, SKB.HWTSTAMP);
+  const wireLen = word(SKB.WIRE_LEN);
+  if (wireLen !== 0 && (wireLen < length || wireLen > MAX_WIRE_LENGTH)) {
+    refuse(Errno.EINVAL, `ctx: wire_len must be 0 or ${length} to ${MAX_WIRE_LENGTH}, got ${wireLen}`);
+  }
+  const gsoSegs = word(SKB.GSO_SEGS);
+  if (gsoSegs > MAX_GSO_SEGS) refuse(Errno.EINVAL, `ctx: gso_segs must be at most ${MAX_GSO_SEGS}, got ${gsoSegs}`);
+  return {
+    mark: word(SKB.MARK),
+    priority: word(SKB.PRIORITY),
+    ingressIfindex: word(SKB.INGRESS_IFINDEX),
+    ifindex: ifindex || LOOPBACK,
+    cb: Array.from({ length: 5 }, (_, i) => word(SKB.CB + 4 * i)),
+    tstamp: given.getBigUint64(SKB.TSTAMP, true),
+    wireLen: wireLen || length,
+    gsoSegs,
+    gsoSize: word(SKB.GSO_SIZE) & 0xffff,
+    hwtstamp: given.getBigUint64(SKB.HWTSTAMP, true),
+  };
+}
+
+/** The fields that a test run shows afterwards. */
+function skbAfter(given: DataView, skb: SkbBuffer): DataView {
+  const fields = [SKB.MARK, SKB.PRIORITY, SKB.INGRESS_IFINDEX, SKB.IFINDEX, SKB.WIRE_LEN, SKB.GSO_SEGS];
+  for (const at of [...fields, SKB.TSTAMP, SKB.TSTAMP + 4, SKB.HWTSTAMP, SKB.HWTSTAMP + 4]) {
+    given.setUint32(at, skb.field(at), true);
+  }
+  for (let i = 0; i < 5; i++) given.setUint32(SKB.CB + 4 * i, skb.field(SKB.CB + 4 * i), true);
+  return given;
+}
+
+/** As `eth_type_trans` on the loopback device, whose address is all zeros: broadcasts are multicasts to it. */
+function packetType(packet: Uint8Array): number {
+  if (packet[0]! & 1) return PACKET_MULTICAST;
+  return packet.subarray(0, 6).every((b) => b === 0) ? 0 : PACKET_OTHERHOST;
+}
+
+/** The socket that a test run makes up: of no protocol, with the addresses of the packet, the source its own. */
+function socketOf(packet: Uint8Array): SocketInfo {
+  const words = (at: number, n: number): number[] => {
+    const view = new DataView(packet.buffer, packet.byteOffset + at, 4 * n);
+    return Array.from({ length: n }, (_, i) => view.getUint32(4 * i, true));
+  };
+  const type = (packet[12]! << 8) | packet[13]!;
+  if (type === 0x800) {
+    if (packet.length < ETH_HLEN + 20) refuse(Errno.EINVAL, `IPv4: expected 20 bytes, got ${packet.length - ETH_HLEN}`);
+    return { fields: { family: AF_INET, src_ip4: words(26, 1)[0]!, dst_ip4: words(30, 1)[0]! } };
+  }
+  if (type !== 0x86dd) return {};
+  if (packet.length < ETH_HLEN + 40) refuse(Errno.EINVAL, `IPv6: expected 40 bytes, got ${packet.length - ETH_HLEN}`);
+  return { fields: { family: AF_INET6, src_ip6: words(22, 4), dst_ip6: words(38, 4) } };
+}
