@@ -94,7 +94,10 @@ type InitValue<T> = T extends number | bigint | boolean
     ? T | readonly E[]
     : T | { readonly [K in keyof T]?: InitValue<T[K]> };
 
-/** A struct; called, it allocates one on the stack with every field that is not given, and all padding, zero. */
+/**
+ * A struct; called, it allocates one on the stack with every field that is not given, and all padding, zero. At the top
+ * level it is global data, which all runs share.
+ */
 export interface StructType<F extends Fields> extends Type<FieldsOf<F>> {
   (init?: { readonly [K in keyof F]?: InitValue<Infer<F[K]>> } | FieldsOf<F>): FieldsOf<F>;
   /** Bytes. */
@@ -133,6 +136,16 @@ export declare function table<T>(element: Type<T>, values: readonly InitValue<T>
 /** `for (const i of range(n))`: i counts from 0, or from `start`, up to and without `end`. */
 export declare function range(end: number): Iterable<u32>;
 export declare function range(start: number, end: number): Iterable<u32>;
+
+/**
+ * A function of its own in the program's code instead of one that is lowered where it is called: up to five numbers,
+ * structs, ctx. `subprog` is walked by the verifier with each caller's values; `subprog.global` is checked once, by what
+ * its types say, and takes and gives numbers, takes structs and ctx. Declared at the top level.
+ */
+export declare const subprog: {
+  <F extends (...args: never[]) => unknown>(run: F): F;
+  global<F extends (...args: never[]) => unknown>(run: F): F;
+};
 
 /**
  * A constant of the configuration: its value is given to the compiler and folded, `fallback` where none is given.

@@ -2,12 +2,14 @@
  * The compiler as one call: parse, check and lower, optimise, allocate registers, emit. It reads no files and keeps no
  * state but the parsed library.
  */
+
+import { concatBytes, viewOf } from "@ebplane/core/bytes";
 import { CompileError, type Diagnostic } from "@ebplane/core/errors";
-import { STACK_SIZE } from "@ebplane/core/isa";
+import { SLOT, STACK_SIZE } from "@ebplane/core/isa";
 import type { CollectionSpec, LineInfo, MapSpec, ProgramSpec } from "@ebplane/core/object";
-import { DataSection, emit, TypeTable } from "./emit/index.ts";
+import { DataSections, type Emitted, emit, TypeTable } from "./emit/index.ts";
 import { missingCheck } from "./explain.ts";
-import { irLines, printFn, RODATA } from "./ir/index.ts";
+import { type Callee, type DataObject, irLines, printFn } from "./ir/index.ts";
 import { type ListingBlock, listing } from "./listing.ts";
 import {
   type Constants,
@@ -100,13 +102,14 @@ export function compile(input: CompileInput): Compiled {
   if (!lowered) throw new CompileError([{ file: input.entry, line: 1, col: 1, message: "there is no such file" }]);
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const types = new TypeTable();
-  const rodata = new DataSection();
+  const data = new DataSections();
   const programs = new Map<string, ProgramSpec>();
   const places = new Map<string, readonly Place[]>();
   const sizes = new Map<string, { insns: number; stack: number }>();
   for (const p of lowered.programs) {
     optimize(p.fn);
-    programs.set(p.name, build(p, lowered, types, rodata, report, sizes, places));
+    for (const s of p.subs) optimize(s.fn);
+    programs.set(p.name, build(p, lowered, types, data, report, sizes, places));
   }
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const maps = new Map<string, MapSpec>();
@@ -114,23 +117,25 @@ export function compile(input: CompileInput): Compiled {
     [...programs.values()].flatMap((p) => p.relocs.flatMap((r) => (r.kind === "map" ? [r.name] : []))),
   );
   for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map, types));
-  if (rodata.size) maps.set(RODATA, rodata.map());
+  for (const map of data.maps()) maps.set(map.name, map);
+  const variables = data.variables((object) => types.id(object.type));
   const spec: CollectionSpec = {
     programs,
     maps,
     license: lowered.license,
     btf: types.build(),
     byteOrder: "little",
-    ...(rodata.size ? { variables: rodata.variables() } : {}),
+    ...(variables.size ? { variables } : {}),
   };
   const ir = (name: string): string | undefined => {
     const p = lowered.programs.find((x) => x.name === name);
-    return p && printFn(p.fn);
+    return p && [p.fn, ...p.subs.map((s) => s.fn)].map(printFn).join("\n");
   };
   const list = (name: string): readonly ListingBlock[] => {
     const [built, lower] = [programs.get(name), lowered.programs.find((x) => x.name === name)];
     if (!built || !lower) throw new RangeError(`there is no program ${name}`);
-    return listing(built, irLines(lower.fn), (at) => position(at, lowered.sources));
+    const functions = [lower.fn, ...lower.subs.map((x) => x.fn)];
+    return listing(built, functions.flatMap(irLines), (at) => position(at, lowered.sources));
   };
   const explain = (name: string, pc: number, reason: string): Diagnostic => {
     const at = places.get(name)?.findLast((p) => p.pc <= pc)?.at;
@@ -141,45 +146,119 @@ export function compile(input: CompileInput): Compiled {
   return { spec, receipt: receipt(input, lowered, used, sizes), diagnostics, ir, listing: list, explain };
 }
 
+/** One function's code, before it has its place in the program. */
+interface Unit {
+  readonly name: string;
+  readonly at: number;
+  readonly callee: Callee | undefined;
+  readonly emitted: Emitted;
+  readonly typeId: number;
+}
+
 function build(
   p: LoweredProgram,
   lowered: Lowered,
   types: TypeTable,
-  rodata: DataSection,
+  data: DataSections,
   report: (at: number, message: string, sources: readonly Source[]) => void,
   sizes: Map<string, { insns: number; stack: number }>,
   placesOf: Map<string, readonly Place[]>,
 ): ProgramSpec {
-  const machine = select(p.fn);
-  const { code, relocs, places, frame } = emit(machine, (object) => rodata.place(object));
-  if (frame.size > STACK_SIZE) {
-    const largest = [...frame.offsets.keys()].sort((a, b) => b.size - a.size).slice(0, 4);
-    const what = largest.map((s) => `${s.name} ${s.size}`).join(", ");
-    const message = `${p.name} needs ${frame.size} bytes of stack, the limit is ${STACK_SIZE}: the largest are ${what}; keep large objects in a percpuArray`;
-    report(largest[0]!.at || p.decl.at, message, lowered.sources);
+  const place = (object: DataObject): number => data.place(object);
+  const { type, attachType } = p.decl;
+  const main: Unit = {
+    name: p.name,
+    at: p.decl.at,
+    callee: undefined,
+    emitted: emit(select(p.fn), place),
+    typeId: types.program(p.name, type, attachType),
+  };
+  // What is still called after optimising, in the order of calls.
+  const units = [main];
+  const byCallee = new Map(p.subs.map((s) => [s.callee, s]));
+  for (const unit of units) {
+    for (const { callee } of unit.emitted.links) {
+      if (units.some((u) => u.callee === callee)) continue;
+      const sub = byCallee.get(callee)!;
+      const typeId = types.subprogram(callee.name, sub, type, attachType);
+      units.push({ name: callee.name, at: sub.at, callee, emitted: emit(select(sub.fn), place), typeId });
+    }
   }
+  const stack = checkStack(p, units, (at, message) => report(at, message, lowered.sources));
+  const starts = new Map<Unit, number>();
+  let size = 0;
+  for (const u of units) {
+    starts.set(u, size);
+    size += u.emitted.code.length / SLOT;
+  }
+  const code = concatBytes(units.map((u) => u.emitted.code));
+  for (const u of units) {
+    for (const { pc, callee } of u.emitted.links) {
+      const at = starts.get(u)! + pc;
+      const to = starts.get(units.find((x) => x.callee === callee)!)!;
+      viewOf(code).setInt32(at * SLOT + 4, to - at - 1, true);
+    }
+  }
+  const shifted = <T extends { readonly pc: number }>(of: (e: Emitted) => readonly T[]): T[] =>
+    units.flatMap((u) => of(u.emitted).map((x) => ({ ...x, pc: x.pc + starts.get(u)! })));
+  const places = units.flatMap((u) => {
+    const own = u.emitted.places;
+    const first = own[0]?.pc === 0 ? own : [{ pc: 0, at: u.at }, ...own];
+    return first.map((x) => ({ ...x, pc: x.pc + starts.get(u)! }));
+  });
   placesOf.set(p.name, places);
-  sizes.set(p.name, { insns: code.length / 8, stack: frame.size });
+  sizes.set(p.name, { insns: size, stack });
   return {
     name: p.name,
     section: p.decl.section,
-    type: p.decl.type,
-    attachType: p.decl.attachType,
+    type,
+    attachType,
     flags: p.decl.flags,
     ...(p.decl.attachTo === undefined ? {} : { attachTo: p.decl.attachTo }),
     code,
-    relocs,
-    funcInfo: [{ pc: 0, name: p.name, typeId: types.program(p.name, p.decl.type, p.decl.attachType) }],
-    lineInfo: lineInfo(places[0]?.pc === 0 ? places : [{ pc: 0, at: p.decl.at }, ...places], lowered.sources),
+    relocs: shifted((e) => e.relocs),
+    funcInfo: units.map((u) => ({ pc: starts.get(u)!, name: u.name, typeId: u.typeId })),
+    lineInfo: lineInfo(places, new Set(starts.values()), lowered.sources),
   };
 }
 
-function lineInfo(places: readonly { pc: number; at: number }[], sources: readonly Source[]): LineInfo[] {
+/** The kernel counts each function's frame in steps of this. */
+const FRAME_STEP = 32;
+
+/** Complains where a chain of calls needs more stack than there is; gives what the deepest needs. */
+function checkStack(p: LoweredProgram, units: readonly Unit[], report: (at: number, message: string) => void): number {
+  const own = (u: Unit): number => u.emitted.frame.size;
+  const counted = (u: Unit): number =>
+    units.length === 1 ? own(u) : Math.max(FRAME_STEP, Math.ceil(own(u) / FRAME_STEP) * FRAME_STEP);
+  const deepest = (u: Unit): Unit[] => {
+    let best: Unit[] = [];
+    const total = (list: readonly Unit[]): number => list.reduce((sum, x) => sum + counted(x), 0);
+    for (const { callee } of u.emitted.links) {
+      const chain = deepest(units.find((x) => x.callee === callee)!);
+      if (total(chain) > total(best)) best = chain;
+    }
+    return [u, ...best];
+  };
+  const chain = deepest(units[0]!);
+  const size = chain.reduce((sum, u) => sum + counted(u), 0);
+  if (size > STACK_SIZE) {
+    const objects = chain.flatMap((u) => [...u.emitted.frame.offsets.keys()]);
+    const largest = objects.sort((a, b) => b.size - a.size).slice(0, 4);
+    const what = largest.map((s) => `${s.name} ${s.size}`).join(", ");
+    const through = chain.length > 1 ? ` (${chain.map((u) => u.name).join(" calls ")})` : "";
+    const message = `${p.name} needs ${size} bytes of stack${through}, the limit is ${STACK_SIZE}: the largest are ${what}; keep large objects in a percpuArray`;
+    report(largest[0]?.at || p.decl.at, message);
+  }
+  return size;
+}
+
+/** `starts`: where functions begin, which have a line of their own even when it is that of the one before. */
+function lineInfo(places: readonly Place[], starts: ReadonlySet<number>, sources: readonly Source[]): LineInfo[] {
   const out: LineInfo[] = [];
   for (const { pc, at } of places) {
     const { file, line, col } = position(at, sources);
     const last = out.at(-1);
-    if (last && last.file === file && last.line === line && last.col === col) continue;
+    if (last && last.file === file && last.line === line && last.col === col && !starts.has(pc)) continue;
     const source = sources[Math.floor(at / PLACE_FILE)]!;
     const text = source.text.slice(source.lines[line - 1]!, source.lines[line] ?? source.text.length).trimEnd();
     out.push({ pc, file, line, col, text });

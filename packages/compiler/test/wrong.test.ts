@@ -10,7 +10,7 @@ import { expect, test } from "vitest";
 import { randomProgram, seeded } from "./random-program.ts";
 
 const DIR = fileURLToPath(new URL("../testdata/wrong/", import.meta.url));
-const IMPORTS = `import { array, arrayOf, be16, bytes, config, ETH_P_IP, ethernet, fibLookup, hash, i32, ip4, ipv4, ktimeGetNs, range, ringBuffer, skbLoadBytes, struct, table, u8, u32, u64, udp, xdp } from "ebplane/bpf";`;
+const IMPORTS = `import { array, arrayOf, be16, bytes, config, ETH_P_IP, ethernet, fibLookup, hash, i32, ip4, ipv4, ktimeGetNs, range, ringBuffer, skbLoadBytes, struct, subprog, table, u8, u32, u64, udp, xdp, type Infer, type Packet } from "ebplane/bpf";`;
 
 function sections(text: string): Map<string, string> {
   const parts = text.split(/^== (.*)\n/m).slice(1);

@@ -5,6 +5,7 @@
 import { type Btf, BtfBuilder, type MemberInit } from "@ebplane/core/btf";
 import { ctxLayout } from "@ebplane/core/object";
 import { type MemType, type StructType, typeName } from "../check/index.ts";
+import type { Subprogram } from "../lower/index.ts";
 
 export class TypeTable {
   private readonly btf = new BtfBuilder();
@@ -62,6 +63,32 @@ export class TypeTable {
   /** The FUNC of a program. */
   program(name: string, type: number, attachType: number): number {
     const int = this.btf.int("int", 4, { encoding: "signed" });
+    const ctx = this.context(type, attachType);
+    return this.btf.func(name, this.btf.funcProto(int, [{ name: "ctx", type: ctx }]), "global");
+  }
+
+  /** The FUNC of a subprogram: of a global one the kernel takes its arguments from here. */
+  subprogram(
+    name: string,
+    sub: Pick<Subprogram, "params" | "returns" | "global">,
+    type: number,
+    attachType: number,
+  ): number {
+    const params = sub.params.map((p) => {
+      if (p.kind === "ctx") return { name: p.name, type: this.context(type, attachType) };
+      return { name: p.name, type: p.kind === "ref" ? this.btf.ptr(this.id(p.type)) : this.id(p.type) };
+    });
+    const returns = sub.returns ? this.id(sub.returns) : this.btf.int("int", 4, { encoding: "signed" });
+    const func = this.btf.func(name, this.btf.funcProto(returns, params), sub.global ? "global" : "static");
+    for (const [component, p] of sub.params.entries()) {
+      if (!sub.global || p.kind !== "ref" || p.nullable) continue;
+      this.btf.add({ kind: "declTag", name: "arg:nonnull", type: func, component, attribute: false });
+    }
+    return func;
+  }
+
+  /** A pointer to the context's struct. */
+  private context(type: number, attachType: number): number {
     const layout = ctxLayout(type, attachType);
     const fields = (layout?.fields ?? []).filter((f) => f.size <= 8 && (f.size & (f.size - 1)) === 0);
     const members = fields.map((f) => ({
@@ -69,8 +96,7 @@ export class TypeTable {
       type: this.btf.int(`u${f.size * 8}`, f.size),
       offset: f.offset,
     }));
-    const ctx = layout ? this.btf.ptr(this.btf.struct(layout.struct, layout.size, members)) : this.btf.ptr(0);
-    return this.btf.func(name, this.btf.funcProto(int, [{ name: "ctx", type: ctx }]), "global");
+    return layout ? this.btf.ptr(this.btf.struct(layout.struct, layout.size, members)) : this.btf.ptr(0);
   }
 
   build(): Btf {

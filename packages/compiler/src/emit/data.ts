@@ -1,44 +1,55 @@
-/** Constant data: where each object lies in `.rodata`, and the map that holds them all. Only what is used is there. */
+/** Global data: where each object lies in its section, and the maps that hold them. Only what is used is there. */
 import { BPF_F_RDONLY_PROG, type MapSpec, MapType, type VariableSpec } from "@ebplane/core/object";
-import { type DataObject, RODATA } from "../ir/index.ts";
+import { BSS, type DataObject, RODATA, type Section } from "../ir/index.ts";
 
-export class DataSection {
-  /** Bytes so far. */
-  size = 0;
-  private readonly offsets = new Map<DataObject, number>();
+interface Laid {
+  size: number;
+  readonly offsets: Map<DataObject, number>;
+}
 
-  /** Bytes from the start of the section; given when an object is first asked for. */
+export class DataSections {
+  private readonly sections = new Map<Section, Laid>();
+
+  /** Bytes from the start of the object's section; given when it is first asked for. */
   place(object: DataObject): number {
-    let offset = this.offsets.get(object);
+    let s = this.sections.get(object.section);
+    if (!s) this.sections.set(object.section, (s = { size: 0, offsets: new Map() }));
+    let offset = s.offsets.get(object);
     if (offset === undefined) {
-      offset = Math.ceil(this.size / object.align) * object.align;
-      this.offsets.set(object, offset);
-      this.size = offset + object.bytes.length;
+      offset = Math.ceil(s.size / object.align) * object.align;
+      s.offsets.set(object, offset);
+      s.size = offset + object.bytes.length;
     }
     return offset;
   }
 
-  map(): MapSpec {
-    const value = new Uint8Array(this.size);
-    for (const [object, offset] of this.offsets) value.set(object.bytes, offset);
-    return {
-      name: RODATA,
-      type: MapType.BPF_MAP_TYPE_ARRAY,
-      keySize: 4,
-      valueSize: this.size,
-      maxEntries: 1,
-      flags: BPF_F_RDONLY_PROG,
-      frozen: true,
-      contents: [{ key: new Uint8Array(4), value }],
-    };
+  maps(): MapSpec[] {
+    return [...this.sections].map(([name, { size, offsets }]) => {
+      const value = new Uint8Array(size);
+      for (const [object, offset] of offsets) value.set(object.bytes, offset);
+      const constant = name === RODATA;
+      return {
+        name,
+        type: MapType.BPF_MAP_TYPE_ARRAY,
+        keySize: 4,
+        valueSize: size,
+        maxEntries: 1,
+        flags: constant ? BPF_F_RDONLY_PROG : 0,
+        ...(constant ? { frozen: true } : {}),
+        ...(name === BSS ? {} : { contents: [{ key: new Uint8Array(4), value }] }),
+      };
+    });
   }
 
   /** By name; of objects of one name the first. */
-  variables(): Map<string, VariableSpec> {
+  variables(typeId: (object: DataObject) => number): Map<string, VariableSpec> {
     const out = new Map<string, VariableSpec>();
-    for (const [{ name, bytes }, offset] of this.offsets) {
-      if (!out.has(name))
-        out.set(name, { name, map: RODATA, offset, size: bytes.length, typeId: 0, linkage: "static" });
+    for (const [map, { offsets }] of this.sections) {
+      for (const [object, offset] of offsets) {
+        const { name, bytes, section } = object;
+        const linkage = section === RODATA ? "static" : "global";
+        if (!out.has(name)) out.set(name, { name, map, offset, size: bytes.length, typeId: typeId(object), linkage });
+      }
     }
     return out;
   }

@@ -1,7 +1,7 @@
 /** Machine form to bytes: the frame, the order of blocks, jump distances, relocs and the line of each instruction. */
 import { BPF_ADD, BPF_ALU64, encode, type InsnInit, OP_LDDW, slotsOf } from "@ebplane/core/isa";
 import type { Reloc } from "@ebplane/core/object";
-import { type DataObject, RODATA } from "../ir/index.ts";
+import type { Callee, DataObject } from "../ir/index.ts";
 import { allocate, LEA, type Machine, type MBlock, type MInsn, MOV64_REG } from "../regalloc/index.ts";
 import { type FrameLayout, layoutFrame } from "./frame.ts";
 import { layoutBlocks } from "./layout.ts";
@@ -9,12 +9,14 @@ import { layoutBlocks } from "./layout.ts";
 export interface Emitted {
   readonly code: Uint8Array;
   readonly relocs: readonly Reloc[];
+  /** Calls, and addresses, of the program's other functions: their imm is to be filled in. */
+  readonly links: readonly { readonly pc: number; readonly callee: Callee }[];
   /** Source place of each instruction that has one, by pc. */
   readonly places: readonly { readonly pc: number; readonly at: number }[];
   readonly frame: FrameLayout;
 }
 
-/** `place` gives where an object of constant data lies. */
+/** `place` gives where an object of global data lies. */
 export function emit(m: Machine, place: (object: DataObject) => number): Emitted {
   allocate(m);
   const order = layoutBlocks(m.blocks[0]!);
@@ -28,6 +30,7 @@ export function emit(m: Machine, place: (object: DataObject) => number): Emitted
   }
   const out: InsnInit[] = [];
   const relocs: Reloc[] = [];
+  const links: { pc: number; callee: Callee }[] = [];
   const places: { pc: number; at: number }[] = [];
   pc = 0;
   for (const b of order) {
@@ -36,13 +39,14 @@ export function emit(m: Machine, place: (object: DataObject) => number): Emitted
       let { off } = i;
       if (i.target) off = start.get(i.target)! - pc - 1;
       if (i.map !== undefined) relocs.push({ pc, kind: "map", name: i.map });
-      if (i.data) relocs.push({ pc, kind: "mapValue", name: RODATA, offset: place(i.data) });
+      if (i.data) relocs.push({ pc, kind: "mapValue", name: i.data.section, offset: place(i.data) });
+      if (i.callee) links.push({ pc, callee: i.callee });
       if (i.at) places.push({ pc, at: i.at });
       out.push(opcode === OP_LDDW ? { opcode, dst, src, imm, imm2: i.imm2 } : { opcode, dst, src, off, imm });
       pc += slotsOf(i);
     }
   }
-  return { code: encode(out), relocs, places, frame };
+  return { code: encode(out), relocs, links, places, frame };
 }
 
 /** Stack objects get their offsets. */

@@ -4,8 +4,9 @@
  * Operations are folded as they are made.
  */
 import { evalBin, evalBswap, evalCmp, maskOf, swapCmp, upperBound } from "./fold.ts";
-import type { BinOp, Block, CallEffects, Cmp, DataObject, Fn, Insn, Region, Slot, Width } from "./ir.ts";
+import type { BinOp, Block, CallEffects, Callee, Cmp, DataObject, Fn, Insn, Region, Slot, Width } from "./ir.ts";
 
+const NO_HELPER = -1;
 const COMMUTES = new Set<BinOp>(["add", "mul", "and", "or", "xor"]);
 
 type Draft<I> = I extends Insn ? Omit<I, "id" | "at" | "block" | "args"> : never;
@@ -260,8 +261,21 @@ export class Builder {
     return this.emit({ op: "map", name }, []);
   }
 
+  param(index: number, most: bigint): Insn {
+    return this.emit({ op: "param", index, most }, []);
+  }
+
+  func(callee: Callee): Insn {
+    return this.emit({ op: "func", callee }, []);
+  }
+
   call(helper: number, args: Insn[], effects: CallEffects): Insn {
     return this.emit({ op: "call", helper, effects }, args);
+  }
+
+  /** A call of a function of the program. */
+  callFunction(callee: Callee, args: Insn[], effects: CallEffects, most: bigint): Insn {
+    return this.emit({ op: "call", helper: NO_HELPER, effects, callee, most }, args);
   }
 }
 

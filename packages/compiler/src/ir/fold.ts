@@ -127,6 +127,10 @@ export function upperBound(v: Insn, depth = 4): bigint {
       return v.size === 8 ? M64 : (1n << BigInt(v.size * 8)) - 1n;
     case "cmp":
       return 1n;
+    case "param":
+      return v.most;
+    case "call":
+      return v.most ?? M64;
     case "zext32":
       return min(M32, depth ? upperBound(v.args[0]!, depth - 1) : M32);
     case "bswap":

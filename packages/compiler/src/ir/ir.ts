@@ -9,6 +9,8 @@
  * - No edge is critical where a phi needs a copy: `splitCriticalEdges` runs before the machine stage.
  */
 
+import type { MemType } from "../check/index.ts";
+
 export type Width = 32 | 64;
 export type Cmp = "eq" | "ne" | "gt" | "ge" | "lt" | "le" | "sgt" | "sge" | "slt" | "sle" | "set";
 export type BinOp =
@@ -40,8 +42,8 @@ export type Region =
   | { readonly kind: "packet" }
   | { readonly kind: "stack"; readonly slot: Slot }
   | { readonly kind: "map"; readonly name: string }
-  /** Anything: what a helper returned. */
-  | { readonly kind: "any" };
+  /** Anything: what a helper returned. `aligned`: it may be the stack, which wants aligned accesses. */
+  | { readonly kind: "any"; readonly aligned?: boolean };
 
 /** An object on the stack. */
 export interface Slot {
@@ -52,17 +54,28 @@ export interface Slot {
   readonly at: number;
 }
 
-/** The map of constant data. */
+/** The maps of global data: constant, with values to begin with, and zero to begin with. */
 export const RODATA = ".rodata";
+export const DATA = ".data";
+export const BSS = ".bss";
+export type Section = typeof RODATA | typeof DATA | typeof BSS;
 
-/** An object in constant data. `name` is given when it is bound to one. */
+/** An object in global data. `name` is given when it is bound to one. */
 export interface DataObject {
   readonly id: number;
   name: string;
+  readonly section: Section;
+  readonly type: MemType;
   readonly bytes: Uint8Array;
   readonly align: number;
   /** It may be given another value before the object is loaded: what is read from it is not known. */
   readonly settable?: true;
+}
+
+/** A function of its own in a program's code. */
+export interface Callee {
+  readonly id: number;
+  readonly name: string;
 }
 
 /** What a call may change besides r0: given by the helper table. */
@@ -91,6 +104,8 @@ export type Insn = Base &
     | { readonly op: "const"; readonly value: bigint }
     /** r1 at entry. */
     | { readonly op: "ctx" }
+    /** A subprogram's argument, at its entry; never more than `most`. */
+    | { readonly op: "param"; readonly index: number; readonly most: bigint }
     | { readonly op: "phi" }
     | { readonly op: BinOp; readonly w: Width }
     | { readonly op: "neg"; readonly w: Width }
@@ -110,10 +125,18 @@ export type Insn = Base &
     /** The address of a stack object. */
     | { readonly op: "frame"; readonly slot: Slot }
     | { readonly op: "map"; readonly name: string }
-    /** The address of an object in constant data. */
+    /** The address of an object in global data. */
     | { readonly op: "data"; readonly object: DataObject }
-    /** args: r1 … r5. `slots` are the stack objects whose bytes it reads. */
-    | { readonly op: "call"; readonly helper: number; readonly effects: CallEffects }
+    /** The address of a function that a helper calls back. */
+    | { readonly op: "func"; readonly callee: Callee }
+    /** args: r1 … r5. A helper by its number, or a function of the program, whose result is never more than `most`. */
+    | {
+        readonly op: "call";
+        readonly helper: number;
+        readonly effects: CallEffects;
+        readonly callee?: Callee;
+        readonly most?: bigint;
+      }
   );
 
 export type Op = Insn["op"];

@@ -17,7 +17,7 @@ import {
   U32,
   U64,
 } from "../check/index.ts";
-import { constant, type Insn } from "../ir/index.ts";
+import { constant, type Insn, RODATA } from "../ir/index.ts";
 import type { Expr } from "../parse/index.ts";
 import { callHelper, memoryArg } from "./calls.ts";
 import { type Context, refuse } from "./context.ts";
@@ -253,7 +253,11 @@ const table: Builtin = (cx, call) => {
   for (const [k, v] of values.fields) {
     encodeValue(cx, bytes, Number(k) * sizeOf(element), element, v, items[Number(k)]?.at ?? call.at);
   }
-  return { k: "data", type, object: { id: cx.nextId++, name: "", bytes, align: Math.max(8, alignOf(element)) } };
+  return {
+    k: "data",
+    type,
+    object: { id: cx.nextId++, name: "", section: RODATA, type, bytes, align: Math.max(8, alignOf(element)) },
+  };
 };
 
 // ---- configuration, programs, maps ----
@@ -275,7 +279,7 @@ function kept(cx: Context, name: string, value: Val, at: number): Val {
   let object = cx.kept!.get(name);
   if (!object) {
     const size = sizeOf(type);
-    object = { id: cx.nextId++, name, bytes: new Uint8Array(size), align: size, settable: true };
+    object = { id: cx.nextId++, name, section: RODATA, type, bytes: new Uint8Array(size), align: size, settable: true };
     encodeValue(cx, object.bytes, 0, type, value, at);
     cx.kept!.set(name, object);
   }
@@ -348,6 +352,14 @@ function makeProgram(cx: Context, form: ProgramForm, call: CallNode): Val {
     attachTo,
   };
   return { k: "program", program: decl };
+}
+
+/** `subprog(fn)`, `subprog.global(fn)`. */
+export function makeSubprogram(cx: Context, call: CallNode, global: boolean): Val {
+  const run = arg(cx, call, 0, "the function");
+  if (run.k !== "fn") return refuse(cx, call.at, `subprog: expected a function, got ${describe(run)}`);
+  if (cx.program) refuse(cx, call.at, "declare subprograms at the top level of the file");
+  return { k: "subprog", run, global, name: "" };
 }
 
 export function callNamespace(cx: Context, namespace: string, name: string, call: CallNode): Val {
@@ -490,6 +502,7 @@ const BUILTINS = new Map<string, Builtin>([
     },
   ],
   ["table", table],
+  ["subprog", (cx, call) => makeSubprogram(cx, call, false)],
   ["config", config],
   ["license", license],
   ["atomicAdd", atomic(0x00)],

@@ -41,6 +41,7 @@ export function describeType(t: ValType): string {
       switch (t.value.k) {
         case "fn":
         case "builtin":
+        case "subprog":
           return "a function";
         case "type":
           return `the type ${typeName(t.value.type)}`;
@@ -263,7 +264,7 @@ export function joinTypes(a: ValType, b: ValType): ValType | undefined {
   return undefined;
 }
 
-function sameStatic(a: Val, b: Val): boolean {
+export function sameStatic(a: Val, b: Val): boolean {
   if (a === b) return true;
   if (a.k !== b.k) return false;
   if (a.k === "fn" && b.k === "fn") return a.fn === b.fn && a.scope === b.scope;

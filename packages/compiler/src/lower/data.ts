@@ -1,13 +1,28 @@
 /** Constant data: `table(u16, [ … ])` becomes bytes of `.rodata`, laid out like any other memory of the type. */
-import { type MemType, type StructType, sizeOf, typeName } from "../check/index.ts";
-import { type DataObject, type Region, RODATA } from "../ir/index.ts";
+import { type Field, type MemType, type StructType, sizeOf, typeName, U32 } from "../check/index.ts";
+import { BSS, DATA, type DataObject, type Region, RODATA } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, toScalar } from "./convert.ts";
 import type { RefVal, Val } from "./values.ts";
 
 /** A reference to the object in the program at hand. */
 export function dataRef(cx: Context, object: DataObject, type: MemType): RefVal {
-  return { k: "ref", type, address: cx.b.data(object), off: 0, region: { kind: "map", name: RODATA }, nullable: false };
+  const region = { kind: "map", name: object.section } as const;
+  return { k: "ref", type, address: cx.b.data(object), off: 0, region, nullable: false };
+}
+
+/** A variable that outlives the packet, with the value that it begins with: `.data`, or `.bss` where that is zero. */
+export function globalData(
+  cx: Context,
+  name: string,
+  type: MemType,
+  value: Val | undefined,
+  at: number,
+): Val & { k: "data" } {
+  const bytes = new Uint8Array(sizeOf(type));
+  if (value) encodeValue(cx, bytes, 0, type, value, at);
+  const section = bytes.some((b) => b !== 0) ? DATA : BSS;
+  return { k: "data", type, object: { id: cx.nextId++, name, section, type, bytes, align: 8 } };
 }
 
 /** @throws a complaint where the memory can only be read. */
@@ -45,14 +60,35 @@ function encodeStruct(
   for (const [name, item] of v.fields) {
     const f = type.fields.get(name);
     if (!f) refuse(cx, at, `${typeName(type)} has no field ${name}: it has ${[...type.fields.keys()].join(", ")}`);
-    if (f!.type.kind === "bits") refuse(cx, at, `${name}: bit fields are not in tables yet: write the whole byte`);
-    encodeValue(cx, out, off + f!.offset, f!.type, item, at);
+    if (f!.type.kind === "bits") putBits(cx, out, off, type, f!, item, at);
+    else encodeValue(cx, out, off + f!.offset, f!.type, item, at);
   }
+}
+
+/** A bit field: from the lowest bit of each byte in a struct, from the highest in a header. */
+function putBits(cx: Context, out: Uint8Array, off: number, type: StructType, f: Field, v: Val, at: number): void {
+  const { width } = f.type as MemType & { kind: "bits" };
+  const value = constantBits(cx, v, width, at);
+  for (let k = 0; k < width; k++) {
+    const bit = f.bit! + k;
+    const msb = type.form === "header";
+    const one = (value >> BigInt(msb ? width - 1 - k : k)) & 1n;
+    const place = off + (bit >> 3);
+    const mask = msb ? 0x80 >> (bit & 7) : 1 << (bit & 7);
+    out[place] = one ? out[place]! | mask : out[place]! & ~mask;
+  }
+}
+
+function constantBits(cx: Context, v: Val, width: number, at: number): bigint {
+  const bits = scalarOf(cx, U32, v, at);
+  if (bits >= 1n << BigInt(width))
+    refuse(cx, at, `${bits} does not fit ${width} bits (0 to ${(1n << BigInt(width)) - 1n})`);
+  return bits;
 }
 
 function scalarOf(cx: Context, type: Parameters<typeof toScalar>[2], v: Val, at: number): bigint {
   const bits = toScalar(cx, v, type, at);
-  return bits.op === "const" ? bits.value : refuse(cx, at, "a table's values must be known at compile time");
+  return bits.op === "const" ? bits.value : refuse(cx, at, "the value must be known at compile time");
 }
 
 function putBytes(out: Uint8Array, off: number, size: number, value: bigint): void {

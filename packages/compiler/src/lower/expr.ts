@@ -10,11 +10,12 @@ import {
   callNamespace,
   callType,
   constantOf,
+  makeSubprogram,
 } from "./builtins.ts";
 import { type Context, type Fact, type Facts, factAt, forget, NO_FACTS, refuse, under } from "./context.ts";
 import { arithmeticType, describe, flatten, joinTypes, narrowed, operand, rebuild } from "./convert.ts";
 import { ctxAs, ctxField } from "./ctx.ts";
-import { dataRef, requireWritable } from "./data.ts";
+import { dataRef, globalData, requireWritable } from "./data.ts";
 import {
   allocate,
   copyBytes,
@@ -28,7 +29,8 @@ import {
 import { contextHeader, cursorCall, cursorMember, newCursor, packetLength } from "./packet.ts";
 import { PROGRAM_FORMS } from "./programs.ts";
 import type { Bound, Scope } from "./scope.ts";
-import { type RefVal, typeOfVal, type Val } from "./values.ts";
+import { callSubprogram } from "./subprograms.ts";
+import { isRuntime, type RefVal, typeOfVal, type Val } from "./values.ts";
 
 export function lowerExpr(cx: Context, e: Expr): Val {
   const v = lowerKind(cx, e);
@@ -100,16 +102,24 @@ function lowerKind(cx: Context, e: Expr): Val {
 export function lookup(cx: Context, name: string): Bound | undefined {
   for (let s: Scope | undefined = cx.scope; s; s = s.parent) {
     const found = s.names.get(name);
-    if (found) return found;
+    if (found) return s.owner && s.owner !== cx.b && isHeld(found) ? { kind: "outside" } : found;
     if (s.module) return cx.moduleName(s.module, name);
   }
   return undefined;
+}
+
+/** Its value is in registers. */
+function isHeld(b: Bound): boolean {
+  return b.kind === "var" || (b.kind === "const" && isRuntime(b.value));
 }
 
 function bound(cx: Context, name: string, at: number): Bound {
   const b = lookup(cx, name);
   if (!b) return refuse(cx, at, `there is no ${name}: declare it, or import it`);
   if (b.kind === "broken") return refuseSilently(cx);
+  if (b.kind === "outside") {
+    return refuse(cx, at, `${name} is of the function around this one, which is called on its own: hand it over`);
+  }
   return b;
 }
 
@@ -120,6 +130,7 @@ function refuseSilently(cx: Context): never {
 function readName(cx: Context, e: Expr & { kind: "name" }): Val {
   const b = bound(cx, e.name, e.at);
   if (b.kind === "const") return narrowed(b.value, factAt(cx, String(b.id)));
+  if (b.kind === "global") return readPlace(cx, globalPlace(cx, b, e.at));
   const v = b as Bound & { kind: "var" };
   const value = rebuild(
     v.type,
@@ -128,11 +139,16 @@ function readName(cx: Context, e: Expr & { kind: "name" }): Val {
   return narrowed(value, factAt(cx, String(v.id)));
 }
 
+function globalPlace(cx: Context, b: Bound & { kind: "global" }, at: number): Place {
+  if (!cx.program) refuse(cx, at, `${b.name} has a value only while a program runs`);
+  return dataRef(cx, b.value.object, b.value.type);
+}
+
 /** The path under which facts about an expression are kept; undefined when its value may change unseen. */
 function pathOf(cx: Context, e: Expr): string | undefined {
   if (e.kind === "name") {
     const b = lookup(cx, e.name);
-    return b && b.kind !== "broken" ? String(b.id) : undefined;
+    return b && "id" in b ? String(b.id) : undefined;
   }
   if (e.kind !== "member") return undefined;
   const base = pathOf(cx, e.object);
@@ -650,6 +666,10 @@ function logical(cx: Context, e: Expr & { kind: "logical" }): Val {
 /** A place in memory. */
 export function lowerPlace(cx: Context, e: Expr): Place {
   cx.b.at = e.at;
+  if (e.kind === "name") {
+    const b = bound(cx, e.name, e.at);
+    if (b.kind === "global") return globalPlace(cx, b, e.at);
+  }
   if (e.kind === "member") {
     const object = requireThere(cx, lowerExpr(cx, e.object), e.object);
     if (object.k === "ref") {
@@ -668,7 +688,8 @@ export function lowerPlace(cx: Context, e: Expr): Place {
 }
 
 function store(cx: Context, target: Expr, value: (old: () => Val) => Val, at: number): Val {
-  if (target.kind === "name") {
+  const global = target.kind === "name" && bound(cx, target.name, target.at).kind === "global";
+  if (target.kind === "name" && !global) {
     const b = bound(cx, target.name, target.at);
     if (b.kind === "const") return refuse(cx, at, `${target.name} is a constant: declare it with let`);
     const v = b as Bound & { kind: "var" };
@@ -739,6 +760,7 @@ function call(cx: Context, e: CallNode): Val {
     const object = lowerExpr(cx, callee.object);
     const name = callee.name;
     cx.b.at = e.at;
+    if (object.k === "builtin" && object.name === "subprog" && name === "global") return makeSubprogram(cx, e, true);
     if (object.k === "builtin" && PROGRAM_FORMS.has(`${object.name}.${name}`)) {
       return callNamespace(cx, object.name, name, e);
     }
@@ -772,6 +794,11 @@ function call(cx: Context, e: CallNode): Val {
       return callBuiltin(cx, f.name, e, tools(cx));
     case "type":
       return callType(cx, f.type, e, tools(cx));
+    case "subprog": {
+      const args = e.args.map((a) => lowerExpr(cx, a));
+      cx.b.at = e.at;
+      return callSubprogram(cx, f.name || f.run.fn.name, f.run, f.global, cx.passArgs(f.run, args, e.at), e.at);
+    }
     default:
       return refuse(cx, callee.at, `${describe(f)} cannot be called`);
   }
@@ -798,8 +825,8 @@ function tools(cx: Context): BuiltinTools {
 // ---- structs on the stack ----
 
 function construct(cx: Context, type: MemType, init: Expr | undefined, at: number): Val {
-  if (!cx.program) return refuse(cx, at, "a struct can only be made in a program");
   const t = type as StructType;
+  if (!cx.program) return globalData(cx, "", t, init && lowerExpr(cx, init), at);
   if (init && init.kind !== "object") {
     const from = lowerExpr(cx, init);
     if (from.k !== "ref" || from.nullable || from.type !== type) {

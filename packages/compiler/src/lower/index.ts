@@ -21,12 +21,14 @@ import { newCursor, reloadPacket } from "./packet.ts";
 import { CONTEXTS, packetFields } from "./programs.ts";
 import { checkReservations } from "./reservations.ts";
 import type { Module } from "./scope.ts";
-import { invoke, resolveType } from "./stmt.ts";
+import { checkArgs, invoke, resolveType } from "./stmt.ts";
+import type { Subprogram } from "./subprograms.ts";
 import type { ProgramDecl, Val, ValType } from "./values.ts";
 
 export type { AccessSite, Constants, IndexSite, ModuleSettings } from "./context.ts";
 export type { MapDecl } from "./maps.ts";
 export type { ReadFile } from "./modules.ts";
+export type { SubParam, Subprogram } from "./subprograms.ts";
 export type { ProgramDecl } from "./values.ts";
 
 /** Stands for a call that gives an unknown value where code is only checked. */
@@ -36,6 +38,8 @@ export interface LoweredProgram {
   readonly name: string;
   readonly decl: ProgramDecl;
   readonly fn: Fn;
+  /** Functions that it may call. */
+  readonly subs: readonly Subprogram[];
 }
 
 export interface Lowered {
@@ -111,7 +115,10 @@ export function lower(
       }
     }
   }
-  const programs = declared.map(({ name, decl }) => ({ name, decl, fn: lowerProgram(cx, name, decl) }));
+  const programs = declared.map(({ name, decl }) => {
+    const fn = lowerProgram(cx, name, decl);
+    return { name, decl, fn, subs: cx.instances.map((i) => i.sub) };
+  });
   const called = new Set(cx.calledFunctions);
   const removed = cx.removed.filter((r) => r.at >= 2 ** 26);
   const unusedFunctions = modules.all.flatMap((m) =>
@@ -159,7 +166,7 @@ function makeContext(
 ): Context {
   const cx: Context = {
     b: new Builder(""),
-    scope: { parent: undefined, names: new Map(), types: new Map(), module: undefined },
+    scope: { parent: undefined, names: new Map(), types: new Map(), owner: undefined, module: undefined },
     frames: [],
     facts: [new Map()],
     program: undefined,
@@ -184,6 +191,9 @@ function makeContext(
     },
     expr: (e) => lowerExpr(cx, e),
     invoke: (fn, args, at) => invoke(cx, fn, args, at),
+    passArgs: (fn, args, at) => checkArgs(cx, fn, args, at),
+    instances: [],
+    finish: finishFn,
     moduleName: (m, name) => moduleName(cx, m, name),
     typeAlias,
   };
@@ -252,6 +262,7 @@ function begin(cx: Context, b: Builder, decl: ProgramDecl): void {
   cx.program = decl;
   cx.frames = [];
   cx.facts = [new Map()];
+  cx.instances = [];
   cx.ctx = b.ctx();
   cx.packet = packetFields(decl) ? { data: b.newVar(), end: b.newVar() } : undefined;
   reloadPacket(cx);

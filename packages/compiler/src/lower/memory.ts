@@ -1,6 +1,6 @@
 /** Reading and writing memory: fields, bit fields, elements, whole objects by the widest access. */
 import { BOOL, type MemType, NUMBER, type ScalarType, sizeOf, typeName, U32 } from "../check/index.ts";
-import { constant, type Insn, type Region } from "../ir/index.ts";
+import { constant, type Insn, type Region, RODATA } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { cast, describe, pointer, toScalar } from "./convert.ts";
 import type { RefVal, Val } from "./values.ts";
@@ -22,6 +22,8 @@ type Size = 1 | 2 | 4 | 8;
  */
 function aligned(region: Region, off: number, size: number): boolean {
   switch (region.kind) {
+    case "any":
+      return !region.aligned || off % size === 0;
     case "stack":
       return off % size === 0;
     case "ctx":
@@ -34,7 +36,7 @@ function aligned(region: Region, off: number, size: number): boolean {
 }
 
 export function loadBytes(cx: Context, address: Insn, off: number, size: Size, region: Region): Insn {
-  if (address.op === "data" && !address.object.settable) {
+  if (address.op === "data" && address.object.section === RODATA && !address.object.settable) {
     const bytes = address.object.bytes.subarray(off, off + size);
     return constant(bytes.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n));
   }

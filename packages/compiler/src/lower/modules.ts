@@ -11,12 +11,13 @@ import {
 } from "../parse/index.ts";
 import { PRELUDE } from "../prelude.generated.ts";
 import { builtin, nameType } from "./builtins.ts";
-import { type Context, Refused } from "./context.ts";
+import { type Context, Refused, refuse } from "./context.ts";
+import { globalData } from "./data.ts";
 import { lowerExpr } from "./expr.ts";
 import { CONTEXTS } from "./programs.ts";
 import type { Bound, Module, Scope } from "./scope.ts";
-import { lowerStatement } from "./stmt.ts";
-import type { Val } from "./values.ts";
+import { lowerStatement, resolveType, widen } from "./stmt.ts";
+import { typeOfVal, type Val, type ValType } from "./values.ts";
 
 const LIBRARY = "ebplane/bpf";
 
@@ -132,6 +133,7 @@ function makeModule(node: ModuleNode, imports: Module["imports"], library: boole
     parent: undefined,
     names: new Map(),
     types: new Map(),
+    owner: undefined,
     module: undefined,
   };
   const module: Module = { node, scope, pending: new Set(), imports, library };
@@ -211,6 +213,7 @@ export function moduleName(cx: Context, module: Module, name: string): Bound | u
 
 function nameValue(v: Val, name: string, prefix: string): void {
   if (v.k === "map" && !v.map.name) v.map.name = prefix + name;
+  if (v.k === "subprog" && !v.name) v.name = prefix + name;
   if (v.k === "data" && !v.object.name) v.object.name = prefix + name;
   if (v.k === "type") nameType(v.type, name);
 }
@@ -230,10 +233,8 @@ export function evaluate(cx: Context, module: Module, stmt: Stmt): void {
     ctx: undefined,
   });
   try {
-    if (variables) {
-      cx.report(stmt.at, "a variable that outlives the packet belongs in a map: use array(…), or write const");
-      for (const name of declared(stmt)) module.scope.names.set(name, { kind: "broken" });
-    } else if (stmt.kind === "let" || stmt.kind === "expr") {
+    if (variables) declareGlobals(cx, module, stmt);
+    else if (stmt.kind === "let" || stmt.kind === "expr") {
       if (stmt.kind === "let") lowerStatement(cx, stmt);
       else lowerTop(cx, stmt);
       if (scratch.block !== scratch.fn.entry || scratch.block.insns.length) {
@@ -243,6 +244,35 @@ export function evaluate(cx: Context, module: Module, stmt: Stmt): void {
   } finally {
     const { nextId, license, complaints } = cx;
     Object.assign(cx, saved, { nextId, license, complaints });
+  }
+}
+
+/** `let` at the top level: numbers that all runs of all programs share. */
+function declareGlobals(cx: Context, module: Module, stmt: Stmt & { kind: "let" }): void {
+  const prefix = cx.settings.get(module.node.source.name)?.prefix ?? "";
+  for (const d of stmt.decls) {
+    if (d.binding.kind !== "name") {
+      cx.report(d.at, "name each value at the top level");
+      continue;
+    }
+    const { name } = d.binding;
+    try {
+      const declaredType = d.type && resolveType(cx, d.type);
+      const init = d.init && lowerExpr(cx, d.init);
+      const type = declaredType ?? (init && widen(typeOfVal(init)));
+      if (type?.k !== "int") {
+        refuse(
+          cx,
+          d.at,
+          `${name}: a variable here is a number (let ${name}: u32 = 0); structs are declared with const, other things are known at compile time: write const`,
+        );
+      }
+      const value = globalData(cx, prefix + name, (type as ValType & { k: "int" }).type, init, d.at);
+      module.scope.names.set(name, { kind: "global", id: cx.nextId++, name, value });
+    } catch (e) {
+      if (!(e instanceof Refused)) throw e;
+      module.scope.names.set(name, { kind: "broken" });
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /** Names and what they are bound to. A module's scope binds its names when they are first looked up. */
 import type { MemType } from "../check/index.ts";
+import type { Builder } from "../ir/index.ts";
 import type { ModuleNode } from "../parse/index.ts";
 import type { Val, ValType } from "./values.ts";
 
@@ -12,6 +13,10 @@ export type Bound =
       readonly type: ValType;
       readonly vars: readonly number[];
     }
+  /** A number that outlives the packet. */
+  | { readonly kind: "global"; readonly id: number; readonly name: string; readonly value: Val & { k: "data" } }
+  /** It is in registers of another function. */
+  | { readonly kind: "outside" }
   /** Its declaration was refused: say nothing more. */
   | { readonly kind: "broken" };
 
@@ -19,6 +24,8 @@ export interface Scope {
   readonly parent: Scope | undefined;
   readonly names: Map<string, Bound>;
   readonly types: Map<string, MemType>;
+  /** The function whose registers its names are held in; undefined at a module's top level. */
+  readonly owner: Builder | undefined;
   /** Only of a module's outermost scope. */
   readonly module: Module | undefined;
 }
@@ -37,8 +44,8 @@ export interface Module {
   readonly library: boolean;
 }
 
-export function childScope(parent: Scope): Scope {
-  return { parent, names: new Map(), types: new Map(), module: undefined };
+export function childScope(parent: Scope, owner: Builder): Scope {
+  return { parent, names: new Map(), types: new Map(), owner, module: undefined };
 }
 
 export function moduleOf(scope: Scope): Module {

@@ -42,7 +42,7 @@ function breakNames(cx: Context, b: Binding): void {
 
 function inScope(cx: Context, run: () => void): void {
   const outer = cx.scope;
-  cx.scope = childScope(outer);
+  cx.scope = childScope(outer, cx.b);
   try {
     run();
   } finally {
@@ -178,7 +178,7 @@ function declare(
         declare(cx, f.binding, constantName, undefined, part, at);
       } else if (value.k === "ref" && !value.nullable && value.type.kind === "struct") {
         const name = "value";
-        const hidden = childScope(cx.scope);
+        const hidden = childScope(cx.scope, cx.b);
         hidden.names.set(name, { kind: "const", id: cx.nextId++, value });
         const outer = cx.scope;
         cx.scope = hidden;
@@ -219,7 +219,7 @@ function zeroOf(type: IntType): Val {
 }
 
 /** What a variable without a declared type holds. */
-function widen(t: ValType): ValType {
+export function widen(t: ValType): ValType {
   if (t.k === "lit") return { k: "int", type: t.big ? U64 : NUMBER };
   if (t.k === "record") {
     return { k: "record", tuple: t.tuple, fields: new Map([...t.fields].map(([n, f]) => [n, widen(f)])) };
@@ -449,7 +449,7 @@ function lowerSwitch(cx: Context, s: Stmt & { kind: "switch" }, label: string | 
   const done = b.newBlock();
   const bodies = s.cases.map(() => b.newBlock());
   const outer = cx.scope;
-  cx.scope = childScope(outer);
+  cx.scope = childScope(outer, cx.b);
   try {
     // The value is computed once and compared like any `===`.
     cx.scope.names.set(name, { kind: "const", id: cx.nextId++, value });
@@ -519,7 +519,7 @@ export function invoke(cx: Context, f: FnVal, args: readonly Val[], at: number):
   if (cx.b.live() && !cx.b.block.term) cx.reachedFunctions.add(fn);
   const outerScope = cx.scope;
   const outerFacts = cx.facts;
-  cx.scope = childScope(f.scope);
+  cx.scope = childScope(f.scope, cx.b);
   // Facts about the caller's variables still hold for functions that see them.
   cx.facts = [...outerFacts, new Map()];
   const frame: Frame = { fn, returns: [], declared: fn.returns && resolveReturn(cx, fn.returns), exits: [] };
@@ -527,14 +527,43 @@ export function invoke(cx: Context, f: FnVal, args: readonly Val[], at: number):
   try {
     for (const [k, p] of fn.params.entries()) {
       const given = args[k] ?? (p.fallback && lowerExpr(cx, p.fallback));
-      if (!given) refuse(cx, at, `${fn.name}: parameter ${k + 1} (${paramName(p.binding)}) is missing`);
-      bindParam(cx, fn, p.binding, p.type && resolveType(cx, p.type), given!, at);
+      if (!given) return missing(cx, fn, k, at);
+      bindParam(cx, fn, p.binding, p.type && resolveType(cx, p.type), given, at);
     }
     return runBody(cx, fn, frame);
   } finally {
     cx.frames.pop();
     cx.scope = outerScope;
     cx.facts = outerFacts;
+  }
+}
+
+function missing(cx: Context, fn: FunctionNode, k: number, at: number): never {
+  return refuse(cx, at, `${fn.name}: parameter ${k + 1} (${paramName(fn.params[k]!.binding)}) is missing`);
+}
+
+/** The arguments as the parameters' types have them, for a function that is called on its own. */
+export function checkArgs(cx: Context, f: FnVal, args: readonly Val[], at: number): Val[] {
+  const { fn } = f;
+  if (args.length > fn.params.length) {
+    refuse(cx, at, `${fn.name} has ${fn.params.length} parameters, got ${args.length}`);
+  }
+  const outer = cx.scope;
+  cx.scope = childScope(f.scope, cx.b);
+  try {
+    return fn.params.map((p, k) => {
+      const given = args[k] ?? (p.fallback && lowerExpr(cx, p.fallback)) ?? missing(cx, fn, k, at);
+      const type = p.type && resolveType(cx, p.type);
+      if (!type) return given;
+      const fits = checkParam(cx, type, given, `${fn.name}: parameter ${paramName(p.binding)}`, at);
+      // One function for literals and others alike.
+      if (type.k === "int" && fits.k === "lit")
+        return { k: "int", type: type.type, v: toScalar(cx, fits, type.type, at) };
+      if (type.k === "ref" && type.nullable && fits.k === "undef") return { ...rebuild(type, [constant(0n)]) };
+      return type.k === "ref" && type.nullable && fits.k === "ref" ? { ...fits, nullable: true } : fits;
+    });
+  } finally {
+    cx.scope = outer;
   }
 }
 

@@ -20,10 +20,12 @@ export type Val =
   | { readonly k: "record"; readonly fields: ReadonlyMap<string, Val>; readonly tuple: boolean }
   | FnVal
   | { readonly k: "builtin"; readonly name: string }
+  /** A function that is called, not lowered in place. `name` is given when it is bound to one. */
+  | { readonly k: "subprog"; readonly run: FnVal; readonly global: boolean; name: string }
   | { readonly k: "namespace"; readonly name: string }
   | { readonly k: "type"; readonly type: MemType }
   | { readonly k: "map"; readonly map: MapDecl }
-  /** Constant data of the type: a reference where a program uses it. */
+  /** Global data of the type: a reference where a program uses it. */
   | { readonly k: "data"; readonly object: DataObject; readonly type: MemType }
   /** A constant of the configuration that is not folded: read from memory in a program, `value` where it must be known. */
   | { readonly k: "setting"; readonly object: DataObject; readonly type: ScalarType; readonly value: Val }
@@ -90,6 +92,24 @@ export function typeOfVal(v: Val): ValType {
       return { k: "record", tuple: v.tuple, fields: new Map([...v.fields].map(([n, f]) => [n, typeOfVal(f)])) };
     default:
       return { k: "static", value: v };
+  }
+}
+
+/** It is held in registers of the function that made it: other functions cannot see it. */
+export function isRuntime(v: Val): boolean {
+  switch (v.k) {
+    case "int":
+      return v.v.op !== "const";
+    case "ref":
+    case "opt":
+    case "cursor":
+      return true;
+    case "record":
+      return [...v.fields.values()].some(isRuntime);
+    case "range":
+      return isRuntime(v.start) || isRuntime(v.end);
+    default:
+      return false;
   }
 }
 

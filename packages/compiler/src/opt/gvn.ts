@@ -71,6 +71,8 @@ const PURE = new Set([
   "frame",
   "map",
   "data",
+  "param",
+  "func",
 ]);
 
 export function numberValues(fn: Fn): boolean {
@@ -219,6 +221,10 @@ class Numbering {
         return `map ${i.name}`;
       case "data":
         return `data ${i.object.id}`;
+      case "param":
+        return `param ${i.index}`;
+      case "func":
+        return `func ${i.callee.id}`;
       default:
         return `${i.op}${"w" in i ? i.w : ""} ${args}`;
     }
@@ -481,6 +487,7 @@ function mayAlias(a: Omit<Known, "value">, b: Omit<Known, "value">): boolean {
   }
   if (ra.kind === "stack" && ra.slot !== (rb as typeof ra).slot) return false;
   if (ra.kind === "map" && ra.name !== (rb as typeof ra).name) return false;
+  if (a.address.op === "data" && b.address.op === "data" && a.address.object !== b.address.object) return false;
   if (a.address === b.address || (a.address.op === "frame" && b.address.op === "frame")) {
     return a.off < b.off + b.size && b.off < a.off + a.size;
   }

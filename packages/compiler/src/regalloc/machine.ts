@@ -25,7 +25,7 @@ import {
   OP_LDDW,
   OP_MASK,
 } from "@ebplane/core/isa";
-import type { DataObject, Slot } from "../ir/index.ts";
+import type { Callee, DataObject, Slot } from "../ir/index.ts";
 
 export const FIRST_VIRTUAL = 16;
 export const MOV64_REG = BPF_ALU64 | BPF_MOV | BPF_X;
@@ -46,8 +46,10 @@ export interface MInsn {
   target: MBlock | undefined;
   /** Map whose lddw this is. */
   map: string | undefined;
-  /** Constant data whose lddw this is. */
+  /** Global data whose lddw this is. */
   data: DataObject | undefined;
+  /** The function that is called, or whose address this lddw is. */
+  callee: Callee | undefined;
   /** Stack object that LEA is of, or that a load or store with base r10 goes to. */
   slot: Slot | undefined;
   /** Arguments of a call. */
@@ -75,6 +77,7 @@ export function minsn(opcode: number, at: number, fields: Partial<Omit<MInsn, "o
     target: undefined,
     map: undefined,
     data: undefined,
+    callee: undefined,
     slot: undefined,
     args: 0,
     ...fields,

@@ -35,6 +35,8 @@ import {
   BPF_MUL,
   BPF_NEG,
   BPF_OR,
+  BPF_PSEUDO_CALL,
+  BPF_PSEUDO_FUNC,
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
   BPF_RSH,
@@ -228,10 +230,14 @@ class Selector {
       case "ctx":
         this.emit(MOV64_REG, at, { dst: this.reg(i), src: 1 });
         return;
+      case "param":
+        this.emit(MOV64_REG, at, { dst: this.reg(i), src: i.index + 1 });
+        return;
       case "phi":
       case "const":
       case "frame":
       case "map":
+      case "func":
         return;
       case "data":
         this.emit(OP_LDDW, at, { dst: this.reg(i), src: BPF_PSEUDO_MAP_VALUE, data: i.object });
@@ -292,14 +298,19 @@ class Selector {
       }
       case "call": {
         for (const [k, a] of i.args.entries()) {
-          if (a.op === "map") continue;
+          if (a.op === "map" || a.op === "func") continue;
+          // A function may give back an address that it was given.
+          if (i.callee && a.op === "frame") this.pinned.add(a.slot);
           this.into(k + 1, a, at);
         }
-        // Maps last and straight into their register: they need no other.
+        // Maps and functions last and straight into their register: they need no other.
         for (const [k, a] of i.args.entries()) {
           if (a.op === "map") this.emit(OP_LDDW, at, { dst: k + 1, src: BPF_PSEUDO_MAP_FD, map: a.name });
+          if (a.op === "func") this.emit(OP_LDDW, at, { dst: k + 1, src: BPF_PSEUDO_FUNC, callee: a.callee });
         }
-        this.emit(OP_CALL, at, { imm: i.helper, args: i.args.length });
+        const { callee } = i;
+        const what = callee ? { src: BPF_PSEUDO_CALL, callee } : { imm: i.helper };
+        this.emit(OP_CALL, at, { ...what, args: i.args.length });
         this.emit(MOV64_REG, at, { dst: this.reg(i), src: 0 });
         return;
       }
