@@ -8,11 +8,11 @@ import { inFile, loadObject, readBytes } from "./input.ts";
 const KERNEL = "/sys/kernel/btf";
 
 /** `vmlinux`, a module's name, or a file: raw BTF by its magic number, else PROG. */
-export async function loadBtf(where: string): Promise<Btf> {
+export async function loadBtf(where: string, base?: Btf): Promise<Btf> {
   if (/^\w+$/.test(where) && !existsSync(where)) return kernelTypes(where);
   const bytes = where.endsWith(".ts") ? undefined : readBytes(where);
   if (bytes && bytes.length >= 2 && [0xeb9f, 0x9feb].includes((bytes[1]! << 8) | bytes[0]!))
-    return inFile(where, () => parseBtf(bytes));
+    return inFile(where, () => parseBtf(bytes, base));
   const { btf } = await loadObject(where);
   if (!btf) throw new BpfError("EBTF", `${where}: the object has no BTF (clang -g makes it)`);
   return btf;

@@ -1,7 +1,14 @@
 /** `ebplane btf dump`, `types` and `link`: types of objects and kernels as text, several objects as one. */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
+
+<<<<<<< HEAD
+
 import { type Btf, dumpC, dumpTypeScript, TS_PRELUDE } from "@ebplane/core/btf";
+
+=======
+
+import { type Btf, dumpC, dumpTypeScript, parseBtf, splitBtf, TS_PRELUDE } from "@ebplane/core/btf";
 import { generateTypes, linkObjects } from "@ebplane/core/elf";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
@@ -10,7 +17,7 @@ import { collect } from "../options.ts";
 import { note, print } from "../output.ts";
 import { loadBtf } from "../types-of.ts";
 
-const FORMATS = ["c", "ts"];
+const FORMATS = ["c", "ts", "raw"];
 
 export function registerBtf(program: Command): void {
   const btf = program.command("btf").description("types of objects and kernels");
@@ -18,12 +25,19 @@ export function registerBtf(program: Command): void {
   btf
     .command("dump <where>")
     .description("print types: of an object, a .bpf.ts, a file of raw BTF, the running kernel (vmlinux) or a module")
-    .option("--format <name>", "c (a header) or ts (TypeScript declarations)", "c")
+    .option("--format <name>", "c (a header), ts (TypeScript declarations) or raw (with -o: the BTF itself)", "c")
+    .option("--base <where>", "the types that a split BTF stands on (vmlinux for a module's); raw: write one on them")
     .option("--type <name>", "only types of this name, and what they need (repeatable)", collect, [])
     .option("-o, --output <file>", "write it to a file")
-    .action(async (where: string, options: { format: string; type: string[]; output?: string }) => {
-      if (!FORMATS.includes(options.format)) throw new UsageError(`--format: expected c or ts, got ${options.format}`);
-      const types = await loadBtf(where);
+    .action(async (where: string, options: DumpOptions) => {
+      if (!FORMATS.includes(options.format))
+        throw new UsageError(`--format: expected ${FORMATS.join(", ")}, got ${options.format}`);
+      const base = options.base === undefined ? undefined : await loadBtf(options.base);
+      const types = await loadBtf(where, base);
+      if (options.format === "raw") {
+        writeRaw(types, base, options);
+        return;
+      }
       const own = Array.from({ length: types.length - types.firstId }, (_, i) => types.firstId + i);
       const roots = options.type.length ? options.type.flatMap((name) => named(types, name, where)) : own;
       const text = options.format === "c" ? dumpC(types, { roots }) : typescript(types, roots);
@@ -50,6 +64,22 @@ export function registerBtf(program: Command): void {
       writeFileSync(output, linked);
       note(`${output}: ${paths.length} objects, ${linked.length} bytes`);
     });
+}
+
+interface DumpOptions {
+  readonly format: string;
+  readonly type: readonly string[];
+  readonly base?: string;
+  readonly output?: string;
+}
+
+/** The types as a file of their own: whole, or on `base` with only what that lacks. */
+function writeRaw(types: Btf, base: Btf | undefined, { output, type }: DumpOptions): void {
+  if (output === undefined) throw new UsageError("--format raw: needs -o, the file to write");
+  if (type.length) throw new UsageError("--format raw: writes all types, --type does not go with it");
+  const written = base && !types.base ? splitBtf(types, base).btf : types;
+  writeFileSync(output, written.bytes);
+  note(`${output}: ${written.length - written.firstId} types, ${written.bytes.length} bytes`);
 }
 
 function named(btf: Btf, name: string, where: string): readonly number[] {

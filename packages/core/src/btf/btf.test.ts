@@ -13,6 +13,7 @@ import {
   parseBtfExt,
   resolve,
   sizeOf,
+  splitBtf,
   typeText,
 } from "./index.ts";
 
@@ -111,12 +112,32 @@ test("func, line and CO-RE records survive encode and parse", () => {
 test("a module's types go on from the kernel's", () => {
   const base = everyKind().build();
   const u32 = base.find("unsigned int")!;
-  const own: BtfType[] = [{ kind: "typedef", name: "mine", type: u32 }];
-  const split = parseBtf(encodeBtf(own, { stringBase: base.stringsEnd }).bytes, base);
+  const b = new BtfBuilder(base);
+  expect(b.int("unsigned int", 4)).toBe(u32);
+  const mine = b.typedef("mine", u32);
+  expect(mine).toBe(base.length);
+  const split = b.build();
   expect(split.find("mine")).toBe(base.length);
   expect(sizeOf(split, base.length)).toBe(4);
   expect(split.find("node", "struct")).toBe(base.find("node", "struct"));
   expect(split.string(base.stringsEnd)).toBe("mine");
+  const more = BtfBuilder.from(split);
+  expect(more.typedef("mine", u32)).toBe(mine);
+  expect(more.typedef("node", u32)).toBe(mine + 1);
+  // "node" is a string of the base.
+  expect(more.build().stringsEnd).toBe(split.stringsEnd);
+});
+
+test("a whole BTF is split from its base: cycles and all that the base has stay there", () => {
+  const base = everyKind().build();
+  const whole = everyKind();
+  const node = whole.add({ kind: "ptr", name: "", type: whole.build().find("node", "struct")! });
+  const holder = whole.struct("holder", 8, [{ name: "first", type: node, offset: 0 }]);
+  const { btf, ids } = splitBtf(whole.build(), base);
+  const own = Array.from({ length: btf.length - btf.firstId }, (_, i) => btf.type(btf.firstId + i));
+  expect(own.map((t) => `${t.kind} ${t.name}`)).toEqual(["var counter", "datasec .data", "struct holder"]);
+  expect(typeText(btf, ids[holder]!)).toBe("struct holder");
+  expect(ids[node]).toBeLessThan(base.length);
 });
 
 test("big-endian BTF reads the same", () => {

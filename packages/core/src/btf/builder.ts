@@ -24,12 +24,19 @@ export type MemberInit =
 export class BtfBuilder {
   readonly #types: (BtfType | undefined)[] = [];
   readonly #ids = new Map<string, number>();
+  readonly #base: Btf | undefined;
+  readonly #firstId: number;
 
-  /** Starts from the types of `btf`, with their ids. It must not be split. */
+  /** @param base Makes a split BTF on it: types that refer to its ids, and that it need not have. */
+  constructor(base?: Btf) {
+    this.#base = base;
+    this.#firstId = base?.length ?? 1;
+  }
+
+  /** Starts from the types of `btf`, with their ids and on its base. */
   static from(btf: Btf): BtfBuilder {
-    if (btf.base) throw new TypeError("a split BTF cannot be built on");
-    const builder = new BtfBuilder();
-    for (let id = 1; id < btf.length; id++) {
+    const builder = new BtfBuilder(btf.base);
+    for (let id = btf.firstId; id < btf.length; id++) {
       const type = btf.type(id);
       builder.#types.push(type);
       const key = keyOf(type);
@@ -41,35 +48,46 @@ export class BtfBuilder {
   /** Adds any type, or finds it. */
   add(type: BtfType): number {
     const key = keyOf(type);
-    let id = this.#ids.get(key);
+    let id = this.#ids.get(key) ?? this.#inBase(type, key);
     if (id === undefined) {
-      id = this.#types.push(type);
+      id = this.#push(type);
       this.#ids.set(key, id);
     }
     return id;
   }
 
+  /** A type of the base that is the same; without a name it is not looked for. */
+  #inBase(type: BtfType, key: string): number | undefined {
+    if (!this.#base || !type.name) return undefined;
+    return this.#base.findAll(type.name).find((id) => keyOf(this.#base!.type(id)) === key);
+  }
+
+  #push(type: BtfType | undefined): number {
+    return this.#firstId + this.#types.push(type) - 1;
+  }
+
   /** An id to be defined later. */
   reserve(): number {
-    return this.#types.push(undefined);
+    return this.#push(undefined);
   }
 
   /** Gives a reserved id its type, or replaces a type. */
   define(id: number, type: BtfType): void {
-    if (id < 1 || id > this.#types.length) throw new RangeError(`type ${id}: expected an id of this builder`);
-    this.#types[id - 1] = type;
+    if (id < this.#firstId || id >= this.length) throw new RangeError(`type ${id}: expected an id of this builder`);
+    this.#types[id - this.#firstId] = type;
     const key = keyOf(type);
     if (!this.#ids.has(key)) this.#ids.set(key, id);
   }
 
   /** The type of an id; undefined where it is reserved only. */
   get(id: number): BtfType | undefined {
-    return id === 0 ? { kind: "void", name: "" } : this.#types[id - 1];
+    if (id === 0) return { kind: "void", name: "" };
+    return id < this.#firstId ? this.#base!.type(id) : this.#types[id - this.#firstId];
   }
 
   /** One more than the last id. */
   get length(): number {
-    return this.#types.length + 1;
+    return this.#firstId + this.#types.length;
   }
 
   int(name: string, size: number, options: IntOptions = {}): number {
@@ -165,16 +183,16 @@ export class BtfBuilder {
   encode(extraStrings: Iterable<string> = []): EncodedBtf {
     return encodeBtf(
       this.#types.map((type, i) => {
-        if (!type) throw new TypeError(`type ${i + 1} is reserved but not defined`);
+        if (!type) throw new TypeError(`type ${this.#firstId + i} is reserved but not defined`);
         return type;
       }),
-      { extraStrings },
+      { extraStrings, base: this.#base },
     );
   }
 
   /** @throws BtfError when a type refers to an id that is not there. */
   build(): Btf {
-    return parseBtf(this.encode().bytes);
+    return parseBtf(this.encode().bytes, this.#base);
   }
 }
 

@@ -38,6 +38,47 @@ export function dedupTypes(types: readonly BtfType[]): Deduplicated {
   return { types: kept.map((t) => mapReferences(t, (id) => ids[id]!)), ids };
 }
 
+/**
+ * Dedups types that stand on a base (their first id is `base.length`): what the base has too becomes the base's. The
+ * base stays as it is. Source: libbpf `btf__dedup` of a split BTF, as pahole makes a kernel module's.
+ */
+export function dedupSplit(types: readonly BtfType[], base: Btf): Deduplicated {
+  const all = [...Array.from({ length: base.length - 1 }, (_, i) => base.type(i + 1)), ...types];
+  const resolved = resolveForwards(all);
+  const classes = refine(all, resolved);
+  const newIdOf = new Map<number, number>();
+  const ids = new Uint32Array(all.length + 1);
+  for (let id = 1; id < base.length; id++) {
+    ids[id] = id;
+    // A forward of the base does not stand for its struct.
+    if (resolved[id] === id && !newIdOf.has(classes[id]!)) newIdOf.set(classes[id]!, id);
+  }
+  const kept: BtfType[] = [];
+  for (let id = base.length; id <= all.length; id++) {
+    const target = resolved[id]!;
+    let known = newIdOf.get(classes[target]!);
+    if (known === undefined) {
+      kept.push(all[target - 1]!);
+      known = base.length + kept.length - 1;
+      newIdOf.set(classes[target]!, known);
+    }
+    ids[id] = known;
+  }
+  return { types: kept.map((t) => mapReferences(t, (id) => ids[id]!)), ids };
+}
+
+/** The types of a whole BTF as a split one on `base`, with only what the base lacks. */
+export function splitBtf(btf: Btf, base: Btf): { readonly btf: Btf; readonly ids: Uint32Array } {
+  if (btf.base) throw new TypeError("a split BTF cannot be split again");
+  const shift = base.length - 1;
+  const moved = Array.from({ length: btf.length - 1 }, (_, i) =>
+    mapReferences(btf.type(i + 1), (id) => (id ? id + shift : 0)),
+  );
+  const { types, ids } = dedupSplit(moved, base);
+  const own = Uint32Array.from({ length: btf.length }, (_, id) => (id ? ids[id + shift]! : 0));
+  return { btf: parseBtf(encodeBtf(types, { base }).bytes, base), ids: own };
+}
+
 /** Dedups a BTF that is not split. */
 export function dedupBtf(btf: Btf): { readonly btf: Btf; readonly ids: Uint32Array } {
   if (btf.base) throw new TypeError("a split BTF cannot be deduplicated alone");

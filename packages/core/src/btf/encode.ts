@@ -1,7 +1,7 @@
 /** Types to `.BTF` bytes, little-endian. */
 import { viewOf } from "../bytes/index.ts";
 import { BTF_HEADER_SIZE, BTF_MAGIC } from "./parse.ts";
-import { BTF_KIND, type BtfType } from "./types.ts";
+import { BTF_KIND, type Btf, type BtfType } from "./types.ts";
 
 const INT_ENCODING = { unsigned: 0, signed: 1, char: 2, bool: 4 } as const;
 const LINKAGE = { static: 0, global: 1, extern: 2 } as const;
@@ -13,32 +13,32 @@ export interface EncodedBtf {
 }
 
 /**
- * Encodes types; the first has id 1, or `options.firstId` of a split BTF.
+ * Encodes types; the first has id 1, or on `options.base` the id that follows its last: a split BTF, as a module's on
+ * the kernel's. A split BTF's strings are found in the base where that has them.
  * @param options.extraStrings Strings that `.BTF.ext` refers to.
- * @param options.stringBase Bytes of the base's strings, for a split BTF. Its strings are not looked up in the base.
  * @throws RangeError for a member offset or a count that its field cannot hold.
  */
 export function encodeBtf(
   types: readonly BtfType[],
-  options: { readonly extraStrings?: Iterable<string>; readonly stringBase?: number } = {},
+  options: { readonly extraStrings?: Iterable<string>; readonly base?: Btf } = {},
 ): EncodedBtf {
+  const { base } = options;
   const words: number[] = [];
   const strings = new Map<string, number>([["", 0]]);
   const chunks: Uint8Array[] = [];
   const encoder = new TextEncoder();
   let stringsLength = 0;
-  const stringBase = options.stringBase ?? 0;
   const string = (s: string): number => {
-    const known = strings.get(s);
+    const known = strings.get(s) ?? (base && baseStrings(base).get(s));
     if (known !== undefined) return known;
     const bytes = encoder.encode(`${s}\0`);
-    const at = stringBase + stringsLength;
+    const at = (base?.stringsEnd ?? 0) + stringsLength;
     chunks.push(bytes);
     stringsLength += bytes.length;
     strings.set(s, at);
     return at;
   };
-  if (!stringBase) {
+  if (!base) {
     chunks.push(new Uint8Array(1));
     stringsLength = 1;
   }
@@ -61,6 +61,27 @@ export function encodeBtf(
     at += chunk.length;
   }
   return { bytes, strings };
+}
+
+const stringsOf = new WeakMap<Btf, Map<string, number>>();
+
+/** Offset of each string of a BTF, and of its base's. */
+function baseStrings(btf: Btf): Map<string, number> {
+  const known = stringsOf.get(btf);
+  if (known) return known;
+  const out = new Map(btf.base && baseStrings(btf.base));
+  for (let at = btf.base?.stringsEnd ?? 0; at < btf.stringsEnd; ) {
+    const text = btf.string(at);
+    if (!out.has(text)) out.set(text, at);
+    at += encodedLength(text) + 1;
+  }
+  stringsOf.set(btf, out);
+  return out;
+}
+
+function encodedLength(text: string): number {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return new TextEncoder().encode(text).length;
+  return text.length;
 }
 
 function encodeType(type: BtfType, words: number[], string: (s: string) => number): void {

@@ -8,7 +8,7 @@ export {
   essentialName,
   resolveCoreRelo,
 } from "./core.ts";
-export { type Deduplicated, dedupBtf, dedupTypes, mapReferences } from "./dedup.ts";
+export { type Deduplicated, dedupBtf, dedupSplit, dedupTypes, mapReferences, splitBtf } from "./dedup.ts";
 export { type DumpCOptions, dumpC } from "./dump-c.ts";
 export { dumpTypeScript, pascalCase, propertyName, TS_PRELUDE, type TsTypes } from "./dump-ts.ts";
 export { type EncodedBtf, encodeBtf } from "./encode.ts";

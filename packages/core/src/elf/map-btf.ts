@@ -10,6 +10,8 @@ import { type MapSpec, MapType } from "../object/index.ts";
 
 const LIBBPF_PIN_BY_NAME = 1;
 const POINTER = 8;
+/** A slot is 8 bytes of the file, and so is every one before it. */
+const MAX_SLOT = 1 << 20;
 
 /** A pointer in the definition's `values` that a relocation fills. */
 export interface ValueSlot {
@@ -68,7 +70,10 @@ function valueSlots(map: MapSpec, start: number): ValueSlot[] {
   for (const { key, value } of map.contents ?? []) {
     if (value instanceof Uint8Array) continue;
     if (key.length !== 4) throw new ElfError(`map ${map.name}: a slot's key must be 4 bytes, got ${key.length}`);
-    const offset = start + viewOf(key).getUint32(0, true) * POINTER;
+    const slot = viewOf(key).getUint32(0, true);
+    if (slot > MAX_SLOT)
+      throw new ElfError(`map ${map.name}: slot ${slot}: an object has room for ${MAX_SLOT} at most`);
+    const offset = start + slot * POINTER;
     slots.push("program" in value ? { offset, program: value.program, map: "" } : { offset, map: value.map });
   }
   return slots;

@@ -62,6 +62,15 @@ test.each([
   expect(() => writeElf(collection(asm))).toThrow(message);
 });
 
+test("a slot far out is refused, not given gigabytes", () => {
+  const spec = collection("r0 = 2\nexit");
+  const contents = [{ key: Uint8Array.of(0xf8, 0xff, 0xff, 0xff), value: { program: "main" } }];
+  const jumps = { name: "jumps", type: 3, keySize: 4, valueSize: 4, maxEntries: 1, flags: 0, contents };
+  expect(() => writeElf({ ...spec, maps: new Map([["jumps", jumps]]) })).toThrow(
+    "map jumps: slot 4294967288: an object has room for 1048576 at most",
+  );
+});
+
 test("a function that nobody declared stays a mere symbol", () => {
   const written = writeElf(collection("call kfunc[bpf_x]\nexit"));
   const again = readElf(written);
