@@ -229,6 +229,10 @@ function definitions(section: LegacySection, little: boolean): Definitions[] {
   });
 }
 
+function holdsMaps(d: Definitions): boolean {
+  return d.word(0) === MapType.BPF_MAP_TYPE_ARRAY_OF_MAPS || d.word(0) === MapType.BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
 function plain(d: Definitions): MapSpec {
   const flags = d.word(4);
   const numa = d.size === SAMPLES_SIZE && flags & BPF_F_NUMA_NODE;
@@ -236,7 +240,8 @@ function plain(d: Definitions): MapSpec {
     name: d.name,
     type: d.word(0),
     keySize: d.word(1),
-    valueSize: d.word(2),
+    // The samples' loader did not ask for the size of an fd.
+    valueSize: d.word(2) || (holdsMaps(d) ? 4 : 0),
     maxEntries: d.word(3),
     flags,
     ...(numa ? { numaNode: d.word(6) } : {}),
@@ -254,9 +259,7 @@ function innerById(d: Definitions, { innerId }: IpRoute2, byId: ReadonlyMap<numb
 
 /** The samples' `inner_map_idx` counts the object's maps. */
 function innerByIndex(d: Definitions, all: readonly Definitions[]): Definitions | undefined {
-  const type = d.word(0);
-  const nested = type === MapType.BPF_MAP_TYPE_ARRAY_OF_MAPS || type === MapType.BPF_MAP_TYPE_HASH_OF_MAPS;
-  if (!nested || d.size !== SAMPLES_SIZE) return undefined;
+  if (!holdsMaps(d) || d.size !== SAMPLES_SIZE) return undefined;
   const inner = all[d.word(5)];
   if (!inner || inner === d) {
     const what = `map ${d.name}: expected an inner map's number below ${all.length}, got ${d.word(5)}`;

@@ -122,7 +122,7 @@ function findPinned(spec: MapSpec, directory: string | undefined): LinuxMap | un
   const fd = path === undefined ? undefined : objGet(path);
   if (fd === undefined) return undefined;
   try {
-    checkCompatible(spec, specOf(fd), path!);
+    checkCompatible({ ...spec, maxEntries: entriesOf(spec) }, specOf(fd), path!);
     return new LinuxMap(fd, spec);
   } catch (error) {
     close(fd);

@@ -45,6 +45,18 @@ describe.skipIf(skip)(`pinning and adoption${skip ? ` (skipped: ${skip})` : ""}`
     expect(alone.maps.get("hits")!.id).not.toBe(id);
   });
 
+  test("a pinned map whose size is the machine's choice is found again", () => {
+    const events = arrayMap("events", 0, {
+      type: MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+      valueSize: 4,
+      pinning: "by-name",
+    });
+    const load = () => linuxTarget().load(collectionOf([], [events]), { pinDirectory: `${root}/sized` });
+    using first = load();
+    using second = load();
+    expect(second.maps.get("events")!.id).toBe(first.maps.get("events")!.id);
+  });
+
   test("a load that fails pins nothing", () => {
     const directory = `${root}/b`;
     const bad = collectionOf(

@@ -4,7 +4,7 @@
 
 struct bpf_map_def { unsigned int type, key_size, value_size, max_entries, map_flags, inner_map_idx, numa_node; };
 struct bpf_map_def inner SEC("maps") = { BPF_MAP_TYPE_HASH, 4, 8, 16, BPF_F_NUMA_NODE, 0, 0 };
-struct bpf_map_def outer SEC("maps") = { BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 2, 0, 0 };
+struct bpf_map_def outer SEC("maps") = { BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 0, 2, 0, 0 };
 struct gobpf_map_def { unsigned int type, key_size, value_size, max_entries, map_flags, pinning; char namespace[256]; };
 struct gobpf_map_def own SEC("maps/own") = { BPF_MAP_TYPE_ARRAY, 4, 8, 4 };
 SEC("xdp") int count(struct xdp_md *ctx)
