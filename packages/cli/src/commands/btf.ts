@@ -1,14 +1,7 @@
 /** `ebplane btf dump`, `types` and `link`: types of objects and kernels as text, several objects as one. */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
-
-<<<<<<< HEAD
-
-import { type Btf, dumpC, dumpTypeScript, TS_PRELUDE } from "@ebplane/core/btf";
-
-=======
-
-import { type Btf, dumpC, dumpTypeScript, parseBtf, splitBtf, TS_PRELUDE } from "@ebplane/core/btf";
+import { type Btf, dumpC, dumpTypeScript, splitBtf, TS_PRELUDE } from "@ebplane/core/btf";
 import { generateTypes, linkObjects } from "@ebplane/core/elf";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
