@@ -3,21 +3,16 @@
  * registers that the program stored, packet bytes and length, map contents. Not a test file: differential.test.ts and
  * scripts/differential.mjs use it.
  */
+import { disassemble } from "@ebplane/core/asm";
 import { concatBytes, seededRandom, toHex } from "@ebplane/core/bytes";
 import { SysError, VerifierError } from "@ebplane/core/errors";
 import { type BpfMap, type ProgramSpec, ProgType } from "@ebplane/core/object";
 import { type EngineName, Machine, SkbBuffer, type VmMap, XdpRing } from "@ebplane/core/vm";
 import { linuxTarget } from "@ebplane/linux";
 import type { LinuxProgram } from "@ebplane/linux/bpf";
-import {
-  build,
-  collection,
-  type Generated,
-  generate,
-  MAPS,
-  PACKET_ROOM,
-  shrink,
-} from "../packages/core/src/vm/testing/generate.ts";
+import { PACKET_ROOM } from "../packages/core/src/vm/testing/build.ts";
+import { build, collection, type Generated, generate, shrink } from "../packages/core/src/vm/testing/generate.ts";
+import { contents, MAPS, resetMap } from "../packages/core/src/vm/testing/generate-maps.ts";
 
 /** What one run left behind, as text to compare and to print. */
 export interface Outcome {
@@ -26,7 +21,8 @@ export interface Outcome {
   readonly ctx: string;
   readonly packet: string;
   readonly vals: string;
-  readonly hash: string;
+  /** The contents of every other map that the program uses. */
+  readonly maps: string;
 }
 
 export interface Runner {
@@ -36,15 +32,21 @@ export interface Runner {
   close(): void;
 }
 
+type Maps = ReadonlyMap<string, BpfMap>;
+
 const ZERO_KEY = new Uint8Array(4);
 const ZEROS = new Uint8Array(MAPS[0]!.valueSize);
 
-function resetMaps(vals: BpfMap, hash: BpfMap, program: ProgramSpec): void {
-  vals.update(ZERO_KEY, ZEROS);
-  if (usesHash(program)) for (const [key] of [...hash.entries()]) hash.delete(key);
+/** The maps that a program uses, `vals` and `jump` apart. */
+function usedMaps(program: ProgramSpec, maps: Maps): BpfMap[] {
+  const names = new Set(program.relocs.map((r) => r.name));
+  return MAPS.filter(({ name }) => names.has(name) && name !== "vals" && name !== "jump").map((m) => maps.get(m.name)!);
 }
 
-const usesHash = (program: ProgramSpec): boolean => program.relocs.some((r) => r.name === "hash");
+function resetMaps(program: ProgramSpec, maps: Maps): void {
+  maps.get("vals")!.update(ZERO_KEY, ZEROS);
+  for (const map of usedMaps(program, maps)) resetMap(map);
+}
 
 /** mark, priority, cb and tstamp of a struct __sk_buff. */
 function skbFields(ctx: Uint8Array): string {
@@ -61,16 +63,13 @@ function u32(value: number): Uint8Array {
   return bytes;
 }
 
-function outcome(
-  program: ProgramSpec,
-  verdict: number,
-  packet: Uint8Array,
-  ctx: string,
-  vals: BpfMap,
-  hash: BpfMap,
-): Outcome {
-  const entries = usesHash(program) ? [...hash.entries()].map(([k, v]) => `${toHex(k)}=${toHex(v)}`).sort() : [];
-  return { verdict, ctx, packet: toHex(packet), vals: toHex(vals.lookup(ZERO_KEY)!), hash: entries.join(" ") };
+function outcome(program: ProgramSpec, verdict: number, packet: Uint8Array, ctx: string, maps: Maps): Outcome {
+  const used = usedMaps(program, maps).map((map) => {
+    const entries = contents(map).map(([k, v]) => `${toHex(k)}=${toHex(v)}`);
+    return `${map.spec.name}: ${entries.join(" ")}`;
+  });
+  const vals = toHex(maps.get("vals")!.lookup(ZERO_KEY)!);
+  return { verdict, ctx, packet: toHex(packet), vals, maps: used.join("; ") };
 }
 
 /** An engine of ours. */
@@ -90,9 +89,7 @@ export function engineRunner(engine: EngineName): Runner {
         ring = new XdpRing(machine.memory);
         skb = new SkbBuffer(machine.memory);
       }
-      const vals = maps.get("vals")!;
-      const hash = maps.get("hash")!;
-      resetMaps(vals, hash, program);
+      resetMaps(program, maps);
       const loaded = machine.load(program, { maps, license: "GPL", engine, verified: true });
       const jump = maps.get("jump")!;
       if (usesJump(program)) jump.update(u32(0), u32(loaded.id));
@@ -101,12 +98,12 @@ export function engineRunner(engine: EngineName): Runner {
         const verdict = loaded.run(ring.write(0, packet));
         // The kernel's test run gives back what lies between data_meta and data_end.
         const after = concatBytes([ring.metadata(), ring.packet()]);
-        result = outcome(program, verdict, after, "", vals, hash);
+        result = outcome(program, verdict, after, "", maps);
       } else {
         const ctx = skb.write(packet, { ifindex: 1, wireLen: packet.length });
         const verdict = loaded.run(ctx);
         const after = machine.memory.u8.slice(ctx, ctx + 192);
-        result = outcome(program, verdict, skb.packet(), skbFields(after), vals, hash);
+        result = outcome(program, verdict, skb.packet(), skbFields(after), maps);
       }
       if (usesJump(program)) jump.delete(u32(0));
       loaded.close();
@@ -131,17 +128,15 @@ export function kernelRunner(): Runner {
     run(program, packet) {
       const isXdp = program.type === ProgType.BPF_PROG_TYPE_XDP;
       const maps = isXdp ? xdpMaps : tcMaps;
-      const vals = maps.get("vals")!;
-      const hash = maps.get("hash")!;
       const jump = maps.get("jump")!;
-      resetMaps(vals, hash, program);
+      resetMaps(program, maps);
       try {
         using loaded = target.load(collection(program), { reuse: maps, programs: [program.name] });
         const live = loaded.programs.get(program.name)!;
         if (usesJump(program)) jump.update(u32(0), u32((live as LinuxProgram).fd));
         const run = live.testRun(isXdp ? { packet } : { packet, ctx: new Uint8Array(192) });
         if (usesJump(program)) jump.delete(u32(0));
-        return outcome(program, run.verdict, run.packet, run.ctx ? skbFields(run.ctx) : "", vals, hash);
+        return outcome(program, run.verdict, run.packet, run.ctx ? skbFields(run.ctx) : "", maps);
       } catch (error) {
         if (error instanceof VerifierError) return { refused: error.log.split("\n").slice(-6).join("\n") };
         if (error instanceof SysError) return { refused: error.message };
@@ -236,4 +231,13 @@ export function differential(runners: readonly Runner[], from: number, count: nu
     differences.push({ seed, between: between!, program, packet, outcomes });
   }
   return { accepted, refused, reasons, insns, differences };
+}
+
+/** A difference in words: the shrunk program and what every engine left behind. */
+export function explain({ seed, between, program, outcomes }: Difference): string {
+  const text = disassemble(build(program).code)
+    .map((line) => `${line.pc}: ${line.text}`)
+    .join("\n");
+  const results = Object.entries(outcomes).map(([name, o]) => `${name}: ${JSON.stringify(o)}`);
+  return [`seed ${seed}: ${between}`, text, ...results].join("\n");
 }

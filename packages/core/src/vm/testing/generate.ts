@@ -7,54 +7,23 @@
  * At the end r0-r5 are stored into `vals`, where the comparison finds them. For tests and scripts alone.
  */
 import { type SeededRandom, seededRandom } from "../../bytes/index.ts";
+import { type InsnInit, lddwImms, OP_CALL, OP_EXIT, OP_GOTOL, OP_JA, OP_LDDW } from "../../isa/index.ts";
+import { type CollectionSpec, type ProgramSpec, ProgType } from "../../object/index.ts";
 import {
-  encode,
-  type InsnInit,
-  lddwImms,
-  OP_CALL,
-  OP_EXIT,
-  OP_GOTOL,
-  OP_JA,
-  OP_LDDW,
-  slotsOf,
-} from "../../isa/index.ts";
-import {
-  type CollectionSpec,
-  type MapSpec,
-  MapType,
-  type ProgramSpec,
-  ProgType,
-  type Reloc,
-} from "../../object/index.ts";
-
-/** Bytes of the packet that every program has checked. Packets must be at least this long. */
-export const PACKET_ROOM = 64;
-const STACK_ROOM = 128;
-const VALS_ROOM = 128;
-/** Where r0-r5 end up in `vals`. */
-export const RESULTS_AT = VALS_ROOM;
-const KEY_AT = -STACK_ROOM - 8;
-const VALUE_AT = -STACK_ROOM - 32;
-
-export const MAPS: readonly MapSpec[] = [
-  { name: "vals", type: MapType.BPF_MAP_TYPE_ARRAY, keySize: 4, valueSize: 192, maxEntries: 1, flags: 0 },
-  { name: "jump", type: MapType.BPF_MAP_TYPE_PROG_ARRAY, keySize: 4, valueSize: 4, maxEntries: 3, flags: 0 },
-  { name: "hash", type: MapType.BPF_MAP_TYPE_HASH, keySize: 4, valueSize: 24, maxEntries: 8, flags: 0 },
-];
-
-/** One operation: emits insns, and says what it is when a failure is printed. */
-export interface Operation {
-  readonly kind: string;
-  readonly emit: (b: Builder) => void;
-  /** The subprogram that it calls. */
-  readonly calls?: number;
-  /** Operations inside of it, in groups; shrinking drops them one by one through `rebuild`. */
-  readonly groups?: readonly (readonly Operation[])[];
-  readonly rebuild?: (groups: readonly (readonly Operation[])[]) => Operation;
-}
-
-/** Which hook a program is for. */
-export type Hook = "xdp" | "tc";
+  Builder,
+  type Hook,
+  type Maker,
+  type Operation,
+  PACKET_ROOM,
+  type Place,
+  plain,
+  RESULTS_AT,
+  restore,
+  SLOT_AT,
+  STACK_ROOM,
+  VALS_ROOM,
+} from "./build.ts";
+import { MAPS, mapOperation, queueOperation } from "./generate-maps.ts";
 
 export interface Generated {
   readonly hook: Hook;
@@ -62,72 +31,20 @@ export interface Generated {
   readonly subprograms: readonly (readonly Operation[])[];
 }
 
-/** Collects insns with jumps to marks. */
-export class Builder {
-  readonly hook: Hook;
-  readonly insns: InsnInit[] = [];
-  readonly relocs: Reloc[] = [];
-  readonly #jumps: { index: number; mark: number; field: "off" | "imm" }[] = [];
-  readonly #marks: number[] = [];
-  #slots = 0;
-  /** Marks of the subprograms. */
-  readonly functions: number[] = [];
-
-  constructor(hook: Hook) {
-    this.hook = hook;
-  }
-
-  put(insn: InsnInit): void {
-    this.insns.push(insn);
-    this.#slots += slotsOf(insn);
-  }
-  lddwMap(dst: number, name: string, src: 1 | 2): void {
-    const pc = this.#slots;
-    this.relocs.push(src === 1 ? { pc, kind: "map", name } : { pc, kind: "mapValue", name, offset: 0 });
-    this.put({ opcode: OP_LDDW, dst, src });
-  }
-  newMark(): number {
-    return this.#marks.push(-1) - 1;
-  }
-  here(mark: number): void {
-    this.#marks[mark] = this.#slots;
-  }
-  jump(insn: InsnInit, mark: number, field: "off" | "imm" = "off"): void {
-    this.#jumps.push({ index: this.insns.length, mark, field });
-    this.put(insn);
-  }
-  code(): Uint8Array {
-    const at: number[] = [];
-    let slot = 0;
-    for (const insn of this.insns) {
-      at.push(slot);
-      slot += slotsOf(insn);
-    }
-    const out = this.insns.slice();
-    for (const { index, mark, field } of this.#jumps) {
-      out[index] = { ...out[index]!, [field]: this.#marks[mark]! - at[index]! - 1 };
-    }
-    return encode(out);
-  }
-}
-
-/** What operations a place may hold. */
-interface Place {
-  readonly hook: Hook;
-  readonly inMain: boolean;
-  readonly inLoop: boolean;
-  readonly depth: number;
-  /** Subprograms that may be called from here: those with a higher number. */
-  readonly callable: readonly number[];
-}
-
 export function generate(seed: number): Generated {
   const r = seededRandom(seed);
   const hook: Hook = r.chance(0.5) ? "xdp" : "tc";
   const count = r.chance(0.4) ? 1 + r.below(3) : 0;
   const ids = Array.from({ length: count }, (_, i) => i);
+  // Three frames at most: four need more stack than the kernel gives, which it says only after it has verified all.
   const subprograms = ids.map((i) =>
-    operations(r, 3 + r.below(15), { hook, inMain: false, inLoop: false, depth: 0, callable: ids.slice(i + 1) }),
+    operations(r, 3 + r.below(15), {
+      hook,
+      inMain: false,
+      inLoop: false,
+      depth: 0,
+      callable: i < count - 1 ? [count - 1] : [],
+    }),
   );
   const main = operations(r, 5 + r.below(50), { hook, inMain: true, inLoop: false, depth: 0, callable: ids });
   return { hook, main, subprograms };
@@ -214,16 +131,9 @@ function initStack(b: Builder): void {
   for (let at = 8; at <= STACK_ROOM; at += 8) b.put({ opcode: 0x7a, dst: 10, off: -at, imm: (at * 0x01030507) | 0 });
 }
 
-/** After a call r1-r5 hold nothing: scalars again, from the stack. */
-function restore(b: Builder, from: number): void {
-  for (let r = from; r < 6; r++) b.put({ opcode: 0x79, dst: r, src: 10, off: -8 * (r + 1) });
-}
-
 function operations(r: SeededRandom, n: number, place: Place): Operation[] {
   return Array.from({ length: n }, () => operation(r, place));
 }
-
-type Maker = (r: SeededRandom, place: Place) => Operation | undefined;
 
 const MAKERS: readonly [weight: number, make: Maker][] = [
   [30, alu],
@@ -236,7 +146,10 @@ const MAKERS: readonly [weight: number, make: Maker][] = [
   [10, branch],
   [3, loop],
   [3, callSubprogram],
-  [6, hashOperation],
+  [9, mapOperation],
+  [2, queueOperation],
+  [5, pointerAccess],
+  [4, packetPointer],
   [2, checksum],
   [2, packetBytes],
   [2, adjust],
@@ -260,13 +173,6 @@ function operation(r: SeededRandom, place: Place): Operation {
     }
   }
 }
-
-const plain = (kind: string, ...insns: readonly InsnInit[]): Operation => ({
-  kind,
-  emit: (b) => {
-    for (const insn of insns) b.put(insn);
-  },
-});
 
 const INTERESTING = [0, 1, 2, 7, 8, 31, 32, 63, 64, 127, 128, 255, 256, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff];
 
@@ -360,6 +266,63 @@ function atomicAccess(r: SeededRandom, place: Place): Operation {
   return plain("atomic", insn);
 }
 
+/** Loads and stores through a pointer that is computed: into the stack, or the value, at a known or unknown place. */
+function pointerAccess(r: SeededRandom, place: Place): Operation | undefined {
+  if (place.inLoop) return undefined;
+  const [base, low, room] = place.inMain && r.chance(0.5) ? [9, 0, VALS_ROOM] : [10, -STACK_ROOM, STACK_ROOM];
+  const known = r.chance(0.4);
+  // An unknown offset is a multiple of 8 below half of the room.
+  const by = known ? 8 * r.below(room / 8) : 0;
+  const inner = access(r, "pointer", 8, low, known ? room - by : room / 2, base === 10);
+  const from = r.below(6);
+  const insns: InsnInit[] = known
+    ? [
+        { opcode: 0xbf, dst: 8, src: base },
+        { opcode: 0x07, dst: 8, imm: by },
+      ]
+    : [
+        { opcode: 0xbf, dst: 8, src: from },
+        { opcode: 0x57, dst: 8, imm: (room / 2 - 1) & ~7 },
+        { opcode: 0x0f, dst: 8, src: base },
+      ];
+  return {
+    kind: "pointer",
+    emit: (b) => {
+      for (const insn of insns) b.put(insn);
+      inner.emit(b);
+      b.put({ opcode: 0xb7, dst: 8, imm: 0 });
+    },
+  };
+}
+
+/** An access to the packet at an unknown offset, checked against its end. */
+function packetPointer(r: SeededRandom, place: Place): Operation | undefined {
+  if (!place.inMain || place.inLoop) return undefined;
+  const from = r.below(4);
+  const mask = r.pick([0x1f, 0x3f, 0xff]);
+  const inner = access(r, "packet pointer", 8, 0, 8, false);
+  return {
+    kind: "packet pointer",
+    emit: (b) => {
+      const beyond = b.newMark();
+      b.put({ opcode: 0xbf, dst: 8, src: from });
+      b.put({ opcode: 0x57, dst: 8, imm: mask });
+      b.put({ opcode: 0x0f, dst: 8, src: 7 });
+      b.put({ opcode: 0x61, dst: 5, src: 6, off: b.hook === "xdp" ? 4 : 80 });
+      b.put({ opcode: 0xbf, dst: 4, src: 8 });
+      b.put({ opcode: 0x07, dst: 4, imm: 8 });
+      b.jump({ opcode: 0x2d, dst: 4, src: 5 }, beyond);
+      b.put({ opcode: 0xb7, dst: 4, imm: 44 });
+      b.put({ opcode: 0xb7, dst: 5, imm: 55 });
+      inner.emit(b);
+      b.here(beyond);
+      b.put({ opcode: 0xb7, dst: 4, imm: 4 });
+      b.put({ opcode: 0xb7, dst: 5, imm: 5 });
+      b.put({ opcode: 0xb7, dst: 8, imm: 0 });
+    },
+  };
+}
+
 const JUMPS = [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0];
 
 function branch(r: SeededRandom, place: Place): Operation | undefined {
@@ -427,65 +390,6 @@ function callSubprogram(r: SeededRandom, place: Place): Operation | undefined {
       restore(b, 1);
     },
   };
-}
-
-/** r1 = map, r2 = key made of a scalar's low bits. */
-function keyOf(b: Builder, from: number): void {
-  b.put({ opcode: 0x63, dst: 10, src: from, off: KEY_AT });
-  b.put({ opcode: 0x54, dst: from, imm: 15 });
-  b.put({ opcode: 0x63, dst: 10, src: from, off: KEY_AT });
-  b.lddwMap(1, "hash", 1);
-  b.put({ opcode: 0xbf, dst: 2, src: 10 });
-  b.put({ opcode: 0x07, dst: 2, imm: KEY_AT });
-}
-
-function hashOperation(r: SeededRandom, place: Place): Operation | undefined {
-  const from = r.below(6);
-  const value = r.below(6);
-  const flags = r.pick([0, 0, 0, 1, 2]);
-  const field = 8 * r.below(3);
-  if (!place.inMain && r.chance(0.5)) return undefined;
-  switch (r.below(4)) {
-    case 0:
-      return {
-        kind: "lookup",
-        emit: (b) => {
-          const miss = b.newMark();
-          keyOf(b, from);
-          b.put({ opcode: OP_CALL, imm: 1 });
-          restore(b, 1);
-          b.jump({ opcode: 0x15, dst: 0, imm: 0 }, miss);
-          b.put({ opcode: 0xdb, dst: 0, src: value || 1, off: field, imm: 0 });
-          b.put({ opcode: 0x79, dst: 0, src: 0, off: field });
-          b.here(miss);
-        },
-      };
-    case 1:
-    case 2:
-      return {
-        kind: "update",
-        emit: (b) => {
-          b.put({ opcode: 0x7b, dst: 10, src: value, off: VALUE_AT });
-          b.put({ opcode: 0x7b, dst: 10, src: (value + 1) % 6, off: VALUE_AT + 8 });
-          b.put({ opcode: 0x7b, dst: 10, src: (value + 2) % 6, off: VALUE_AT + 16 });
-          keyOf(b, from);
-          b.put({ opcode: 0xbf, dst: 3, src: 10 });
-          b.put({ opcode: 0x07, dst: 3, imm: VALUE_AT });
-          b.put({ opcode: 0xb7, dst: 4, imm: flags });
-          b.put({ opcode: OP_CALL, imm: 2 });
-          restore(b, 1);
-        },
-      };
-    default:
-      return {
-        kind: "delete",
-        emit: (b) => {
-          keyOf(b, from);
-          b.put({ opcode: OP_CALL, imm: 3 });
-          restore(b, 1);
-        },
-      };
-  }
 }
 
 /** csum_diff over parts of the stack. */
@@ -683,7 +587,10 @@ function tailCall(r: SeededRandom, place: Place): Operation | undefined {
     emit: (b) => {
       b.put({ opcode: 0xbf, dst: 1, src: 6 });
       b.lddwMap(2, "jump", 1);
-      b.put({ opcode: 0xb7, dst: 3, imm: slot });
+      // Through memory: of an index that it knows, the kernel makes a direct jump, and then patches code at each change of
+      // the prog array, which takes longer than all the rest.
+      b.put({ opcode: 0x62, dst: 9, off: SLOT_AT, imm: slot });
+      b.put({ opcode: 0x61, dst: 3, src: 9, off: SLOT_AT });
       b.put({ opcode: OP_CALL, imm: 12 });
       restore(b, 0);
     },
