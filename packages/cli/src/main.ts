@@ -10,6 +10,7 @@ type Register = (program: Command) => void;
 /** By subcommand, in the order of the help: the file that registers it, with others or alone. */
 const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map<string, () => Promise<Register>>([
   ["up", async () => (await import("./commands/up.ts")).registerUp],
+  ["down", async () => (await import("./commands/down.ts")).registerDown],
   ["run", async () => (await import("./commands/run.ts")).registerRun],
   ["diff", async () => (await import("./commands/diff.ts")).registerDiff],
   ["build", async () => (await import("./commands/build.ts")).registerBuild],

@@ -104,13 +104,13 @@ function mapsOf(path: string): string {
 }
 
 /** bpffs takes no dots in names, nor does a name take a slash; `@` parts ours. */
-function encodeName(text: string): string {
+export function encodeName(text: string): string {
   return Array.from(new TextEncoder().encode(text), (byte) => {
     const char = String.fromCharCode(byte);
     return /[A-Za-z0-9_:-]/.test(char) ? char : `%${byte.toString(16).padStart(2, "0")}`;
   }).join("");
 }
 
-function decodeName(name: string): string {
+export function decodeName(name: string): string {
   return decodeURIComponent(name);
 }

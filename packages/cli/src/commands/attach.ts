@@ -140,7 +140,7 @@ export function registerAttach(program: Command): void {
         }
         return found;
       });
-      if (options.json) printJson({ detached: detached.map(attachedJson) });
+      if (options.json) printJson({ detached: detached.map((a) => attachedJson(a)) });
       else for (const a of detached) print(`${a.text}: ${a.progName || "program"} is detached`);
     });
 
@@ -152,9 +152,14 @@ export function registerAttach(program: Command): void {
     .action(async ({ netns, json }: { netns?: string; json?: boolean }) => {
       await requireKernel("list");
       const { listAttached } = await import("../attachments/listing.ts");
-      const { attached, here } = await inNamespace(netns, (inode) => ({ attached: listAttached(inode), here: inode }));
+      const { planesOfLinks } = await import("../up/pinned.ts");
+      const { attached, here, planes } = await inNamespace(netns, (inode) => ({
+        attached: listAttached(inode),
+        here: inode,
+        planes: planesOfLinks(inode),
+      }));
       if (json) {
-        printJson({ netns: here, attachments: attached.map(attachedJson) });
+        printJson({ netns: here, attachments: attached.map((a) => attachedJson(a, planes.get(a.linkId))) });
         return;
       }
       if (attached.length === 0) {
@@ -166,7 +171,7 @@ export function registerAttach(program: Command): void {
         a.progName || "?",
         a.progId ? String(a.progId) : "",
         a.linkId ? String(a.linkId) : "",
-        ownerText(a, here),
+        planes.has(a.linkId) ? `plane ${planes.get(a.linkId)}` : ownerText(a, here),
       ]);
       print(table(["hook", "program", "id", "link", "by"], rows, ["id", "link"]));
     });
@@ -174,7 +179,7 @@ export function registerAttach(program: Command): void {
 
 type Attached = import("../attachments/listing.ts").Attached;
 
-function attachedJson(a: Attached): object {
+function attachedJson(a: Attached, plane?: string): object {
   return {
     hook: a.text,
     kind: a.hook?.kind ?? null,
@@ -183,7 +188,8 @@ function attachedJson(a: Attached): object {
     linkId: a.linkId,
     mode: a.mode ?? null,
     by: a.way.by,
-    owner: a.record ? "ebplane" : "other",
+    owner: a.record || plane !== undefined ? "ebplane" : "other",
+    plane: plane ?? null,
     netns: a.record?.netns ?? null,
     gone: a.gone,
     pin: a.record?.path ?? null,

@@ -10,6 +10,7 @@ interface UpOptions {
   readonly port: readonly string[];
   readonly out?: string;
   readonly engine?: string;
+  readonly pin?: boolean;
   readonly json?: boolean;
 }
 
@@ -32,6 +33,7 @@ export function registerUp(program: Command): void {
     )
     .option("--out <dir>", "sim: write what leaves each interface as captures")
     .option("--engine <name>", "sim: jit or interp", "jit")
+    .option("--pin", "linux: the plane goes on when this process ends, and the next up --pin goes on with it")
     .option("--json", "one JSON document at the end")
     .action(async (path: string, options: UpOptions) => {
       const loaded = await loadPlane(path);
@@ -40,8 +42,9 @@ export function registerUp(program: Command): void {
           throw new UsageError("--pcap, --port and --out belong to --target sim");
         }
         const { upLinux } = await import("../up/linux.ts");
-        await upLinux(path, loaded, { json: options.json ?? false });
+        await upLinux(path, loaded, { json: options.json ?? false, pin: options.pin ?? false });
       } else if (options.target === "sim") {
+        if (options.pin) throw new UsageError("--pin belongs to --target linux");
         const engine = options.engine ?? "jit";
         if (engine !== "jit" && engine !== "interp")
           throw new UsageError(`--engine: expected jit or interp, got ${engine}`);

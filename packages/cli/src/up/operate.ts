@@ -22,7 +22,7 @@ export interface Operated {
 export async function operate(
   path: string,
   { name }: PlaneSpec,
-  options: { readonly json: boolean },
+  options: { readonly json: boolean; readonly stays?: boolean },
   start: () => Operated,
 ): Promise<void> {
   const stop = new AbortController();
@@ -35,7 +35,7 @@ export async function operate(
     const reload = (): void => reloadRules(path, plane);
     process.on("SIGHUP", reload);
     try {
-      note(`plane ${name} is up; Ctrl-C takes it down`);
+      note(`plane ${name} is up; Ctrl-C ${options.stays ? "leaves it running in the kernel" : "takes it down"}`);
       const live = process.stdout.isTTY && !options.json;
       while (!stop.signal.aborted) {
         if (live) logUpdate(reportText(plane.report(), titles));
@@ -56,7 +56,8 @@ export async function operate(
     process.off("SIGINT", onStop);
     process.off("SIGTERM", onStop);
   }
-  note(`plane ${name} is down: everything is detached`);
+  if (options.stays) note(`plane ${name} goes on in the kernel: ebplane down ${name} takes it away`);
+  else note(`plane ${name} is down: everything is detached`);
 }
 
 /** A mistake in the file, or a change that needs a rebuild, leaves the running plane as it is. */

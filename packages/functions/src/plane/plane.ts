@@ -1,6 +1,6 @@
 /** A plane in operation: loaded on a target, attached to its interfaces, observable, its rules replaceable. */
 import { BpfError } from "@ebplane/core/errors";
-import type { Collection, Link, Target } from "@ebplane/core/object";
+import type { BpfMap, Collection, Link, Target } from "@ebplane/core/object";
 import { indexKey } from "../kind.ts";
 import type { BuiltPlane } from "./build.ts";
 import { ownMaps } from "./layout.ts";
@@ -22,15 +22,29 @@ export interface Plane {
   [Symbol.dispose](): void;
 }
 
+/** What an earlier run of the same plane left in the kernel, to go on with. */
+export interface Adopted {
+  /** Live maps in place of new ones, by their names in the object. They stay the caller's. */
+  readonly maps: ReadonlyMap<string, BpfMap>;
+  /** Links whose program is replaced in place, by interface name: no packet meets no program. */
+  readonly links: ReadonlyMap<string, Link>;
+}
+
 /**
  * Loads a plane and attaches it. All or nothing: when one interface fails, what was attached is detached again.
  * @throws RangeError for a device that does not exist; what `Target.load` and `Target.attach` throw.
  */
-export function startPlane(plane: PlaneSpec, built: BuiltPlane, target: Target): Plane {
+export function startPlane(plane: PlaneSpec, built: BuiltPlane, target: Target, adopted?: Adopted): Plane {
   const indexes = [...plane.interfaces.keys()].map((name) => target.ifindex(deviceOf(plane, name)));
-  const collection = target.load(built.spec);
+  const collection = target.load(built.spec, { reuse: adopted?.maps });
   const links = new Map<string, Link>();
   let current = plane;
+  const configure = (next: PlaneSpec): void => {
+    for (const [name, { kind, config }] of next.functions) {
+      const maps = ownMaps(name, collection.maps);
+      if (maps.size) kind.update?.(config, maps);
+    }
+  };
   const close = (): void => {
     for (const link of links.values()) link.close();
     collection.close();
@@ -40,11 +54,16 @@ export function startPlane(plane: PlaneSpec, built: BuiltPlane, target: Target):
       const map = collection.maps.get(built.layout.devices)!;
       for (const [i, ifindex] of indexes.entries()) map.update(indexKey(i), indexKey(ifindex));
     }
+    // Maps that were there before keep what is in them: the file may say otherwise by now.
+    if (adopted?.maps.size) configure(plane);
     for (const { name, program } of built.layout.interfaces) {
       if (!program) continue;
       const { mode } = plane.interfaces.get(name)!;
       const hook = { kind: "xdp", iface: deviceOf(plane, name), mode } as const;
-      links.set(name, target.attach(collection.programs.get(program.name)!, hook));
+      const loaded = collection.programs.get(program.name)!;
+      const link = adopted?.links.get(name);
+      link?.update(loaded);
+      links.set(name, link ?? target.attach(loaded, hook));
     }
   } catch (e) {
     close();
@@ -56,10 +75,7 @@ export function startPlane(plane: PlaneSpec, built: BuiltPlane, target: Target):
     report: () => readReport(built.layout, current, collection.maps),
     update(next) {
       requireSameStructure(current, next);
-      for (const [name, { kind, config }] of next.functions) {
-        const maps = ownMaps(name, collection.maps);
-        if (maps.size) kind.update?.(config, maps);
-      }
+      configure(next);
       current = next;
     },
     close,

@@ -3,13 +3,14 @@
  * and with it every pin, would vanish with the caller. Source: mount(2), kernel/bpf/inode.c.
  */
 import { closeSync, openSync, readlinkSync, statfsSync } from "node:fs";
-import { BpfError } from "@ebplane/core/errors";
+import { BpfError, Errno } from "@ebplane/core/errors";
 import { scratch } from "../mem/index.ts";
-import { check, NR, syscall } from "../sys/index.ts";
+import { check, NR, syscall, sysError } from "../sys/index.ts";
 
 export const BPFFS = "/sys/fs/bpf";
 const BPF_FS_MAGIC = 0xcafe4a11;
 const LOCK_EX = 2;
+const LOCK_NB = 4;
 
 function isBpffs(): boolean {
   try {
@@ -30,6 +31,19 @@ function inLastingMountNamespace(): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * Takes a directory for this process, until the returned fd is closed or the process is gone, kill -9 included.
+ * Undefined when another process has it.
+ */
+export function lockDirectory(path: string): number | undefined {
+  const fd = openSync(path, "r");
+  const result = syscall(NR.flock, fd, LOCK_EX | LOCK_NB);
+  if (result >= 0) return fd;
+  closeSync(fd);
+  if (result === -Errno.EAGAIN) return undefined;
+  throw sysError("flock", -result, path);
 }
 
 /**

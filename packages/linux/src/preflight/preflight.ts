@@ -28,6 +28,8 @@ export interface Attachment {
   readonly redirectsTo?: readonly string[];
   /** Bytes that it puts in front of packets. */
   readonly encapsulation?: number;
+  /** The program there that it takes the place of, by the id of its link. */
+  readonly replaces?: number;
 }
 
 /** Looks at the calling thread's network namespace. An empty list: nothing stands in the way. */
@@ -110,7 +112,7 @@ const XDP_PACKET_HEADROOM = 256;
 const STACKED = new Set(["vlan", "macvlan", "bridge", "vxlan", "ipvlan", "dummy", "ifb"]);
 
 function checkXdp(
-  { program, redirectsTo, encapsulation = 0 }: Attachment,
+  { program, redirectsTo, encapsulation = 0, replaces }: Attachment,
   hook: Extract<Hook, { kind: "xdp" }>,
   device: LinkInfo,
   devices: ReadonlyMap<string, LinkInfo>,
@@ -121,7 +123,7 @@ function checkXdp(
   const drivers = deviceFeatures();
   const features = drivers.find((d) => d.ifindex === device.index)?.features;
   const native = features === undefined ? undefined : features.includes("basic");
-  if (device.xdp) {
+  if (device.xdp && replaces === undefined) {
     findings.push({
       severity: "error",
       place,

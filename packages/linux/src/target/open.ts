@@ -5,6 +5,7 @@
 import type { Hook, ProgramSpec } from "@ebplane/core/object";
 import { fdById, kindOfFd, LinuxMap, LinuxProgram, linkInfo, type ObjectKind, objGet, progInfo } from "../bpf/index.ts";
 import { BpfLink, describeLink } from "../link/index.ts";
+import { getLink, NETLINK_ROUTE, NetlinkSocket } from "../netlink/index.ts";
 import { close } from "../sys/index.ts";
 import { specOf } from "./compatible.ts";
 import { linuxProgram } from "./load.ts";
@@ -39,8 +40,10 @@ export function openProgram(where: Where): LinuxProgram {
 /** Takes over a link: to update its program, to detach it, or, unpinned, to keep it. */
 export function openLink(where: Where): BpfLink<Hook> {
   return opened(where, "link", (fd) => {
-    const hook = describeLink(linkInfo(fd)).hook ?? { kind: "trace" };
-    return new BpfLink<Hook>(fd, hook, linuxProgram);
+    const { hook = { kind: "trace" }, progId } = describeLink(linkInfo(fd));
+    return new BpfLink<Hook>(fd, hook, linuxProgram, {
+      mode: hook.kind === "xdp" ? modeOf(hook.iface, progId) : "native",
+    });
   });
 }
 
@@ -61,4 +64,11 @@ function opened<T>(where: Where, kind: ObjectKind, wrap: (fd: number) => T): T {
 function checkKind(fd: number, kind: ObjectKind, name: string): void {
   const is = kindOfFd(fd);
   if (is !== kind) throw new RangeError(`${kind} ${name}: is a ${is ?? "file of another kind"}`);
+}
+
+/** The link does not say its mode, the device does: of the program that it runs. */
+function modeOf(device: string, progId: number): "native" | "generic" {
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  const { xdp } = getLink(socket, device);
+  return xdp?.progId === progId && xdp.mode === "generic" ? "generic" : "native";
 }
