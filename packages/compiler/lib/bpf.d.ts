@@ -117,8 +117,25 @@ export interface HeaderType<F extends Fields> extends StructType<F> {
 }
 export declare function header<F extends Fields>(
   fields: F,
-  options?: { readonly length?: (fixed: FieldsOf<F>) => number },
+  options?: {
+    /** Bytes, of a header whose size varies, from its fixed part. */
+    readonly length?: (fixed: FieldsOf<F>) => number;
+    /** What announces it, for `parse`: numbers in host order. */
+    readonly is?: readonly (readonly [Protocols, number])[];
+    /** What it announces; `behind` is a cursor behind it. */
+    readonly next?: readonly [Protocols, (h: FieldsOf<F>, behind: Packet) => number];
+  },
 ): HeaderType<F>;
+/** A space of numbers by which headers announce each other: `etherType`, `ipProtocol`, `udpPort` … or one's own. */
+export interface Protocols {
+  readonly protocols: unknown;
+}
+export declare function protocols(type: Type<number>): Protocols;
+/** Up to `most` (1 to 16) of the header in a row, for `parse`; its name holds the last. */
+export interface Repeated<T> {
+  readonly last: Type<T>;
+}
+export declare function repeat<T>(header: Type<T>, most: number): Repeated<T>;
 /** A bit field of 1 to 32 bits: most significant bit first in a header, C's order in a struct. */
 export declare function bits(width: number): Type<u32>;
 
@@ -166,12 +183,29 @@ export declare function license(text: string): void;
 
 // ---- packets ----
 
+export interface ParseHeaders {
+  readonly [name: string]: Type<unknown> | Repeated<unknown>;
+}
+/** What `parse` found. */
+export type Parsed<H extends ParseHeaders> = {
+  readonly [K in keyof H]: (H[K] extends Repeated<infer U> ? U : H[K] extends Type<infer U> ? U : never) | undefined;
+} & {
+  /** A header was announced that does not lie whole in the packet, or is shorter than its fixed part. */
+  readonly truncated: boolean;
+};
+
 /** A place in the packet that moves forward. Every `take` is one bounds check and moves on by the header's length. */
 export interface Packet {
   /** The header here, or undefined when the packet ends before it (or its `length` is below the fixed part). */
   take<T>(header: Type<T>): T | undefined;
   /** As `take`, but stays. */
   peek<T>(header: Type<T>): T | undefined;
+  /**
+   * Parses from here: `p.parse({ eth: ethernet, ip: ipv4, tcp })`. Each header is looked for behind those named before it
+   * that announce it, and is undefined where there is none. `start` says what comes first, where that is not the first
+   * named: `[etherType, ctx.protocol]`. Only what the program uses of the result is in it.
+   */
+  parse<H extends ParseHeaders>(headers: H, start?: readonly [Protocols, number]): Parsed<H>;
   /** Moves on by 0 to 65535 bytes without a check. */
   skip(bytes: number): void;
   /** Bytes from the packet's start. */
@@ -180,11 +214,28 @@ export interface Packet {
   readonly left: u32;
 }
 
+/**
+ * Hands the parse result on in the packet's metadata, to the next XDP program (a tail call, a chain) and to tc: 0, or
+ * -errno where the driver has no room. The last thing before that: headers taken before must be taken again, and what
+ * moves the packet afterwards makes the offsets wrong.
+ */
+export declare function saveParsed(ctx: XdpContext, parsed: Parsed<ParseHeaders>): i32;
+/**
+ * What the program before handed on, or undefined where none handed on these headers (by these names, in this order), or
+ * where the kernel has taken a VLAN tag out meanwhile. Every header is checked against the packet's end again.
+ */
+export declare function restoreParsed<H extends ParseHeaders>(
+  ctx: XdpContext | TcContext,
+  headers: H,
+): Parsed<H> | undefined;
+
 export interface PacketContext {
   /** A cursor at the packet's first byte. */
   packet(): Packet;
   /** The header at `offset` (0 to 65535) from the packet's start, or undefined when the packet is too short. */
   header<T>(header: Type<T>, offset?: number): T | undefined;
+  /** Bytes from the packet's start to a header in it. */
+  offset(header: object): u32;
   /** Bytes of the (linear) packet. */
   readonly length: u32;
 }

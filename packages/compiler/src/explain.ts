@@ -28,7 +28,7 @@ export function missingCheck(lowered: Lowered, at: number | undefined, reason: s
     return `${name} was taken before the packet moved (a helper that changes it was called since): take it again after the call`;
   }
   if (access.packet && BEYOND.test(reason)) {
-    return `${name} may lie beyond the packet end here: test it (if (!${variable}) return …), or take it again with take(${access.type})`;
+    return `${name} may lie beyond the packet end here: test it (if (!${variable}) return …), or take it again with take(${access.type}); an offset that the program computes must stay below 65536 with the header's size`;
   }
   return undefined;
 }

@@ -33,6 +33,19 @@ export interface StructType {
   readonly align: number;
   /** Computes a variable-length header's bytes from its fixed part; with the scope that it closes over. */
   readonly length: { readonly fn: FunctionNode; readonly scope: unknown } | undefined;
+  /** Of a header: its place among others. */
+  readonly links?: HeaderLinks;
+}
+/** A space of numbers by which headers say what follows them: EtherTypes, IP protocols, UDP ports … */
+export interface NumberSpace {
+  name: string;
+  readonly type: IntType;
+}
+export interface HeaderLinks {
+  /** What follows: a number of the space, computed from the header (and from what is behind it). */
+  readonly next: { readonly space: NumberSpace; readonly fn: FunctionNode; readonly scope: unknown } | undefined;
+  /** The numbers, in host order, that announce this header. */
+  readonly is: readonly { readonly space: NumberSpace; readonly value: bigint }[];
 }
 export interface Field {
   readonly name: string;
@@ -144,6 +157,7 @@ export function layoutStruct(
   members: readonly { readonly name: string; readonly type: MemType }[],
   packed: boolean,
   length: StructType["length"],
+  links?: HeaderLinks,
 ): StructType {
   const fields = new Map<string, Field>();
   const tight = packed || form === "header";
@@ -169,5 +183,5 @@ export function layoutStruct(
     size = Math.max(size, (bit + 7) >> 3);
   }
   size = Math.ceil(size / align) * align;
-  return { kind: "struct", name, form, fields, size, align, length };
+  return { kind: "struct", name, form, fields, size, align, length, links };
 }

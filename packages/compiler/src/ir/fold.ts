@@ -119,7 +119,7 @@ export function negateCmp(cmp: Cmp): Cmp | undefined {
 }
 
 /** An upper bound of the value as an unsigned 64-bit number, from how it is made. */
-export function upperBound(v: Insn, depth = 4): bigint {
+export function upperBound(v: Insn, depth = 6): bigint {
   switch (v.op) {
     case "const":
       return v.value;

@@ -24,6 +24,8 @@ import { type Context, refuse } from "./context.ts";
 import { cast, describe, pointer, toScalar } from "./convert.ts";
 import { PT_REGS } from "./ctx.ts";
 import { encodeValue, requireWritable } from "./data.ts";
+import { restoreParsed, saveParsed } from "./handover.ts";
+import { headerLinks } from "./headers.ts";
 import { helperForm } from "./helpers.ts";
 import { FLOW_KEYS, SOCKET, TCP_SOCKET } from "./kernel.ts";
 import { MAP_FORMS, type MapDecl } from "./maps.ts";
@@ -117,18 +119,36 @@ function makeStruct(form: StructType["form"]): Builtin {
     }
     if (!members.length) refuse(cx, e.at, "a struct needs at least one field");
     let length: StructType["length"];
+    let links: StructType["links"];
     let packed = false;
     const second = call.args[1];
     if (second) {
-      const o = options(cx, second, form === "header" ? ["length"] : ["packed"]);
+      const o = options(cx, second, form === "header" ? ["length", "next", "is"] : ["packed"]);
       packed = flag(o.get("packed"));
       const l = o.get("length");
       if (l && l.k !== "fn") refuse(cx, second.at, "length: expected a function of the header");
       if (l?.k === "fn") length = { fn: l.fn, scope: l.scope };
+      if (o.has("next") || o.has("is")) links = headerLinks(cx, o.get("next"), o.get("is"), second.at);
     }
-    return { k: "type", type: layoutStruct("", form, members, packed, length) };
+    return { k: "type", type: layoutStruct("", form, members, packed, length, links) };
   };
 }
+
+/** `protocols(be16)`: a space of numbers that announce headers. */
+const protocols: Builtin = (cx, call) => {
+  const type = typeArg(cx, call, 0);
+  if (type.kind === "int" && !type.signed) return { k: "space", space: { name: "", type } };
+  return refuse(cx, call.at, "protocols: expected an unsigned type (u8, be16 …)");
+};
+
+const repeated: Builtin = (cx, call) => {
+  const type = typeArg(cx, call, 0);
+  const most = numberArg(cx, call, 1, "how many there are at most");
+  if (type.kind !== "struct" || type.form !== "header")
+    return refuse(cx, call.args[0]!.at, "repeat: expected a header");
+  if (most < 1 || most > 16) refuse(cx, call.args[1]!.at, `repeat: expected 1 to 16 of them, got ${most}`);
+  return { k: "repeat", type, most };
+};
 
 /** The same struct under its name. */
 export function nameType(type: MemType, name: string): MemType {
@@ -470,6 +490,10 @@ const BUILTINS = new Map<string, Builtin>([
   ["union", makeStruct("union")],
   ["header", makeStruct("header")],
   ["arrayOf", arrayOf],
+  ["protocols", protocols],
+  ["repeat", repeated],
+  ["saveParsed", (cx, call) => saveParsed(cx, arg(cx, call, 0, "ctx"), arg(cx, call, 1, "the parse result"), call.at)],
+  ["restoreParsed", (cx, call) => restoreParsed(cx, arg(cx, call, 0, "ctx"), arg(cx, call, 1, "the headers"), call.at)],
   ["bytes", (cx, call) => ({ k: "type", type: makeArray(cx, U8, numberArg(cx, call, 0, "the length"), call.at) })],
   [
     "bits",

@@ -53,6 +53,10 @@ export function describeType(t: ValType): string {
           return "the context";
         case "cursor":
           return "a cursor";
+        case "space":
+          return "a space of protocol numbers";
+        case "repeat":
+          return "a repeated header";
         case "program":
           return "a program";
         default:

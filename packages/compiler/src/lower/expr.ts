@@ -16,6 +16,7 @@ import { type Context, type Fact, type Facts, factAt, forget, NO_FACTS, refuse, 
 import { arithmeticType, describe, flatten, joinTypes, narrowed, operand, rebuild } from "./convert.ts";
 import { ctxAs, ctxField } from "./ctx.ts";
 import { dataRef, globalData, requireWritable } from "./data.ts";
+import { parsePacket } from "./headers.ts";
 import {
   allocate,
   copyBytes,
@@ -26,7 +27,7 @@ import {
   writePlace,
   zeroBytes,
 } from "./memory.ts";
-import { contextHeader, cursorCall, cursorMember, newCursor, packetLength } from "./packet.ts";
+import { contextHeader, contextOffset, cursorCall, cursorMember, newCursor, packetLength } from "./packet.ts";
 import { PROGRAM_FORMS } from "./programs.ts";
 import type { Bound, Scope } from "./scope.ts";
 import { callSubprogram } from "./subprograms.ts";
@@ -770,6 +771,7 @@ function call(cx: Context, e: CallNode): Val {
     if (object.k === "cursor") {
       const args = e.args.map((a) => lowerExpr(cx, a));
       cx.b.at = e.at;
+      if (name === "parse") return parsePacket(cx, object.position, args, e.at);
       return cursorCall(cx, object.position, name, args, e.at);
     }
     const method = object.k === "record" ? object.fields.get(name) : undefined;
@@ -811,8 +813,16 @@ function callCtx(cx: Context, name: string, e: CallNode): Val {
     if (!type) return refuse(cx, e.at, "header needs a header type");
     return contextHeader(cx, type, offset, e.at);
   }
+  if (name === "offset") {
+    const [h] = e.args.map((a) => lowerExpr(cx, a));
+    return h ? contextOffset(cx, h, e.at) : refuse(cx, e.at, "offset needs a header in the packet");
+  }
   if (name === "as") return ctxAs(cx, e.args[0] && lowerExpr(cx, e.args[0]), e.at);
-  return refuse(cx, e.at, `the context has no function ${name}: it has packet() and header(type, offset)`);
+  return refuse(
+    cx,
+    e.at,
+    `the context has no function ${name}: it has packet(), header(type, offset) and offset(header)`,
+  );
 }
 
 function tools(cx: Context): BuiltinTools {

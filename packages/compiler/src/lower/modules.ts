@@ -33,6 +33,9 @@ const TYPE_NAMES = new Set([
   "StructType",
   "HeaderType",
   "Packet",
+  "Parsed",
+  "Protocols",
+  "Repeated",
   ...CONTEXTS.keys(),
   "Program",
   "ProgramOptions",
@@ -216,6 +219,7 @@ function nameValue(v: Val, name: string, prefix: string): void {
   if (v.k === "subprog" && !v.name) v.name = prefix + name;
   if (v.k === "data" && !v.object.name) v.object.name = prefix + name;
   if (v.k === "type") nameType(v.type, name);
+  if (v.k === "space" && !v.space.name) v.space.name = name;
 }
 
 /** Runs a statement of the top level: all of it must be known at compile time. */

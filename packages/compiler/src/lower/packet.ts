@@ -7,12 +7,13 @@
 import { type MemType, type StructType, sizeOf, U32 } from "../check/index.ts";
 import { type Block, constant, type Insn, upperBound } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
-import { describe, toScalar } from "./convert.ts";
+import { describe, pointer, toScalar } from "./convert.ts";
 import { packetFields } from "./programs.ts";
 import type { Scope } from "./scope.ts";
 import type { FnVal, RefVal, Val } from "./values.ts";
 
-function bounds(cx: Context, at: number): { data: Insn; end: Insn } {
+/** data and data_end as they are now. */
+export function bounds(cx: Context, at: number): { data: Insn; end: Insn } {
   if (!cx.packet) return refuse(cx, at, "programs of this type cannot read the packet directly");
   return { data: cx.b.read(cx.packet.data), end: cx.b.read(cx.packet.end) };
 }
@@ -70,7 +71,8 @@ export function headerAt(cx: Context, start: Insn, type: MemType, at: number, ad
   return { ...ref, address: b.join(done, values), nullable: true };
 }
 
-function headerLength(
+/** Bytes of a variable-length header. */
+export function headerLength(
   cx: Context,
   type: StructType,
   length: NonNullable<StructType["length"]>,
@@ -99,6 +101,16 @@ export function contextHeader(cx: Context, type: Val, offset: Val | undefined, a
   return headerAt(cx, start, headerType(cx, type, at), at);
 }
 
+/** `ctx.offset(header)`: bytes from the packet's start. */
+export function contextOffset(cx: Context, v: Val, at: number): Val {
+  if (v.k !== "ref" || v.region.kind !== "packet" || v.nullable) {
+    const how = v.k === "ref" && v.nullable ? ": test it first" : "";
+    return refuse(cx, at, `offset: expected a header in the packet, got ${describe(v)}${how}`);
+  }
+  const { data } = bounds(cx, at);
+  return { k: "int", type: U32, v: cx.b.zext(32, cx.b.bin("sub", 64, pointer(cx, v), data)) };
+}
+
 function headerType(cx: Context, v: Val | undefined, at: number): MemType {
   if (v?.k === "type" && v.type.kind !== "bits") return v.type;
   return refuse(cx, at, `expected a header or another type, got ${v ? describe(v) : "nothing"}`);
@@ -114,7 +126,7 @@ export function cursorMember(cx: Context, position: number, name: string, at: nu
   const here = cx.b.read(position);
   if (name === "offset") return { k: "int", type: U32, v: cx.b.zext(32, cx.b.bin("sub", 64, here, data)) };
   if (name === "left") return { k: "int", type: U32, v: cx.b.zext(32, cx.b.bin("sub", 64, end, here)) };
-  return refuse(cx, at, `a cursor has no ${name}: it has take, peek, skip, offset, left`);
+  return refuse(cx, at, `a cursor has no ${name}: it has parse, take, peek, skip, offset, left`);
 }
 
 export function cursorCall(cx: Context, position: number, name: string, args: readonly Val[], at: number): Val {
@@ -128,5 +140,5 @@ export function cursorCall(cx: Context, position: number, name: string, args: re
     cx.b.write(position, cx.b.bin("add", 64, here, offsetOf(cx, args[0]!, at)));
     return { k: "void" };
   }
-  return refuse(cx, at, `a cursor has no ${name}: it has take, peek, skip, offset, left`);
+  return refuse(cx, at, `a cursor has no ${name}: it has parse, take, peek, skip, offset, left`);
 }

@@ -2,7 +2,7 @@
  * What an expression stands for while it is lowered: registers with a type, memory that is referred to, bundles of
  * those, and things that exist only at compile time (functions, types, maps, cursors).
  */
-import type { IntType, MemType, ScalarType } from "../check/index.ts";
+import type { IntType, MemType, NumberSpace, ScalarType, StructType } from "../check/index.ts";
 import type { DataObject, Insn, Region } from "../ir/index.ts";
 import type { FunctionNode } from "../parse/index.ts";
 import type { MapDecl } from "./maps.ts";
@@ -31,6 +31,9 @@ export type Val =
   | { readonly k: "setting"; readonly object: DataObject; readonly type: ScalarType; readonly value: Val }
   | { readonly k: "string"; readonly value: string }
   | { readonly k: "ctx" }
+  | { readonly k: "space"; readonly space: NumberSpace }
+  /** `repeat(header, most)`, for `parse`. */
+  | { readonly k: "repeat"; readonly type: StructType; readonly most: number }
   /** `position` is the variable that holds the packet pointer. */
   | { readonly k: "cursor"; readonly position: number }
   | { readonly k: "range"; readonly start: Val; readonly end: Val }

@@ -1,5 +1,6 @@
 /** The optimiser: which passes run, in which order. */
 import { type Fn, isPure } from "../ir/index.ts";
+import { dropBranches } from "./branches.ts";
 import { collapseJoins, deadCode, dropTrivialPhis, mergeChains, prune, splitCriticalEdges } from "./cfg.ts";
 import { expandCompares, testBits } from "./compares.ts";
 import { numberValues } from "./gvn.ts";
@@ -15,6 +16,8 @@ export function optimize(fn: Fn): void {
     let changed = promoteStack(fn);
     clean(fn);
     changed = collapseJoins(fn) || changed;
+    changed = dropBranches(fn) || changed;
+    clean(fn);
     prune(fn);
     changed = threadJumps(fn) || changed;
     clean(fn);
@@ -25,6 +28,8 @@ export function optimize(fn: Fn): void {
   expandCompares(fn);
   numberValues(fn);
   clean(fn);
+  // What was decided last leaves branches behind.
+  for (let round = 0; round < MAX_ROUNDS && dropBranches(fn); round++) clean(fn);
   testBits(fn);
   deadCode(fn, isPure);
   splitCriticalEdges(fn);

@@ -6,7 +6,7 @@
  */
 
 import { InternalError } from "@ebplane/core/errors";
-import { BPF_DW, BPF_LDX, BPF_MEM, BPF_STX } from "@ebplane/core/isa";
+import { BPF_DW, BPF_LDX, BPF_MEM, BPF_ST, BPF_STX } from "@ebplane/core/isa";
 import type { Slot } from "../ir/index.ts";
 import {
   defsOf,
@@ -15,6 +15,7 @@ import {
   isRematerializable,
   type MBlock,
   type MInsn,
+  MOV64_IMM,
   machineSuccessors,
   minsn,
   usesOf,
@@ -24,6 +25,7 @@ import type { Machine } from "./select.ts";
 const K = 10;
 const LOAD = BPF_LDX | BPF_MEM | BPF_DW;
 const STORE = BPF_STX | BPF_MEM | BPF_DW;
+const STORE_IMM = BPF_ST | BPF_MEM | BPF_DW;
 
 /** Gives every register a machine register, in place. Returns the stack slots that spilled values got. */
 export function allocate(m: Machine): Slot[] {
@@ -349,8 +351,31 @@ class Colouring {
       if (choice < 0) spilled.push(r);
       else this.colour[r] = choice;
     }
-    if (spilled.length) this.unite(new Set(spilled));
-    return spilled;
+    if (!spilled.length) return spilled;
+    const apart = this.mergeSpilled(spilled);
+    this.unite(new Set(apart));
+    return apart;
+  }
+
+  /**
+   * Spilled registers that are copied into each other and never wanted at once get one place: the copy is gone. Gives
+   * those that stay apart.
+   */
+  private mergeSpilled(spilled: readonly number[]): number[] {
+    const lost = new Set(spilled);
+    for (const { x, y } of [...this.moves].sort((a, b) => b.weight - a.weight)) {
+      const [a, b] = [this.find(x), this.find(y)];
+      if (a === b || !lost.has(a) || !lost.has(b) || this.matrix[a]!.has(b)) continue;
+      this.coalesced[b] = 1;
+      this.alias[b] = a;
+      lost.delete(b);
+      for (const t of this.matrix[b]!) {
+        const other = this.find(t);
+        this.matrix[other]!.add(a);
+        this.matrix[a]!.add(other);
+      }
+    }
+    return [...lost];
   }
 
   /** Writes registers that were merged with a spilled one as that one: they share its place on the stack. */
@@ -393,6 +418,11 @@ function spill(m: Machine, reg: number, slots: Slot[], temporaries: Set<number>)
       const defined = defsOf(i).includes(reg);
       if (!used && !defined) {
         out.push(i);
+        continue;
+      }
+      // A constant goes to the stack without a register.
+      if (defined && i.opcode === MOV64_IMM) {
+        out.push(minsn(STORE_IMM, i.at, { dst: 10, imm: i.imm, slot }));
         continue;
       }
       const t = m.registers++;
