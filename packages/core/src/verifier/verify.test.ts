@@ -73,6 +73,29 @@ test("a byte written over a spilled number takes the slot's other zeros with it"
   expect(check(text(-7))).toMatchObject({ verdict: "reject", rule: "stack-bounds" });
 });
 
+test("states are saved behind calls of helpers, as the kernel does", () => {
+  // 6.18.44 walks 34 insns of this: it saves a state behind the first call, hence none at the exit on the first path.
+  const filler = (value: number, count: number) => `r0 = ${value}\n`.repeat(count);
+  const report = check(`
+    r2 = *(u32 *)(r1 +0)
+    r2 = *(u32 *)(r1 +12)
+    r3 = *(u32 *)(r1 +12)
+    if r2 == 1 goto a
+    if r2 == 2 goto b
+    ${filler(0, 8)}
+    call 7
+    goto out
+    b: ${filler(1, 4)}
+    call 7
+    goto out
+    a: ${filler(2, 5)}
+    call 7
+    goto out
+    out: r0 = 0
+    exit`);
+  expect(report).toMatchObject({ verdict: "accept", processed: 34 });
+});
+
 test("a lookup's result must be compared with 0", () => {
   const text = (test: string) => `
     r1 = 0

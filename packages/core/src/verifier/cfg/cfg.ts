@@ -156,8 +156,8 @@ function checkReachable(
       work.push(calledPc(insn));
       prune[pc] = prune[calledPc(insn)] = 1;
       if (next < slots) prune[next] = 1;
-    } else if (callsBack(insn)) {
-      prune[pc] = force[pc] = 1;
+    } else if (opcode === OP_CALL) {
+      if (callsBack(insn)) prune[pc] = force[pc] = 1;
       if (next < slots) prune[next] = 1;
     }
     if (next < slots) work.push(next);
