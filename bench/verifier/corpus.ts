@@ -17,6 +17,9 @@ export interface Source {
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const VMLINUX = "/sys/kernel/btf/vmlinux";
 
+/** The running kernel's types, read once. */
+export const kernelBtf = existsSync(VMLINUX) ? parseBtf(readFileSync(VMLINUX)) : undefined;
+
 export function* corpus(paths: readonly string[]): Iterable<Source> {
   if (paths.length === 0) {
     yield* own();
@@ -80,6 +83,6 @@ function read(file: string): CollectionSpec | undefined {
 
 /** CO-RE is resolved before either verifier sees the program. */
 function relocated(spec: CollectionSpec): CollectionSpec {
-  if (!existsSync(VMLINUX) || ![...spec.programs.values()].some((p) => p.coreRelos?.length)) return spec;
-  return relocateCore(spec, parseBtf(readFileSync(VMLINUX)));
+  if (!kernelBtf || ![...spec.programs.values()].some((p) => p.coreRelos?.length)) return spec;
+  return relocateCore(spec, kernelBtf);
 }

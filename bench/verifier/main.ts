@@ -14,7 +14,7 @@ import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import { type VerifierReport, verify } from "@ebplane/core/verifier";
 import { LinuxProgram, linuxTarget, parseVerifierLog } from "@ebplane/linux";
 import { type ProgLoad, progLoad } from "@ebplane/linux/bpf";
-import { corpus, type Source } from "./corpus.ts";
+import { corpus, kernelBtf, type Source } from "./corpus.ts";
 import { type Measured, printReport } from "./report.ts";
 
 const argv = process.argv.slice(2);
@@ -69,7 +69,8 @@ function timeOurs(run: () => VerifierReport): number {
 
 function measure({ name, spec }: Source, program: ProgramSpec): Measured | undefined {
   const insns = program.code.length / 8;
-  const run = () => verify(program, { maps: spec.maps, license: spec.license, btf: spec.btf });
+  const env = { maps: spec.maps, license: spec.license, btf: spec.btf, structOps: spec.structOps, kernelBtf };
+  const run = () => verify(program, env);
   const report = run();
   const title = `${name} ${program.name}`;
   const loaded = loadOnce(spec, program);

@@ -101,7 +101,8 @@ export class Context {
   prevJumps = 0;
   totalStates = 0;
   readonly pending: Pending[] = [];
-  readonly checkpoints: Checkpoint[][];
+  /** Saved states, newest first, by a hash of pc and call site as the kernel keeps them: see `savedStates`. */
+  readonly #checkpoints: (Checkpoint[] | undefined)[];
   /** Deepest stack use of each function, by its first pc, in bytes. */
   readonly stackDepth = new Map<number, number>();
   /** The kind of pointer that each load or store insn saw first: it may not change in kind between paths. */
@@ -156,7 +157,7 @@ export class Context {
     this.state = init.state;
     this.observer = init.observer;
     this.prune = init.prune;
-    this.checkpoints = Array.from({ length: init.program.slots }, () => []);
+    this.#checkpoints = new Array(init.program.slots);
     this.visited = new Uint8Array(init.program.slots);
     this.outcomes = new Uint8Array(init.program.slots);
     this.regions = new Uint32Array(init.program.slots);
@@ -190,6 +191,20 @@ export class Context {
 
   get frame(): Frame {
     return this.state.frame;
+  }
+
+  /**
+   * The list that holds the states saved at `pc` in calls from where the running frame was called. States of other
+   * insns may share it: whoever looks must compare the pc. Calls of one function from different places do not get in
+   * each other's way, neither in comparing nor in what is worth saving.
+   */
+  savedStates(pc: number): Checkpoint[] {
+    const bucket = ((pc ^ this.state.frame.callsite) >>> 0) % this.#checkpoints.length;
+    const list = this.#checkpoints[bucket];
+    if (list) return list;
+    const fresh: Checkpoint[] = [];
+    this.#checkpoints[bucket] = fresh;
+    return fresh;
   }
 
   reg(n: number): Reg {

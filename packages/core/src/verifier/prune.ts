@@ -43,11 +43,12 @@ type Exactness = "exact" | "within" | "relevant";
 /** Looks for a saved state that makes the running one superfluous; saves the running one when it is worth it. */
 export function isVisited(cx: Context): boolean {
   const { pc, state } = cx;
-  const list = cx.checkpoints[pc]!;
+  const list = cx.savedStates(pc);
   const force = cx.program.forcePoints[pc] === 1;
   let add = force || (cx.jumps - cx.prevJumps >= 2 && cx.processed - cx.prevProcessed >= 8);
   for (let i = 0; i < list.length; i++) {
     const old = list[i]!;
+    if (old.pc !== pc) continue;
     if (old.branches > 0) {
       if (force && comesBack(cx, old, state)) {
         entangle(old.state, state);
