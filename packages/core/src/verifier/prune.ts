@@ -51,7 +51,7 @@ export function isVisited(cx: Context): boolean {
     if (old.pc !== pc) continue;
     if (old.branches > 0) {
       if (force && comesBack(cx, old, state)) {
-        entangle(old.state, state);
+        entangle(old, state);
         noteLoop(state, old);
         return true;
       }
@@ -62,7 +62,7 @@ export function isVisited(cx: Context): boolean {
       if (statesEqual(cx, old, state, entry ? "within" : "relevant")) {
         old.hits++;
         if (entry) {
-          entangle(old.state, state);
+          entangle(old, state);
           noteLoop(state, entry);
         } else propagate(old.state, state, cx);
         return true;
@@ -111,21 +111,20 @@ function noteLoop(state: State, entry: Checkpoint): void {
  * The running state stands for a round of a loop that is still being walked from the old one: whatever is looked at
  * there later is looked at here.
  */
-function entangle(old: State, cur: State): void {
-  old.frames.forEach((frame, f) => {
+function entangle(old: Checkpoint, cur: State): void {
+  old.state.frames.forEach((frame, f) => {
     const now = cur.frames[f]!;
     frame.regs.forEach((r, i) => {
       follow(r.node, now.regs[i]!.node);
     });
     frame.stack.forEach((slot, i) => {
-      const other = now.stack[i];
-      if (!slot || !other) return;
-      follow(slot.reg?.node, other.reg?.node);
-      if (slot.cell.read) markRead(other);
-      else if (slot.cell.also) slot.cell.also.push(other.cell);
-      else slot.cell.also = [other.cell];
+      if (!slot) return;
+      follow(slot.reg?.node, now.stack[i]?.reg?.node);
+      if (frame.read.has(i)) markRead(cur, now, i);
     });
   });
+  if (old.followers) old.followers.push(cur);
+  else old.followers = [cur];
 }
 
 /** Makes `follower` precise when `leader` is or becomes so. */
@@ -173,9 +172,12 @@ function save(cx: Context, list: Checkpoint[]): void {
   cx.totalStates++;
   cx.prevJumps = cx.jumps;
   cx.prevProcessed = cx.processed;
-  // Branches queued since the last save share the running state's cells and nodes: what they read must not count as
-  // read after this point, so the saved state gets its own.
-  detach(state);
+  // Branches queued since the last save share the running state's nodes: what they look at must not count as looked at
+  // after this point, so the saved state gets its own.
+  // Where loops are widened, dead registers count, too.
+  const all = cx.program.forcePoints[pc] === 1;
+  const live = (f: number) => (all ? 0x3ff : liveOf(cx, state, f) & 0x3ff);
+  detach(state, live);
   const point: Checkpoint = {
     pc,
     state: state.clone(),
@@ -185,10 +187,12 @@ function save(cx: Context, list: Checkpoint[]): void {
     misses: 0,
     depth: (state.parent?.depth ?? 0) + 1,
     loopEntry: undefined,
+    followers: undefined,
   };
   list.unshift(point);
   state.parent = point;
-  detach(state);
+  for (const frame of state.frames) frame.written.set(0, 0);
+  detach(state, live);
 }
 
 /** One path from the running state's parents is finished. */
@@ -229,8 +233,8 @@ function propagate(old: State, cur: State, cx: Context): void {
     }
     for (let i = 0; i < frame.stack.length; i++) {
       const slot = frame.stack[i];
-      if (!slot?.cell.read) continue;
-      markRead(now.stack[i]);
+      if (!slot || !frame.read.has(i)) continue;
+      markRead(cur, now, i);
       if (slot.reg?.node?.precise) markPrecise(now.stack[i]?.reg?.node);
     }
   });
@@ -304,7 +308,7 @@ function stackSafe(old: Frame, cur: Frame, ids: IdMap, exactness: Exactness): bo
     const a = old.stack[i];
     const b = cur.stack[i];
     if (exactness !== "relevant" && (a?.bytes ?? 0) !== (b?.bytes ?? 0)) return false;
-    if (!a || (exactness === "relevant" && !a.cell.read)) continue;
+    if (!a || (exactness === "relevant" && !old.read.has(i))) continue;
     if (!slotSafe(a, b, ids, exactness)) return false;
   }
   return true;

@@ -2,22 +2,15 @@
  * The abstract machine at one insn of one path: call frames with registers and stack, held references and locks.
  * Values inside (Reg, Slot) are immutable, so copying a state copies arrays of pointers.
  *
- * A stack slot is 8 bytes. Its `cell` answers the one question that pruning asks of a saved state: was this slot read
- * before it was overwritten? Saving a state gives each slot of the running one a fresh cell whose parent is the saved
- * cell; a read marks the chain upwards, a full overwrite starts a chain of its own.
+ * A stack slot is 8 bytes. Of a saved state pruning asks one question: was this slot read before it was overwritten?
+ * A frame knows which slots were written since its state was saved last (`written`), a saved frame which were read after
+ * it (`read`); a read marks the saved states upwards until it comes to where the slot was written.
  */
 import { Kind, NOT_INIT, node, type Reg, Reg as RegClass } from "./reg.ts";
 
 /** What a stack byte holds. */
 export const Byte = { INVALID: 0, SPILL: 1, MISC: 2, ZERO: 3, DYNPTR: 4, ITER: 5, IRQ: 6 } as const;
 export type Byte = (typeof Byte)[keyof typeof Byte];
-
-export interface Cell {
-  read: boolean;
-  readonly parent: Cell | undefined;
-  /** Cells of states that stand in for this one: what is read of this is read of them. */
-  also: Cell[] | undefined;
-}
 
 export interface Slot {
   /** Eight `Byte`s, lowest address first, 4 bits each. */
@@ -26,7 +19,6 @@ export interface Slot {
   readonly reg: Reg | undefined;
   /** Dynptr or iterator state, where the bytes say so. */
   readonly special: Special | undefined;
-  readonly cell: Cell;
 }
 
 /** State of a dynptr (two slots) or an iterator. */
@@ -65,27 +57,60 @@ export function isSpill(slot: Slot | undefined): boolean {
   return slot !== undefined && byteAt(slot.bytes, 0) === Byte.SPILL;
 }
 
-export function freshCell(parent?: Cell): Cell {
-  return { read: false, parent, also: undefined };
+/** A set of stack slots by index: 64 bits in two halves. */
+export class SlotSet {
+  low = 0;
+  high = 0;
+
+  has(index: number): boolean {
+    return ((index < 32 ? this.low >>> index : this.high >>> (index - 32)) & 1) !== 0;
+  }
+
+  add(index: number): void {
+    if (index < 32) this.low |= 1 << index;
+    else this.high |= 1 << (index - 32);
+  }
+
+  set(low: number, high: number): void {
+    this.low = low;
+    this.high = high;
+  }
 }
 
-/** The slot's content was needed: every saved state that passed it down must agree on it. */
-export function markRead(slot: Slot | undefined): void {
-  if (!slot || slot.cell.read) return;
-  const work: Cell[] = [slot.cell];
+/**
+ * The content of slot `index` of a frame was needed: every saved state that passed it down must agree on it, and so must
+ * the states that those stand in for.
+ */
+export function markRead(state: State, frame: Frame, index: number): void {
+  if (!state.parent || frame.written.has(index)) return;
+  const depth = state.frames.indexOf(frame);
+  const work: State[] = [state];
   for (let next = work.pop(); next; next = work.pop()) {
-    for (let cell: Cell | undefined = next; cell && !cell.read; cell = cell.parent) {
-      cell.read = true;
-      if (cell.also) work.push(...cell.also);
-      cell.also = undefined;
+    let below = next.frames[depth]!;
+    for (let p = next.parent; p && !below.written.has(index); p = p.parent) {
+      const saved = p.state.frames[depth]!;
+      if (saved.read.has(index)) break;
+      saved.read.add(index);
+      if (p.followers) work.push(...p.followers);
+      below = saved;
     }
   }
+}
+
+/** Puts a slot whose eight bytes are all new. */
+export function overwrite(frame: Frame, index: number, slot: Slot | undefined): void {
+  frame.stack[index] = slot;
+  frame.written.add(index);
 }
 
 export class Frame {
   regs: Reg[];
   /** Index 0 is fp-8 … fp-1, upwards in index is downwards in address. */
   stack: (Slot | undefined)[];
+  /** Slots that are wholly new since the state was saved last; all of them in a frame that did not exist then. */
+  readonly written = new SlotSet();
+  /** Of a saved frame: slots whose content was needed later on. */
+  readonly read = new SlotSet();
   /** pc of the call, -1 in the program's own frame. */
   readonly callsite: number;
   /** First pc of the function. */
@@ -95,18 +120,18 @@ export class Frame {
   /** How often the callback of the call that this frame is at has been walked in a row. */
   callbackDepth = 0;
 
-  constructor(callsite: number, subprog: number, callback?: Callback) {
-    this.regs = new Array(11).fill(NOT_INIT);
-    this.stack = [];
+  constructor(callsite: number, subprog: number, callback?: Callback, of?: Frame) {
     this.callsite = callsite;
     this.subprog = subprog;
     this.callback = callback;
+    this.regs = of ? of.regs.slice() : new Array(11).fill(NOT_INIT);
+    this.stack = of ? of.stack.slice() : [];
+    if (of) this.written.set(of.written.low, of.written.high);
+    else this.written.set(-1, -1);
   }
 
   clone(): Frame {
-    const copy = new Frame(this.callsite, this.subprog, this.callback);
-    copy.regs = this.regs.slice();
-    copy.stack = this.stack.slice();
+    const copy = new Frame(this.callsite, this.subprog, this.callback, this);
     copy.callbackDepth = this.callbackDepth;
     return copy;
   }
@@ -191,25 +216,24 @@ export interface Checkpoint {
    * not all that matters here is known.
    */
   loopEntry: Checkpoint | undefined;
+  /** States whose walk this one's stands for: what is read of this is read of them. */
+  followers: State[] | undefined;
 }
 
 /**
- * Detaches the running state from the one that was saved of it: fresh cells and nodes, so that what is read or looked
- * at from now on is told apart from before.
+ * Detaches the running state from what shares its numbers: fresh nodes, so that what is looked at from now on is told
+ * apart from before. Only numbers that may be read again matter: `live` has a bit set of registers for each frame.
  */
-export function detach(state: State): void {
-  for (const frame of state.frames) {
-    const { regs, stack } = frame;
-    for (let i = 0; i < 10; i++) regs[i] = freshNode(regs[i]!);
+export function detach(state: State, live: (frame: number) => number): void {
+  const { frames } = state;
+  for (let f = 0; f < frames.length; f++) {
+    const { regs, stack } = frames[f]!;
+    for (let i = 0, set = live(f); set; i++, set >>= 1) if (set & 1) regs[i] = freshNode(regs[i]!);
     for (let i = 0; i < stack.length; i++) {
       const slot = stack[i];
-      if (!slot) continue;
-      stack[i] = {
-        bytes: slot.bytes,
-        reg: slot.reg && freshNode(slot.reg),
-        special: slot.special,
-        cell: freshCell(slot.cell),
-      };
+      if (!slot?.reg) continue;
+      const reg = freshNode(slot.reg);
+      if (reg !== slot.reg) stack[i] = { bytes: slot.bytes, reg, special: slot.special };
     }
   }
 }

@@ -7,7 +7,7 @@
  */
 import type { Context } from "../context.ts";
 import { Kind, type Reg } from "../domain/reg.ts";
-import { Byte, byteAt, type Frame, fill, freshCell, markRead, type Slot, type Special } from "../domain/state.ts";
+import { Byte, byteAt, type Frame, fill, markRead, overwrite, type Slot, type Special } from "../domain/state.ts";
 import { frameOf, slotIndex, stackRange } from "./stack.ts";
 
 const SIZE = 16;
@@ -41,10 +41,10 @@ export function makeDynptr(cx: Context, r: Reg, register: number, kind: string, 
   const id = cx.newId();
   const slot = (first: boolean): Slot => {
     const special: Special = { kind, first, id, ref, active: true, depth: 0 };
-    return { bytes: fill(Byte.DYNPTR), reg: undefined, special, cell: freshCell() };
+    return { bytes: fill(Byte.DYNPTR), reg: undefined, special };
   };
-  frame.stack[index] = slot(true);
-  frame.stack[index - 1] = slot(false);
+  overwrite(frame, index, slot(true));
+  overwrite(frame, index - 1, slot(false));
 }
 
 /** The dynptr that an argument points to. `kind`: the kind it must be of, "" for any. */
@@ -60,8 +60,8 @@ export function dynptrAt(cx: Context, r: Reg, register: number, kind: string, pl
   if (!special?.first || byteAt(low!.bytes, 0) !== Byte.DYNPTR || high?.special?.id !== special.id) {
     cx.reject("dynptr", `${place} (r${register}) is not an initialised dynptr`, { register });
   }
-  markRead(low);
-  markRead(high);
+  markRead(cx.state, frame, index);
+  markRead(cx.state, frame, index - 1);
   if (kind && special.kind !== kind) {
     cx.reject("dynptr", `${place} (r${register}) is a ${special.kind} dynptr, expected a ${kind} one`, { register });
   }
@@ -71,8 +71,8 @@ export function dynptrAt(cx: Context, r: Reg, register: number, kind: string, pl
 /** The slots of a dynptr that was given back are plain stack again. */
 export function dropDynptr(cx: Context, r: Reg, register: number): void {
   const { frame, index } = placeOf(cx, r, register, "the dynptr");
-  frame.stack[index] = undefined;
-  frame.stack[index - 1] = undefined;
+  overwrite(frame, index, undefined);
+  overwrite(frame, index - 1, undefined);
 }
 
 /** Overwriting a dynptr, or half of it, ends it; one that holds a reference must be given back first. */
@@ -83,7 +83,7 @@ export function forgetDynptr(cx: Context, frame: Frame, index: number): void {
   if (special.ref) {
     cx.reject("dynptr", "a dynptr that holds ring buffer memory is overwritten", { fix: "submit or discard it first" });
   }
-  frame.stack[index] = undefined;
-  frame.stack[special.first ? index - 1 : index + 1] = undefined;
+  overwrite(frame, index, undefined);
+  overwrite(frame, special.first ? index - 1 : index + 1, undefined);
   cx.forgetDerived(special.id);
 }

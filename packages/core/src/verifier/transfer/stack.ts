@@ -15,9 +15,9 @@ import {
   byteAt,
   type Frame,
   fill,
-  freshCell,
   isSpill,
   markRead,
+  overwrite,
   type Slot,
   spillSize,
   withByte,
@@ -100,7 +100,7 @@ export function writeFixed(cx: Context, frame: Frame, at: number, size: number, 
     let spilled = value;
     if (fromReg >= 0 && fits) spilled = sharedId(cx, fromReg, value);
     else if (value.id && !fits) spilled = linkedScalar(value.val, 0, 0, value.node);
-    frame.stack[i] = spill(old, spilled, size);
+    spill(frame, i, spilled, size);
     return;
   }
   if (isPointer(value)) {
@@ -119,7 +119,7 @@ export function writeFixed(cx: Context, frame: Frame, at: number, size: number, 
     if (frame !== cx.frame && value.kind === Kind.STACK) {
       cx.reject("pointer-store", "a stack pointer cannot be stored in the stack of the caller", { register: fromReg });
     }
-    frame.stack[i] = spill(old, value, 8);
+    spill(frame, i, value, 8);
     return;
   }
   const zero = isNull(value);
@@ -127,17 +127,21 @@ export function writeFixed(cx: Context, frame: Frame, at: number, size: number, 
   const base = old ? scrubSpill(old) : emptySlot();
   let bytes = base.bytes;
   for (let k = 0; k < size; k++) bytes = withByte(bytes, byteIndex(at) + k, zero ? Byte.ZERO : Byte.MISC);
-  frame.stack[i] = { bytes, reg: undefined, special: undefined, cell: size === 8 ? freshCell() : base.cell };
+  frame.stack[i] = { bytes, reg: undefined, special: undefined };
+  if (size === 8) frame.written.add(i);
 }
 
 function emptySlot(): Slot {
-  return { bytes: 0, reg: undefined, special: undefined, cell: freshCell() };
+  return { bytes: 0, reg: undefined, special: undefined };
 }
 
-/** The slot with its low `size` bytes spilled; what is above keeps ZERO or INVALID, else becomes MISC. */
-function spill(old: Slot | undefined, value: Reg, size: number): Slot {
-  if (size === 8) return { bytes: fill(Byte.SPILL), reg: value, special: undefined, cell: freshCell() };
-  let bytes = old?.bytes ?? 0;
+/** Spills into the slot's low `size` bytes; what is above keeps ZERO or INVALID, else becomes MISC. */
+function spill(frame: Frame, index: number, value: Reg, size: number): void {
+  if (size === 8) {
+    overwrite(frame, index, { bytes: fill(Byte.SPILL), reg: value, special: undefined });
+    return;
+  }
+  let bytes = frame.stack[index]?.bytes ?? 0;
   for (let k = 0; k < 8; k++) {
     if (k < size) bytes = withByte(bytes, k, Byte.SPILL);
     else {
@@ -145,7 +149,7 @@ function spill(old: Slot | undefined, value: Reg, size: number): Slot {
       if (b !== Byte.ZERO && b !== Byte.INVALID) bytes = withByte(bytes, k, Byte.MISC);
     }
   }
-  return { bytes, reg: value, special: undefined, cell: old?.cell ?? freshCell() };
+  frame.stack[index] = { bytes, reg: value, special: undefined };
 }
 
 /** A slot that held a spilled register holds plain bytes once part of it is overwritten; its zeros are not kept. */
@@ -193,7 +197,7 @@ export function readFixed(cx: Context, frame: Frame, at: number, size: number, r
   if (slot && isSpill(slot)) {
     const held = slot.reg!;
     const spilled = spillSize(slot.bytes);
-    markRead(slot);
+    markRead(cx.state, frame, i);
     if (size === 8 && spilled === 8 && (at & 7) === 0) return held;
     if (held.kind !== Kind.SCALAR) {
       cx.reject(
@@ -224,7 +228,7 @@ export function readFixed(cx: Context, frame: Frame, at: number, size: number, r
     if (b === Byte.ZERO) zeroBytes++;
     else if (b !== Byte.MISC && b !== Byte.INVALID) badRead(cx, at, size, register);
   }
-  markRead(slot);
+  if (slot) markRead(cx.state, frame, i);
   return scalarReg(zeroBytes === size ? ZERO : UNKNOWN);
 }
 
@@ -266,7 +270,7 @@ export function requireReadable(
     if (!slot) continue;
     const b = byteAt(slot.bytes, byteIndex(p));
     if (b === Byte.DYNPTR || b === Byte.ITER || b === Byte.IRQ) badRead(cx, p, 1, register);
-    markRead(slot);
+    markRead(cx.state, frame, i);
     if (!clobber) continue;
     if (isSpill(slot)) frame.stack[i] = scrubSpill(slot);
     else if (b !== Byte.MISC) frame.stack[i] = { ...slot, bytes: withByte(slot.bytes, byteIndex(p), Byte.MISC) };
