@@ -2,7 +2,7 @@
  * What all parts of one verification share: the program, the maps, the running state, the paths still to walk, and how
  * a part says no. It holds no rules. A refusal is thrown as `Refusal` and caught by `verify`, never seen outside.
  */
-import type { CtxLayout, MapSpec, Reloc } from "../object/index.ts";
+import type { CtxLayout, Kfunc, MapSpec, Reloc } from "../object/index.ts";
 import type { Program } from "./cfg/program.ts";
 import { type MapField, structFields } from "./check/map-fields.ts";
 import type { Signature } from "./check/signature.ts";
@@ -80,6 +80,8 @@ export class Context {
   readonly types: TypeTable;
   readonly maps: ReadonlyMap<string, MapRef>;
   readonly relocAt: ReadonlyMap<number, Reloc>;
+  /** Kernel functions that are called, by pc of the call. */
+  readonly kfuncAt: ReadonlyMap<number, Kfunc>;
   readonly gpl: boolean;
   readonly strictAlign: boolean;
   readonly sleepable: boolean;
@@ -130,6 +132,7 @@ export class Context {
     types: TypeTable;
     maps: ReadonlyMap<string, MapRef>;
     relocAt: ReadonlyMap<number, Reloc>;
+    kfuncAt: ReadonlyMap<number, Kfunc>;
     gpl: boolean;
     strictAlign: boolean;
     sleepable: boolean;
@@ -148,6 +151,7 @@ export class Context {
     this.types = init.types;
     this.maps = init.maps;
     this.relocAt = init.relocAt;
+    this.kfuncAt = init.kfuncAt;
     this.gpl = init.gpl;
     this.strictAlign = init.strictAlign;
     this.sleepable = init.sleepable;

@@ -79,14 +79,35 @@ export function isVisited(cx: Context): boolean {
 /** At a call that calls back, or a may_goto: the round has added nothing to a state that is still being walked. */
 function comesBack(cx: Context, old: Checkpoint, state: State): boolean {
   const mayGoto = cx.program.insns[cx.pc]!.opcode === OP_MAY_GOTO;
+  if (cx.kfuncAt.get(cx.pc)?.iter === "next" && !atActiveIterator(state)) return false;
   if (mayGoto && old.state.mayGotoDepth === state.mayGotoDepth) return false;
   return statesEqual(cx, old, state, "within");
+}
+
+/** The iterator that a `next` is about to advance still has elements. */
+function atActiveIterator(state: State): boolean {
+  const r = state.frame.regs[1]!;
+  if (r.kind !== Kind.STACK || !r.val.isConst) return false;
+  const at = r.off + Number(r.val.smin);
+  return state.frames[r.num]?.stack[(-at - 1) >> 3]?.special?.active ?? false;
+}
+
+/** Some iterator has advanced since: the loop is not the same round again. */
+function iteratorsAdvanced(old: State, cur: State): boolean {
+  return old.frames.some((frame, f) =>
+    frame.stack.some((slot, i) => {
+      const was = slot?.special;
+      return was?.active && was.depth !== cur.frames[f]?.stack[i]?.special?.depth;
+    }),
+  );
 }
 
 /** A path that returns to one of its own states exactly goes round for ever. */
 function checkProgress(cx: Context, old: Checkpoint, state: State): void {
   const { unrolled, mayGotoDepth } = old.state;
   if (unrolled !== state.unrolled || mayGotoDepth !== state.mayGotoDepth) return;
+  // At a `next` there is another round whatever the state: the iterator ends.
+  if (cx.kfuncAt.get(cx.pc)?.iter === "next" || iteratorsAdvanced(old.state, state)) return;
   if (!maybeLooping(old.state, state) || !statesEqual(cx, old, state, "exact")) return;
   cx.reject("endless-loop", "the loop comes back to this instruction with nothing changed: it never ends", {
     fix: "change what the loop's condition tests on every round",
@@ -252,7 +273,16 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
   if (old.frames.length !== cur.frames.length) return false;
   if (old.rcuDepth !== cur.rcuDepth || old.preemptDepth !== cur.preemptDepth || old.sleeps !== cur.sleeps) return false;
   if (old.refs.length !== cur.refs.length) return false;
+  if (old.resLocks.length !== cur.resLocks.length || old.irqs.length !== cur.irqs.length) return false;
   const ids = new IdMap();
+  for (let i = 0; i < old.resLocks.length; i++) {
+    const a = old.resLocks[i]!;
+    const b = cur.resLocks[i]!;
+    if (a.obj !== b.obj || a.irq !== b.irq || !ids.same(a.id, b.id)) return false;
+  }
+  for (let i = 0; i < old.irqs.length; i++) {
+    if (old.irqs[i]!.lock !== cur.irqs[i]!.lock || !ids.same(old.irqs[i]!.id, cur.irqs[i]!.id)) return false;
+  }
   if ((old.lock === undefined) !== (cur.lock === undefined)) return false;
   if (old.lock && (old.lock.obj !== cur.lock!.obj || !ids.same(old.lock.id, cur.lock!.id))) return false;
   for (let f = 0; f < old.frames.length; f++) {
@@ -334,6 +364,7 @@ function slotSafe(a: Slot, b: Slot | undefined, ids: IdMap, exactness: Exactness
     s.kind === t.kind &&
     s.first === t.first &&
     s.active === t.active &&
+    s.flags === t.flags &&
     ids.same(s.id, t.id) &&
     ids.same(s.ref, t.ref)
   );

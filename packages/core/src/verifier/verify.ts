@@ -13,6 +13,8 @@ import {
   BPF_F_XDP_HAS_FRAGS,
   ctxLayout,
   isGplCompatible,
+  type Kfunc,
+  kfuncByName,
   type LineInfo,
   lineAt,
   type MapSpec,
@@ -148,7 +150,9 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   for (const [name, spec] of env.maps) maps.set(name, mapRef(name, spec, env.btf));
   const layout = ctxLayout(program.type, program.attachType);
   const typed = layout === undefined;
-  const analysed = analyse(program.code, profile);
+  const relocAt = new Map(program.relocs.map((reloc) => [reloc.pc, reloc]));
+  const kfuncAt = kfuncsOf(program);
+  const analysed = analyse(program.code, profile, kfuncAt);
   const known = signatures(program, env.btf, layout?.struct);
   checkEarlyEnds(analysed, known);
   return new Context({
@@ -159,7 +163,8 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     traced: tracedBy(program, typed ? env.kernelBtf : undefined, implemented(program, env)),
     types: new TypeTable(() => env.kernelBtf, env.btf),
     maps,
-    relocAt: new Map(program.relocs.map((reloc) => [reloc.pc, reloc])),
+    relocAt,
+    kfuncAt,
     gpl: isGplCompatible(env.license),
     strictAlign: (program.flags & BPF_F_STRICT_ALIGNMENT) !== 0 && (program.flags & BPF_F_ANY_ALIGNMENT) === 0,
     sleepable: (program.flags & BPF_F_SLEEPABLE) !== 0,
@@ -189,6 +194,16 @@ function implemented(program: ProgramSpec, env: VerifyEnv): StructOpsMember | un
     if (member) return { struct: essentialName(type.name), member: essentialName(member.name) };
   }
   return undefined;
+}
+
+/** The table's rows of the kernel functions that are called, by pc of the call. */
+function kfuncsOf(program: ProgramSpec): ReadonlyMap<number, Kfunc> {
+  const found = new Map<number, Kfunc>();
+  for (const reloc of program.relocs) {
+    const kfunc = reloc.kind === "kfunc" ? kfuncByName(essentialName(reloc.name)) : undefined;
+    if (kfunc) found.set(reloc.pc, kfunc);
+  }
+  return found;
 }
 
 function mapRef(name: string, spec: MapSpec, btf: Btf | undefined): MapRef {

@@ -42,7 +42,7 @@ import {
   OP_MAY_GOTO,
   SLOT,
 } from "../../isa/index.ts";
-import { helperById } from "../../object/index.ts";
+import { helperById, type Kfunc } from "../../object/index.ts";
 import { Refusal } from "../context.ts";
 import type { Profile } from "../profile.ts";
 import { decodeProgram, isPseudoCall, nextPc, type Program } from "./program.ts";
@@ -50,7 +50,7 @@ import { decodeProgram, isPseudoCall, nextPc, type Program } from "./program.ts"
 const MAX_SUBPROGS = 256;
 
 /** Decodes and checks the shape of a program; throws Refusal. */
-export function analyse(code: Uint8Array, profile: Profile): Program {
+export function analyse(code: Uint8Array, profile: Profile, kfuncs: ReadonlyMap<number, Kfunc> = new Map()): Program {
   const { insns, problems } = decodeProgram(code, profile);
   const slots = code.length / SLOT;
   const subprogs = findSubprogs(insns, slots);
@@ -62,7 +62,7 @@ export function analyse(code: Uint8Array, profile: Profile): Program {
   checkJumps(insns, slots, subprogs, subprogOf);
   const prunePoints = new Uint8Array(slots);
   const forcePoints = new Uint8Array(slots);
-  checkReachable(insns, slots, prunePoints, forcePoints);
+  checkReachable(insns, slots, prunePoints, forcePoints, kfuncs);
   return { slots, insns, problems, subprogs, prunePoints, forcePoints, subprogOf, live: liveRegisters(insns, slots) };
 }
 
@@ -130,11 +130,17 @@ export function callsBack(insn: Insn): boolean {
   return helperById(insn.imm)?.args.some((arg) => arg.kind === "func") ?? false;
 }
 
+/** A `next` of an iterator, and functions that call back within the call. */
+function loopsByKfunc(kfunc: Kfunc | undefined): boolean {
+  return kfunc !== undefined && (kfunc.iter === "next" || kfunc.name === "bpf_rbtree_add_impl");
+}
+
 function checkReachable(
   insns: readonly (Insn | undefined)[],
   slots: number,
   prune: Uint8Array,
   force: Uint8Array,
+  kfuncs: ReadonlyMap<number, Kfunc>,
 ): void {
   const seen = new Uint8Array(slots);
   const work = [0];
@@ -157,7 +163,7 @@ function checkReachable(
       prune[pc] = prune[calledPc(insn)] = 1;
       if (next < slots) prune[next] = 1;
     } else if (opcode === OP_CALL) {
-      if (callsBack(insn)) prune[pc] = force[pc] = 1;
+      if (callsBack(insn) || loopsByKfunc(kfuncs.get(pc))) prune[pc] = force[pc] = 1;
       if (next < slots) prune[next] = 1;
     }
     if (next < slots) work.push(next);

@@ -467,7 +467,7 @@ function specialField(cx: Context, kind: "lock" | "timer", register: number, r: 
   }
 }
 
-function constantString(cx: Context, register: number, r: Reg, place: string): void {
+export function constantString(cx: Context, register: number, r: Reg, place: string): void {
   if (r.kind !== Kind.MAP_VALUE) mismatch(cx, register, r, place, "a constant string in a read-only map");
   const map = r.obj as MapRef;
   const frozen = map.spec.frozen && (map.spec.flags & 0x80) !== 0;

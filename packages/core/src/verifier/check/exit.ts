@@ -51,6 +51,9 @@ export function checkNothingHeld(cx: Context, how: string): void {
   if (state.rcuDepth) cx.reject("rcu", `${how} inside an RCU read section`, { fix: "call bpf_rcu_read_unlock first" });
   if (state.preemptDepth)
     cx.reject("preempt", `${how} with preemption disabled`, { fix: "call bpf_preempt_enable first" });
+  if (state.resLocks.length)
+    cx.reject("lock", `${how} while a bpf_res_spin_lock is held`, { fix: "unlock it on this path first" });
+  if (state.irqs.length) cx.reject("irq", `${how} with interrupts disabled`, { fix: "restore the saved state first" });
   const ref = state.refs[0];
   if (ref) {
     cx.reject("reference", `${how} without releasing the reference that instruction ${ref.pc} acquired`, {
@@ -89,4 +92,14 @@ export function checkReturn(cx: Context): void {
       fix: `return only ${wanted}`,
     });
   }
+}
+
+/** What bpf_throw is given becomes the program's result. */
+export function checkThrown(cx: Context): void {
+  const range = cx.traced ? tracedRange(cx.traced) : returnRange(cx.progType, cx.attachType);
+  if (!range || range === "void") return;
+  const { val, node } = cx.reg(1);
+  cx.markPrecise(node);
+  if (val.smin >= BigInt(range[0]) && val.smax <= BigInt(range[1])) return;
+  cx.reject("return-value", `the exception's value is not known to be ${range[0]} to ${range[1]}`, { register: 1 });
 }

@@ -53,6 +53,8 @@ export const NON_OWNING = 128;
 export const PERCPU = 256;
 /** Memory of a process, which the kernel's side of an address cannot read. */
 export const USER = 512;
+/** Data of a packet's dynptr: gone when packet data may have moved. */
+export const PACKET_SLICE = 2048;
 /** Memory whose size is not known before it is attached: any offset from 0 up. */
 export const BUFFER = 1024;
 

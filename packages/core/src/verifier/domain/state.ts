@@ -31,6 +31,8 @@ export interface Special {
   /** Iterators: active or drained. */
   readonly active: boolean;
   readonly depth: number;
+  /** Iterators: `RCU` while the read lock that they rest on is held, `UNTRUSTED` once it is not. */
+  readonly flags: number;
 }
 
 /** All eight bytes of one kind. */
@@ -139,7 +141,8 @@ export class Frame {
 
 /** Why a helper called this frame. */
 export interface Callback {
-  readonly helper: number;
+  /** The helper or kfunc. */
+  readonly name: string;
   /** Runs later, not below the caller (timers): leaving it ends the path. */
   readonly async: boolean;
   /** Range that r0 must be in at its exit. */
@@ -170,6 +173,10 @@ export class State {
   refs: readonly Reference[] = [];
   /** The spin lock held: what it lives in, and its id. */
   lock: { readonly obj: unknown; readonly id: number } | undefined;
+  /** The other kind of lock, which may be held several times: in the order taken. */
+  resLocks: readonly { readonly obj: unknown; readonly id: number; readonly irq: boolean }[] = [];
+  /** Saved interrupt states, by id, in the order saved: the last is restored first. */
+  irqs: readonly { readonly id: number; readonly lock: boolean; readonly pc: number }[] = [];
   rcuDepth = 0;
   preemptDepth = 0;
   mayGotoDepth = 0;
@@ -189,6 +196,8 @@ export class State {
     copy.frames = this.frames.map((f) => f.clone());
     copy.refs = this.refs;
     copy.lock = this.lock;
+    copy.resLocks = this.resLocks;
+    copy.irqs = this.irqs;
     copy.rcuDepth = this.rcuDepth;
     copy.preemptDepth = this.preemptDepth;
     copy.mayGotoDepth = this.mayGotoDepth;

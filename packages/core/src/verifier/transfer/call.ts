@@ -30,17 +30,19 @@ import {
   TRUSTED,
 } from "../domain/reg.ts";
 import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
-import { Byte, byteAt, Frame, isSpill, mapRegs, spillSize } from "../domain/state.ts";
+import { Byte, byteAt, Frame, isSpill, spillSize } from "../domain/state.ts";
 import type { TypeRef } from "../domain/type-ref.ts";
 import { versionNumber } from "../profile.ts";
 import { leaveCallback, pushCallback } from "./callback.ts";
 import { dropDynptr, makeDynptr } from "./dynptr.ts";
 import { callGlobal } from "./global.ts";
+import { checkMaySleep, kfuncCall, PACKET_DYNPTRS } from "./kfunc.ts";
+import { acquire, forgetNonOwning, releaseReference } from "./references.ts";
 import { forgetPacket } from "./registers.ts";
 import { byteIndex, frameOf, slotIndex } from "./stack.ts";
 
 /** Runs a call insn; returns the pc to go on at. */
-export function call(cx: Context, insn: Insn, next: number): number {
+export function call(cx: Context, insn: Insn, next: number): number | undefined {
   if (insn.src === BPF_PSEUDO_CALL) {
     const target = calledPc(insn);
     const callee = cx.signatures.get(target);
@@ -48,7 +50,7 @@ export function call(cx: Context, insn: Insn, next: number): number {
     callGlobal(cx, target, callee);
     return next;
   }
-  if (insn.src !== 0) return cx.unsupported("kfunc", "calls of kernel functions are not checked yet");
+  if (insn.src !== 0) return kfuncCall(cx, insn, next);
   helperCall(cx, insn);
   return next;
 }
@@ -99,8 +101,8 @@ function helperCall(cx: Context, insn: Insn): void {
       fix: 'declare the licence "GPL", or do without this helper',
     });
   }
-  if (helper.mightSleep && !cx.sleepable) cx.reject("sleep", `${name} may sleep, and this program may not`);
-  if (cx.state.lock && helper.name !== "spin_unlock") {
+  if (helper.mightSleep) checkMaySleep(cx, name);
+  if ((cx.state.lock || cx.state.resLocks.length) && helper.name !== "spin_unlock") {
     cx.reject("lock", `${name} cannot be called while the spin lock is held`, { fix: "unlock first" });
   }
   cx.helpersUsed.add(helper.id);
@@ -171,7 +173,11 @@ function unlock(cx: Context): void {
       fix: "unlock through the same looked-up value that was locked",
     });
   }
+  if (cx.frame.callback?.name === "bpf_rbtree_add_impl") {
+    cx.reject("lock", "the lock cannot be released while the tree is being changed", { register: 1 });
+  }
   cx.state.lock = undefined;
+  forgetNonOwning(cx);
 }
 
 /** Helpers whose result is a new reference. */
@@ -194,33 +200,8 @@ function finish(cx: Context, insn: Insn, helper: Helper, facts: CallFacts): void
   const r0 = result(cx, insn, helper, facts, args);
   for (let i = 0; i <= 5; i++) cx.setReg(i, NOT_INIT);
   cx.setReg(0, r0);
-  if (helper.changesPacket) forgetPacket(cx);
-}
-
-/** Gives up a reference: every pointer that depends on it is a meaningless number now. */
-export function releaseReference(cx: Context, id: number): void {
-  const { state } = cx;
-  const held = state.refs.find((r) => r.id === id);
-  if (!held) cx.reject("reference", "the reference was released before", { fix: "release it once" });
-  if (held.frame !== callbackDepthOf(cx)) {
-    cx.reject("reference", "a callback cannot release what its caller acquired: it may run more than once");
-  }
-  state.refs = state.refs.filter((r) => r.id !== id);
-  mapRegs(state, (r) => (r.ref === id ? scalarReg(UNKNOWN) : r));
-}
-
-/** Index of the innermost callback frame, 0 outside of callbacks. */
-function callbackDepthOf(cx: Context): number {
-  return Math.max(
-    0,
-    cx.state.frames.findLastIndex((frame) => frame.callback),
-  );
-}
-
-function acquire(cx: Context, pc: number): number {
-  const id = cx.newId();
-  cx.state.refs = [...cx.state.refs, { id, pc, frame: callbackDepthOf(cx) }];
-  return id;
+  const writesPacket = helper.name === "dynptr_write" && facts.dynptr && PACKET_DYNPTRS.has(facts.dynptr.kind);
+  if (helper.changesPacket || writesPacket) forgetPacket(cx);
 }
 
 function result(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, args: readonly Reg[]): Reg {

@@ -32,7 +32,7 @@ export function pushCallback(cx: Context, insn: Insn, helper: Helper, facts: Cal
       cx.markPrecise(rounds.node);
       const { frame } = cx;
       if (BigInt(frame.callbackDepth) < rounds.val.umax)
-        walkCallback(cx, insn, helper, facts, [scalarReg(UNKNOWN), cx.reg(3)]);
+        walkCallback(cx, insn, helper.name, facts.callback, [scalarReg(UNKNOWN), cx.reg(3)]);
       frame.callbackDepth = 0;
       return;
     }
@@ -42,23 +42,23 @@ export function pushCallback(cx: Context, insn: Insn, helper: Helper, facts: Cal
         cx.reject("map-helper", `bpf_for_each_map_elem does not work on map ${map.name}`, { register: 1 });
       }
       const args = [...elementOf(map), cx.reg(3)];
-      walkCallback(cx, insn, helper, facts, args);
+      walkCallback(cx, insn, helper.name, facts.callback, args);
       cx.frame.callbackDepth = 0;
       return;
     }
     case "user_ringbuf_drain":
-      walkCallback(cx, insn, helper, facts, [pointer(Kind.DYNPTR), cx.reg(3)]);
+      walkCallback(cx, insn, helper.name, facts.callback, [pointer(Kind.DYNPTR), cx.reg(3)]);
       cx.frame.callbackDepth = 0;
       return;
     case "find_vma": {
       const vma = pointer(Kind.BTF_ID, { obj: cx.types.byName("vm_area_struct") });
       const task = pointer(Kind.BTF_ID, { flags: TRUSTED, obj: cx.types.byName("task_struct") });
-      walkCallback(cx, insn, helper, facts, [task, vma, cx.reg(4)]);
+      walkCallback(cx, insn, helper.name, facts.callback, [task, vma, cx.reg(4)]);
       cx.frame.callbackDepth = 0;
       return;
     }
     case "timer_set_callback":
-      walkLater(cx, insn, helper, facts, cx.reg(1).obj as MapRef);
+      walkLater(cx, insn, helper.name, facts.callback, cx.reg(1).obj as MapRef, false);
       return;
     default:
       cx.unsupported("callback", `the callback of bpf_${helper.name} is not checked yet`);
@@ -74,16 +74,17 @@ function elementOf(map: MapRef): Reg[] {
   ];
 }
 
-function walkCallback(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, args: readonly Reg[]): void {
+/** Queues one more round of a callback that runs within the call. */
+export function walkCallback(cx: Context, insn: Insn, name: string, target: number, args: readonly Reg[]): void {
   if (cx.state.frames.length >= MAX_CALL_FRAMES) {
     cx.reject("call-depth", `calls are nested more than ${MAX_CALL_FRAMES} deep`);
   }
-  const state = cx.push(facts.callback, cx.state.clone());
+  const state = cx.push(target, cx.state.clone());
   const caller = state.frame;
   caller.callbackDepth++;
   state.unrolled++;
-  const callback: Callback = { helper: helper.id, async: false, retMin: 0, retMax: 1 };
-  state.frames.push(entered(new Frame(insn.pc, facts.callback, callback), args, state.frames.length));
+  const callback: Callback = { name, async: false, retMin: 0, retMax: 1 };
+  state.frames.push(entered(new Frame(insn.pc, target, callback), args, state.frames.length));
 }
 
 function entered(frame: Frame, args: readonly Reg[], depth: number): Frame {
@@ -94,15 +95,16 @@ function entered(frame: Frame, args: readonly Reg[], depth: number): Frame {
   return frame;
 }
 
-/** Walks an asynchronous callback once for each map: its arguments never say more. */
-function walkLater(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, map: MapRef): void {
-  const key = `${facts.callback} ${map.name}`;
+/** Walks an asynchronous callback once for each map: its arguments never say more. `sleeps`: it may, whatever its program. */
+export function walkLater(cx: Context, insn: Insn, name: string, target: number, map: MapRef, sleeps: boolean): void {
+  const key = `${target} ${map.name}`;
   if (cx.asyncWalked.has(key)) return;
   cx.asyncWalked.add(key);
   const state = new State();
-  const callback: Callback = { helper: helper.id, async: true, retMin: 0, retMax: 0 };
-  state.frames.push(entered(new Frame(insn.pc, facts.callback, callback), elementOf(map), 0));
-  cx.push(facts.callback, state);
+  state.sleeps = sleeps;
+  const callback: Callback = { name, async: true, retMin: 0, retMax: 0 };
+  state.frames.push(entered(new Frame(insn.pc, target, callback), elementOf(map), 0));
+  cx.push(target, state);
 }
 
 /** Leaves a callback: back to the call, to decide on another round. */

@@ -2,7 +2,7 @@
  * Dynptrs: 16 bytes of stack that only their own helpers may touch. Making one marks both slots; giving one back, or
  * overwriting one that holds no reference, unmarks them and forgets every pointer into its data.
  *
- * Only dynptrs over ring buffer records and over map values exist here; those over packets come from kfuncs.
+ * Kinds: `local` over map values, `ringbuf` over records, `skb`, `skbMeta` and `xdp` over packets.
  * Source: kernel/bpf/verifier.c `process_dynptr_func`, `mark_stack_slots_dynptr`, `unmark_stack_slots_dynptr`.
  */
 import type { Context } from "../context.ts";
@@ -40,7 +40,7 @@ export function makeDynptr(cx: Context, r: Reg, register: number, kind: string, 
   forgetDynptr(cx, frame, index - 1);
   const id = cx.newId();
   const slot = (first: boolean): Slot => {
-    const special: Special = { kind, first, id, ref, active: true, depth: 0 };
+    const special: Special = { kind, first, id, ref, active: true, depth: 0, flags: 0 };
     return { bytes: fill(Byte.DYNPTR), reg: undefined, special };
   };
   overwrite(frame, index, slot(true));
@@ -52,7 +52,7 @@ export function dynptrAt(cx: Context, r: Reg, register: number, kind: string, pl
   if (r.kind === Kind.DYNPTR && (r.off !== 0 || !r.val.isConst || r.val.tnum.value !== 0n)) {
     cx.reject("dynptr", `${place} (r${register}) was moved by an offset: it must be passed as it came`, { register });
   }
-  if (r.kind === Kind.DYNPTR) return { kind: "local", first: true, id: 0, ref: 0, active: true, depth: 0 };
+  if (r.kind === Kind.DYNPTR) return { kind: "local", first: true, id: 0, ref: 0, active: true, depth: 0, flags: 0 };
   const { frame, index } = placeOf(cx, r, register, place);
   const low = frame.stack[index];
   const high = frame.stack[index - 1];
@@ -73,6 +73,18 @@ export function dropDynptr(cx: Context, r: Reg, register: number): void {
   const { frame, index } = placeOf(cx, r, register, "the dynptr");
   overwrite(frame, index, undefined);
   overwrite(frame, index - 1, undefined);
+}
+
+/** A reference is given back: every dynptr that holds it, clones included, is no more. */
+export function dropDynptrsOf(cx: Context, ref: number): void {
+  for (const frame of cx.state.frames) {
+    frame.stack.forEach((slot, i) => {
+      const special = slot?.special;
+      if (!special || special.ref !== ref || byteAt(slot.bytes, 0) !== Byte.DYNPTR) return;
+      overwrite(frame, i, undefined);
+      cx.forgetDerived(special.id);
+    });
+  }
 }
 
 /** Overwriting a dynptr, or half of it, ends it; one that holds a reference must be given back first. */

@@ -27,6 +27,7 @@ import { arith } from "../domain/arith.ts";
 import { flippedOf, oppositeOf, outcome, refine } from "../domain/refine.ts";
 import {
   ADD_CONST,
+  ALLOC,
   AT_PKT_END,
   BEYOND_PKT_END,
   changed,
@@ -39,10 +40,10 @@ import {
   pointer,
   type Reg,
   scalarReg,
-  TRUSTED,
 } from "../domain/reg.ts";
 import { constScalar, immScalar, ZERO } from "../domain/scalar.ts";
 import { mapRegs, type State } from "../domain/state.ts";
+import { isTrusted } from "./kernel.ts";
 import { readReg } from "./registers.ts";
 
 /** Walks a conditional jump: returns the pc to go on at; the other side, if possible, is queued. */
@@ -119,7 +120,7 @@ export function isNotNull(r: Reg): boolean {
     case Kind.MAP_PTR:
       return true;
     case Kind.BTF_ID:
-      return (r.flags & TRUSTED) !== 0;
+      return isTrusted(r);
     default:
       return false;
   }
@@ -178,6 +179,8 @@ function markNull(state: State, tested: Reg, isZero: boolean): void {
 /** What a pointer becomes once it is known not to be NULL: a map of maps holds maps, a socket map sockets. */
 export function notNull(r: Reg): Reg {
   const flags = r.flags & ~MAYBE_NULL;
+  // An object keeps its id, as a map value does: a lock in it is told apart by that.
+  if (r.kind === Kind.BTF_ID && flags & ALLOC) return changed(r, { flags });
   if (r.kind !== Kind.MAP_VALUE) return changed(r, { flags, id: 0 });
   const map = r.obj as MapRef;
   if (map.inner) return pointer(Kind.MAP_PTR, { obj: map.inner });

@@ -1,6 +1,6 @@
 /** Registers as the walk reads them (an unset one is refused), and what all of them lose when packet data moves. */
 import type { Context } from "../context.ts";
-import { isPacket, Kind, type Reg, unknownReg } from "../domain/reg.ts";
+import { isPacket, Kind, PACKET_SLICE, type Reg, unknownReg } from "../domain/reg.ts";
 import { mapRegs } from "../domain/state.ts";
 
 /** The register's value; refuses one that no insn of this path has set. */
@@ -19,5 +19,7 @@ export function readReg(cx: Context, n: number): Reg {
 
 /** Packet data may have moved: what pointed into it is a meaningless number now. */
 export function forgetPacket(cx: Context): void {
-  mapRegs(cx.state, (r) => (isPacket(r) || r.kind === Kind.PACKET_END ? unknownReg() : r));
+  mapRegs(cx.state, (r) =>
+    isPacket(r) || r.kind === Kind.PACKET_END || (r.kind === Kind.MEM && r.flags & PACKET_SLICE) ? unknownReg() : r,
+  );
 }
