@@ -11,8 +11,8 @@ import { AttachType, ProgType } from "./prog-types.ts";
 
 /**
  * What a load of the field yields: a number, or a pointer kind. `packet`, `packetMeta` and `packetEnd` carry the
- * packet's bounds; `socket` is a full socket, `sockCommon` any socket; `flowKeys` a struct bpf_flow_keys; `btf` a
- * trusted kernel struct.
+ * packet's bounds; `socket` is a full socket, `sockCommon` any socket; `flowKeys` a struct bpf_flow_keys; `buffer` memory
+ * whose size shows at attach; `btf` a trusted kernel struct.
  */
 export type CtxValue =
   | "scalar"
@@ -23,6 +23,7 @@ export type CtxValue =
   | "socketOrNull"
   | "sockCommonOrNull"
   | "flowKeys"
+  | "buffer"
   | "btf";
 
 export interface CtxField {
@@ -148,7 +149,7 @@ const CGROUP_DEV: readonly Row[] = [
 ];
 /** The first word is the writable buffer's pointer: only whole. */
 const RAW_TP_WRITABLE: readonly Row[] = [
-  [0, 8, "args", "8"],
+  [0, 8, "args", "8", "", "buffer"],
   [1, 95, "args", "124"],
   [8, 88, "args", "8"],
 ];

@@ -356,6 +356,7 @@ const VARIANTS: readonly { readonly name: string; readonly types: string; readon
   },
   { name: "setsockopt", types: "cgroup_sockopt struct_ops lsm tracing", args: "sock any any mem:r size" },
   { name: "getsockopt", types: "cgroup_sockopt struct_ops lsm tracing", args: "sock any any mem:u size" },
+  { name: "get_socket_cookie", types: "sk_reuseport", args: "sock" },
   { name: "get_socket_cookie", types: "tracing lsm syscall", args: "btf?@sock_common" },
   { name: "sk_storage_get", types: "cgroup_sock", args: "map ctx value? any" },
   { name: "sk_storage_get", types: "tracing syscall", args: "map btf?@sock_common value? any" },

@@ -86,6 +86,8 @@ export class Context {
   readonly strictAlign: boolean;
   readonly sleepable: boolean;
   readonly frags: boolean;
+  /** Bound to a device at load: only its driver's functions and queues. */
+  readonly deviceBound: boolean;
   readonly profile: Profile;
   /** What BTF says of functions, by first pc. */
   readonly signatures: ReadonlyMap<number, Signature>;
@@ -137,6 +139,7 @@ export class Context {
     strictAlign: boolean;
     sleepable: boolean;
     frags: boolean;
+    deviceBound: boolean;
     profile: Profile;
     signatures: ReadonlyMap<number, Signature>;
     state: State;
@@ -156,6 +159,7 @@ export class Context {
     this.strictAlign = init.strictAlign;
     this.sleepable = init.sleepable;
     this.frags = init.frags;
+    this.deviceBound = init.deviceBound;
     this.profile = init.profile;
     this.signatures = init.signatures;
     this.state = init.state;

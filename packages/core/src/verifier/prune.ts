@@ -289,7 +289,7 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
     const a = old.frames[f]!;
     const b = cur.frames[f]!;
     if (a.callsite !== b.callsite || a.subprog !== b.subprog || a.callbackDepth > b.callbackDepth) return false;
-    const live = exactness === "relevant" ? liveOf(cx, old, f) : 0x3ff;
+    const live = liveOf(cx, old, f);
     for (let i = 0; i < 10; i++) {
       if ((live >> i) & 1 && !regSafe(a.regs[i]!, b.regs[i]!, ids, exactness)) return false;
     }

@@ -30,6 +30,7 @@ import {
 import { calledPc } from "./cfg/cfg.ts";
 import { nextPc } from "./cfg/program.ts";
 import { checkNothingHeld, checkReturn } from "./check/exit.ts";
+import { checkMapUsable } from "./check/maps.ts";
 import { tracedRange } from "./check/traced.ts";
 import type { Context } from "./context.ts";
 import { Kind, PERCPU, pointer, RDONLY, type Reg, scalarReg } from "./domain/reg.ts";
@@ -192,7 +193,7 @@ function kernelVariable(cx: Context, insn: Insn): Reg {
   if (variable?.kind !== "var") {
     if (kernel.find(reloc.name, "func") !== undefined) return pointer(Kind.MEM, { flags: RDONLY });
     // A weak function that this kernel lacks has the address 0; of what has no type only the kernel knows the address.
-    const missing = reloc.weak && [...cx.relocAt.values()].some((r) => r.kind === "kfunc" && r.name === reloc.name);
+    const missing = reloc.weak && cx.types.program?.find(reloc.name, "func") !== undefined;
     return scalarReg(missing ? constScalar(0n) : UNKNOWN);
   }
   const type = resolve(kernel, variable.type);
@@ -240,5 +241,6 @@ function mapOf(cx: Context, insn: Insn) {
   const map = cx.maps.get(reloc.name);
   if (!map) return cx.reject("map", `there is no map named ${reloc.name}`);
   cx.mapsUsed.add(map.name);
+  checkMapUsable(cx, map);
   return map;
 }

@@ -10,6 +10,7 @@ import {
   BPF_F_ANY_ALIGNMENT,
   BPF_F_SLEEPABLE,
   BPF_F_STRICT_ALIGNMENT,
+  BPF_F_XDP_DEV_BOUND_ONLY,
   BPF_F_XDP_HAS_FRAGS,
   ctxLayout,
   isGplCompatible,
@@ -140,6 +141,10 @@ export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
 
 function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   refuseUnknown(program.type);
+  if (program.type === ProgType.BPF_PROG_TYPE_STRUCT_OPS && !isGplCompatible(env.license)) {
+    const message = "struct_ops programs must have a GPL-compatible licence";
+    throw new Refusal("reject", "licence", message, 0, undefined, 'declare the licence "GPL"');
+  }
   const profile = env.profile ? profileOf(env.profile) : DEFAULT_PROFILE;
   const state = new State();
   const frame = new Frame(-1, 0);
@@ -168,6 +173,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     gpl: isGplCompatible(env.license),
     strictAlign: (program.flags & BPF_F_STRICT_ALIGNMENT) !== 0 && (program.flags & BPF_F_ANY_ALIGNMENT) === 0,
     sleepable: (program.flags & BPF_F_SLEEPABLE) !== 0,
+    deviceBound: (program.flags & BPF_F_XDP_DEV_BOUND_ONLY) !== 0,
     frags: (program.flags & BPF_F_XDP_HAS_FRAGS) !== 0,
     profile,
     signatures: known,

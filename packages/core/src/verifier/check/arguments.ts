@@ -191,8 +191,22 @@ function isSocket(kind: Kind): boolean {
 
 /** A pointer to a kernel struct, or to one that begins with it. */
 function kernelObject(cx: Context, arg: HelperArg, register: number, r: Reg, place: string, facts: CallFacts): void {
-  if (r.kind !== Kind.BTF_ID) mismatch(cx, register, r, place, `a pointer to the kernel's struct ${arg.of}`);
-  if (r.flags & MAYBE_NULL && (!arg.orNull || arg.releases)) mayBeNull(cx, register, r, place);
+  passedObject(cx, arg.of, arg.orNull && !arg.releases, register, r, place, arg.releases && arg.of !== "sock_common");
+  release(cx, arg, register, r, place, facts);
+}
+
+/** A pointer to the kernel's struct `of` that may be passed on. `strict`: to it itself, not to one that begins with it. */
+export function passedObject(
+  cx: Context,
+  of: string,
+  orNull: boolean,
+  register: number,
+  r: Reg,
+  place: string,
+  strict = false,
+): void {
+  if (r.kind !== Kind.BTF_ID) mismatch(cx, register, r, place, `a pointer to the kernel's struct ${of}`);
+  if (r.flags & MAYBE_NULL && !orNull) mayBeNull(cx, register, r, place);
   const other = r.flags & ~MAYBE_NULL;
   if (other !== 0 && other !== TRUSTED && other !== RCU) {
     cx.reject("untrusted", `${place} (r${register}, ${kindName(r)}) is not known to be alive: it cannot be passed on`, {
@@ -200,12 +214,10 @@ function kernelObject(cx: Context, arg: HelperArg, register: number, r: Reg, pla
     });
   }
   constantOffset(cx, register, r, place);
-  const need = cx.types.byName(arg.of);
-  const strict = arg.releases && arg.of !== "sock_common";
+  const need = cx.types.byName(of);
   if (!pointsTo(r.obj as TypeRef, r.off, need, strict)) {
-    mismatch(cx, register, r, place, `a pointer to the kernel's struct ${arg.of}`);
+    mismatch(cx, register, r, place, `a pointer to the kernel's struct ${of}`);
   }
-  release(cx, arg, register, r, place, facts);
 }
 
 /** Objects may be passed by a member at a constant offset. */
@@ -319,7 +331,7 @@ function requireMemory(cx: Context, register: number, r: Reg, place: string, arg
   // A trusted kernel struct may be read as memory.
   if (r.kind === Kind.BTF_ID && r.flags === TRUSTED && arg.access === "read") return;
   if (!isMemory(r)) mismatch(cx, register, r, place, "a pointer to memory");
-  if (arg.access !== "read" && r.flags & RDONLY) {
+  if (arg.access !== "read" && (r.flags & RDONLY || r.kind === Kind.MAP_KEY)) {
     cx.reject("read-only", `${place} (r${register}, ${kindName(r)}) would be written and is read-only`, { register });
   }
 }

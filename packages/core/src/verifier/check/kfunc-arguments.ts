@@ -11,7 +11,6 @@ import type { Context, MapRef } from "../context.ts";
 import {
   ALLOC,
   isNull,
-  isPointer,
   Kind,
   kindName,
   MAYBE_NULL,
@@ -31,7 +30,7 @@ import { readReg } from "../transfer/registers.ts";
 import { frameOf, requireReadable, stackRange } from "../transfer/stack.ts";
 import { checkRegion } from "./access.ts";
 import { constantOffset, constantString, isMemory, mayBeNull, mismatch, unmoved } from "./arguments.ts";
-import { pointsTo } from "./kernel-types.ts";
+import { kernelCtx, pointsTo } from "./kernel-types.ts";
 import type { FieldKind, MapField } from "./map-fields.ts";
 
 /** What the arguments said that the rest of the call needs. */
@@ -75,7 +74,7 @@ export function checkKfuncArgument(cx: Context, kfunc: Kfunc, n: number, facts: 
   const arg = kfunc.args[n]!;
   const register = n + 1;
   const place = `argument ${register} of ${kfunc.name}`;
-  if (arg.kind === "hidden" || arg.kind === "unchecked") return 1;
+  if (arg.kind === "hidden" || arg.kind === "unchecked" || arg.kind === "arena") return 1;
   const r = readReg(cx, register);
   if (arg.kind === "scalar" || arg.kind === "constant" || arg.kind === "size" || arg.kind === "constantSize") {
     number(cx, arg, register, r, place, facts);
@@ -93,7 +92,7 @@ export function checkKfuncArgument(cx: Context, kfunc: Kfunc, n: number, facts: 
   }
   switch (arg.kind) {
     case "ctx":
-      context(cx, register, r, place);
+      context(cx, kfunc, register, r, place);
       return 1;
     case "btf":
       kernelStruct(cx, kfunc, arg, register, r, place);
@@ -148,9 +147,6 @@ export function checkKfuncArgument(cx: Context, kfunc: Kfunc, n: number, facts: 
       return 1;
     case "irqFlag":
       return 1;
-    case "arena":
-      if (r.kind !== Kind.ARENA && r.kind !== Kind.SCALAR) mismatch(cx, register, r, place, "arena memory");
-      return 1;
   }
 }
 
@@ -162,9 +158,19 @@ function number(cx: Context, arg: KfuncArg, register: number, r: Reg, place: str
   facts.constant = Number(r.val.umax);
 }
 
-/** The program's ctx; where that is something else, the kernel's struct behind the type that the function names. */
-function context(cx: Context, register: number, r: Reg, place: string): void {
-  if (cx.traced && r.kind === Kind.BTF_ID) {
+/** Functions that take the kernel's own struct behind the ctx, from bpf_cast_to_kern_ctx. */
+const TAKES_KERNEL_CTX: ReadonlySet<string> = new Set(["bpf_sock_addr_set_sun_path", "bpf_sock_ops_enable_tx_tstamp"]);
+
+/** The program's ctx; a packet of the kernel's where the program has that instead, as netfilter and tracing programs. */
+function context(cx: Context, kfunc: Kfunc, register: number, r: Reg, place: string): void {
+  const behind = kernelCtx(cx.progType);
+  if (TAKES_KERNEL_CTX.has(kfunc.name)) {
+    if (r.kind !== Kind.BTF_ID || !isTrusted(r) || (r.obj as TypeRef).name !== behind) {
+      mismatch(cx, register, r, place, `the kernel's ctx, from bpf_cast_to_kern_ctx`);
+    }
+    return;
+  }
+  if (behind !== "sk_buff" && behind !== "xdp_buff" && r.kind === Kind.BTF_ID) {
     const { name } = r.obj as TypeRef;
     if (!isTrusted(r) || (name !== "sk_buff" && name !== "xdp_buff"))
       mismatch(cx, register, r, place, "a trusted packet");
@@ -266,6 +272,8 @@ function bytes(cx: Context, register: number, r: Reg, size: number, place: strin
 }
 
 function mapArgument(cx: Context, register: number, r: Reg, place: string, facts: KfuncFacts): void {
+  // An iterator over maps has the kernel's struct of one.
+  if (r.kind === Kind.BTF_ID && isTrusted(r) && (r.obj as TypeRef).name === "bpf_map") return;
   if (r.kind !== Kind.MAP_PTR) mismatch(cx, register, r, place, "a map");
   if (facts.map && facts.map !== r.obj) {
     cx.reject("argument", `${place} (r${register}) must be the map that holds the object`, { register });
@@ -351,9 +359,4 @@ function node(
       register,
     });
   }
-}
-
-/** True when the register may be read as a pointer that is not NULL. */
-export function isUsable(r: Reg): boolean {
-  return isPointer(r) && (r.flags & MAYBE_NULL) === 0;
 }

@@ -1,5 +1,5 @@
 /** Which helper takes which type of map. Source: kernel/bpf/verifier.c `check_map_func_compatibility`. */
-import { MapType, mapTypeName, ProgType } from "../../object/index.ts";
+import { AttachType, MapType, mapTypeName, ProgType, progTypeName } from "../../object/index.ts";
 import type { Context, MapRef } from "../context.ts";
 
 const T = MapType;
@@ -94,6 +94,58 @@ const SOCKMAP_UPDATERS: ReadonlySet<number> = new Set([
   ProgType.BPF_PROG_TYPE_SK_LOOKUP,
 ]);
 
+/** Programs that may run anywhere in the kernel, also where a lock is held. */
+const ANYWHERE: ReadonlySet<number> = new Set([
+  ProgType.BPF_PROG_TYPE_KPROBE,
+  ProgType.BPF_PROG_TYPE_TRACEPOINT,
+  ProgType.BPF_PROG_TYPE_PERF_EVENT,
+  ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT,
+  ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
+]);
+
+/** Map types that programs which sleep may use. */
+const FOR_SLEEPERS: ReadonlySet<number> = new Set([
+  T.BPF_MAP_TYPE_HASH,
+  T.BPF_MAP_TYPE_LRU_HASH,
+  T.BPF_MAP_TYPE_ARRAY,
+  T.BPF_MAP_TYPE_PERCPU_HASH,
+  T.BPF_MAP_TYPE_PERCPU_ARRAY,
+  T.BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  T.BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  T.BPF_MAP_TYPE_HASH_OF_MAPS,
+  T.BPF_MAP_TYPE_RINGBUF,
+  T.BPF_MAP_TYPE_USER_RINGBUF,
+  T.BPF_MAP_TYPE_INODE_STORAGE,
+  T.BPF_MAP_TYPE_SK_STORAGE,
+  T.BPF_MAP_TYPE_TASK_STORAGE,
+  T.BPF_MAP_TYPE_CGRP_STORAGE,
+  T.BPF_MAP_TYPE_QUEUE,
+  T.BPF_MAP_TYPE_STACK,
+  T.BPF_MAP_TYPE_ARENA,
+]);
+
+/** Refuses a map that this program may not use at all. Source: kernel/bpf/verifier.c `check_map_prog_compatibility`. */
+export function checkMapUsable(cx: Context, map: MapRef): void {
+  if (ANYWHERE.has(cx.progType) || cx.progType === ProgType.BPF_PROG_TYPE_SOCKET_FILTER) {
+    const field = map.fields.find(({ kind }) =>
+      cx.progType === ProgType.BPF_PROG_TYPE_SOCKET_FILTER
+        ? kind === "lock" || kind === "resLock"
+        : kind === "lock" || kind === "timer" || kind === "workqueue" || kind === "listHead" || kind === "rbRoot",
+    );
+    if (field) {
+      cx.reject(
+        "map",
+        `${progTypeName(cx.progType)} programs cannot use map ${map.name}, whose value has a ${field.struct}`,
+      );
+    }
+  }
+  if (map.spec.type === T.BPF_MAP_TYPE_STRUCT_OPS)
+    cx.reject("map", `map ${map.name} holds struct_ops: no program uses it`);
+  if (cx.sleepable && !FOR_SLEEPERS.has(map.spec.type)) {
+    cx.reject("map", `a program that may sleep cannot use map ${map.name} of type ${mapTypeName(map.spec.type)}`);
+  }
+}
+
 /** True when a helper (its name without `bpf_`) works on maps of a type, for every program type that has it. */
 export function helperTakesMap(name: string, mapType: number): boolean {
   const byMap = BY_MAP.get(mapType);
@@ -113,6 +165,8 @@ export function checkMapHelper(cx: Context, map: MapRef, name: string): void {
 }
 
 function updatesSockmap(cx: Context, name: string): boolean {
+  const iterates = cx.progType === ProgType.BPF_PROG_TYPE_TRACING && cx.attachType === AttachType.BPF_TRACE_ITER;
+  if (iterates) return name === "map_update_elem" || name === "map_delete_elem";
   if (name === "map_delete_elem")
     return SOCKMAP_UPDATERS.has(cx.progType) || cx.progType === ProgType.BPF_PROG_TYPE_SOCK_OPS;
   return name === "map_update_elem" && SOCKMAP_UPDATERS.has(cx.progType);

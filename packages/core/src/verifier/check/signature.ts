@@ -5,7 +5,7 @@
  *
  * Source: kernel/bpf/btf.c `btf_prepare_func_args`; kernel/bpf/verifier.c `check_btf_func`, `check_abnormal_return`.
  */
-import { type Btf, resolve, sizeOf } from "../../btf/index.ts";
+import { type Btf, essentialName, resolve, sizeOf } from "../../btf/index.ts";
 import { BtfError } from "../../errors/index.ts";
 import { BPF_ABS, BPF_IND, BPF_LD, CLASS_MASK, type Insn, MODE_MASK, OP_CALL, OP_LDDW } from "../../isa/index.ts";
 import { helperByName, type ProgramSpec } from "../../object/index.ts";
@@ -14,7 +14,9 @@ import { Refusal } from "../context.ts";
 
 /** What a caller must pass. `mem`: `size` bytes that may be read and written. */
 export type Param =
-  | { readonly kind: "scalar" | "ctx" | "dynptr" }
+  | { readonly kind: "scalar" | "ctx" | "dynptr" | "arena" }
+  /** A kernel struct by name, known to be alive, or one that may only be read through. */
+  | { readonly kind: "object"; readonly struct: string; readonly trusted: boolean; readonly orNull: boolean }
   | { readonly kind: "mem"; readonly size: number; readonly nonNull: boolean };
 
 export interface Signature {
@@ -50,11 +52,7 @@ export function signatures(
       for (let i = 0; i < proto.params.length && !problem; i++) {
         const param = paramOf(btf, proto.params[i]!.type, tagsOf(btf, typeId, i), ctxStruct);
         if (typeof param === "string") problem = refused(`parameter ${i + 1} of global function ${name} ${param}`);
-        else if (param) params.push(param);
-        else {
-          const message = `parameter ${i + 1} of global function ${name}: trusted and arena pointers are not checked yet`;
-          problem = { verdict: "unsupported", message };
-        }
+        else params.push(param);
       }
     }
     found.set(pc, { name, global, returnsNumber, params, problem });
@@ -83,20 +81,25 @@ function tagsOf(btf: Btf, func: number, index: number): ReadonlySet<string> {
   return tags;
 }
 
-/** A string says what is wrong; undefined what cannot be checked. */
-function paramOf(
-  btf: Btf,
-  id: number,
-  tags: ReadonlySet<string>,
-  ctxStruct: string | undefined,
-): Param | string | undefined {
+/** A string says what is wrong. */
+function paramOf(btf: Btf, id: number, tags: ReadonlySet<string>, ctxStruct: string | undefined): Param | string {
   const type = btf.type(resolve(btf, id));
   if (type.kind !== "ptr") {
     if (tags.size) return "is tagged as a pointer and is none";
     return isNumber(btf, id) ? { kind: "scalar" } : "is neither a number nor a pointer";
   }
-  if (tags.has("trusted") || tags.has("arena")) return undefined;
+  if (tags.has("arena")) return tags.size > 1 ? "has tags that do not go together" : { kind: "arena" };
   const target = btf.type(resolve(btf, type.type));
+  if (tags.has("trusted") || (tags.has("untrusted") && (target.kind === "struct" || target.kind === "fwd"))) {
+    const orNull = tags.has("nullable");
+    const others = tags.size - Number(orNull) - Number(tags.has("nonnull"));
+    if (others > 1) return "has tags that do not go together";
+    if (target.kind !== "struct" && target.kind !== "fwd") return "is tagged trusted and points to no struct";
+    return { kind: "object", struct: essentialName(target.name), trusted: tags.has("trusted"), orNull };
+  }
+  if (tags.has("nullable")) return "is tagged nullable and not trusted";
+  if (registersOf(btf, type.type) && (ctxStruct === "pt_regs" || ctxStruct === "bpf_perf_event_data"))
+    return { kind: "ctx" };
   const named = target.kind === "struct" || target.kind === "fwd" ? target.name : "";
   if (tags.has("ctx") || (ctxStruct !== undefined && named === ctxStruct)) {
     return tags.size > Number(tags.has("ctx")) ? "has tags that do not go together" : { kind: "ctx" };
@@ -112,6 +115,13 @@ function paramOf(
     if (!(error instanceof BtfError)) throw error;
     return "points to a type without a size";
   }
+}
+
+/** The registers of a probed function, by the name that is the same on every machine. */
+function registersOf(btf: Btf, id: number): boolean {
+  let type = btf.type(id);
+  while (type.kind === "const" || type.kind === "volatile" || type.kind === "typeTag") type = btf.type(type.type);
+  return type.kind === "typedef" && type.name === "bpf_user_pt_regs_t";
 }
 
 const TAIL_CALL = helperByName("bpf_tail_call");

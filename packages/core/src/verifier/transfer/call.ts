@@ -6,7 +6,15 @@
  */
 import { resolve, sizeOf } from "../../btf/index.ts";
 import { BPF_PSEUDO_CALL, type Insn, MAX_CALL_FRAMES } from "../../isa/index.ts";
-import { type Helper, helperAllowed, helperById, MapType, ProgType, progTypeName } from "../../object/index.ts";
+import {
+  AttachType,
+  type Helper,
+  helperAllowed,
+  helperById,
+  MapType,
+  ProgType,
+  progTypeName,
+} from "../../object/index.ts";
 import { calledPc } from "../cfg/cfg.ts";
 import { applyStackWrites, type CallFacts, checkArgument, noFacts } from "../check/arguments.ts";
 import { checkNothingHeld } from "../check/exit.ts";
@@ -90,7 +98,7 @@ function helperCall(cx: Context, insn: Insn): void {
   const helper = helperById(insn.imm, cx.progType);
   if (!helper) cx.reject("helper", `there is no helper number ${insn.imm}`);
   const name = `bpf_${helper.name}`;
-  if (!helperAllowed(helper, cx.progType, cx.attachType)) {
+  if (!helperAllowed(helper, cx.progType, cx.attachType) && !socketIterator(cx, helper)) {
     cx.reject("helper", `${progTypeName(cx.progType)} programs cannot call ${name}`);
   }
   if (versionNumber(helper.since) > cx.profile.version) {
@@ -112,6 +120,12 @@ function helperCall(cx: Context, insn: Insn): void {
   specialRules(cx, helper, facts);
   if (facts.callback >= 0) pushCallback(cx, insn, helper, facts);
   finish(cx, insn, helper, facts);
+}
+
+/** Iterators over TCP and UNIX sockets have the socket options. Source: `bpf_iter_tcp_get_func_proto`. */
+function socketIterator(cx: Context, helper: Helper): boolean {
+  if (helper.name !== "setsockopt" && helper.name !== "getsockopt") return false;
+  return cx.attachType === AttachType.BPF_TRACE_ITER && (cx.traced?.name === "tcp" || cx.traced?.name === "unix");
 }
 
 function specialRules(cx: Context, helper: Helper, facts: CallFacts): void {

@@ -10,7 +10,7 @@ import { helperById } from "../../object/index.ts";
 import { calledPc } from "../cfg/cfg.ts";
 import { isPseudoCall } from "../cfg/program.ts";
 import { checkRegion, packetProblem } from "../check/access.ts";
-import { isMemory, mayBeNull, mismatch, unmoved } from "../check/arguments.ts";
+import { isMemory, mayBeNull, mismatch, passedObject, unmoved } from "../check/arguments.ts";
 import type { Param, Signature } from "../check/signature.ts";
 import type { Context } from "../context.ts";
 import {
@@ -23,6 +23,8 @@ import {
   pointer,
   RDONLY,
   type Reg,
+  TRUSTED,
+  UNTRUSTED,
   unknownReg,
 } from "../domain/reg.ts";
 import { Frame, State } from "../domain/state.ts";
@@ -62,6 +64,14 @@ function checkParam(cx: Context, param: Param, register: number, place: string):
       return;
     case "dynptr":
       dynptrAt(cx, r, register, "", place);
+      return;
+    case "arena":
+      if (r.kind !== Kind.ARENA && r.kind !== Kind.SCALAR) mismatch(cx, register, r, place, "a pointer into the arena");
+      return;
+    case "object":
+      if (!param.trusted && (r.kind === Kind.BTF_ID || r.kind === Kind.SCALAR)) return;
+      if (isNull(r) && param.orNull) cx.markPrecise(r.node);
+      else passedObject(cx, param.struct, param.orNull, register, r, place);
       return;
     default:
       break;
@@ -134,6 +144,13 @@ function received(cx: Context, param: Param): Reg {
       return pointer(Kind.CTX);
     case "dynptr":
       return pointer(Kind.DYNPTR);
+    case "arena":
+      return pointer(Kind.ARENA);
+    case "object": {
+      const id = param.orNull ? cx.newId() : 0;
+      const flags = (param.trusted ? TRUSTED : UNTRUSTED) | (param.orNull ? MAYBE_NULL : 0);
+      return pointer(Kind.BTF_ID, { flags, id, obj: cx.types.byName(param.struct) });
+    }
     default:
       return pointer(Kind.MEM, param.nonNull ? { num: param.size } : nullable(cx, param.size));
   }

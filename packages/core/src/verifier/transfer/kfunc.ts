@@ -6,7 +6,7 @@
  * Source: kernel/bpf/verifier.c `check_kfunc_call`, `check_special_kfunc`, `process_spin_lock`, `process_irq_flag`.
  */
 import type { Insn } from "../../isa/index.ts";
-import { type Kfunc, kfuncAllowed, ProgType, progTypeName } from "../../object/index.ts";
+import { AttachType, type Kfunc, kfuncAllowed, ProgType, progTypeName } from "../../object/index.ts";
 import { packetProblem } from "../check/access.ts";
 import { checkNothingHeld, checkThrown } from "../check/exit.ts";
 import { kernelCtx } from "../check/kernel-types.ts";
@@ -66,6 +66,9 @@ export function kfuncCall(cx: Context, insn: Insn, next: number): number | undef
     cx.reject("reference", `${kfunc.name} gives up a reference, and its argument holds none`, { register: 1 });
   }
   if (kfunc.name === "bpf_throw") {
+    if (cx.state.frames.some((frame) => frame.callback)) {
+      cx.reject("exception", "an exception cannot be thrown from a function that is called back");
+    }
     checkNothingHeld(cx, "the exception leaves the program");
     checkThrown(cx);
     return undefined;
@@ -112,7 +115,12 @@ function checkCallable(cx: Context, kfunc: Kfunc): void {
     cx.reject("lock", `${name} cannot be called while a spin lock is held`, { fix: "unlock first" });
   }
   if (kfunc.mightSleep) checkMaySleep(cx, name);
-  if (name === "bpf_iter_css_task_new" && cx.progType !== ProgType.BPF_PROG_TYPE_LSM && !cx.sleepable) {
+  const iterates = cx.attachType === AttachType.BPF_TRACE_ITER && cx.progType === ProgType.BPF_PROG_TYPE_TRACING;
+  if (name === "bpf_sock_destroy" && !iterates) cx.reject("kfunc", `${name} is for iterators over sockets`);
+  if (name.startsWith("bpf_xdp_metadata_") && !cx.deviceBound) {
+    cx.reject("kfunc", `${name} is for programs that are bound to a device at load`);
+  }
+  if (name === "bpf_iter_css_task_new" && cx.progType !== ProgType.BPF_PROG_TYPE_LSM && !cx.sleepable && !iterates) {
     cx.reject("kfunc", `${name} is for LSM programs, iterators and programs that may sleep`);
   }
   if (kfunc.rcuProtected && maySleep(cx) && !state.rcuDepth && kfunc.iter === undefined) {

@@ -51,6 +51,7 @@ import {
 } from "../domain/reg.ts";
 import { constScalar, immScalar, loadedScalar, UNKNOWN } from "../domain/scalar.ts";
 import { loadMap, loadTyped, storeTyped } from "./kernel.ts";
+import { kptrAt, loadKptr, storeKptr } from "./kptr.ts";
 import { readReg } from "./registers.ts";
 import { frameOf, readFixed, readVariable, stackRange, writeFixed, writeVariable } from "./stack.ts";
 
@@ -121,7 +122,15 @@ function nullable(cx: Context, register: number, base: Reg): void {
 }
 
 /** The value that a load of `size` bytes at `base + off` brings. */
-export function access(cx: Context, register: number, base: Reg, off: number, size: number, signed: boolean): Reg {
+export function access(
+  cx: Context,
+  register: number,
+  base: Reg,
+  off: number,
+  size: number,
+  signed: boolean,
+  atomic = false,
+): Reg {
   if (!isPointer(base)) notPointer(cx, register, base);
   nullable(cx, register, base);
   switch (base.kind) {
@@ -144,10 +153,13 @@ export function access(cx: Context, register: number, base: Reg, off: number, si
     case Kind.BTF_ID:
       return loadTyped(cx, register, base, off, size, signed);
     case Kind.ARENA:
-      return cx.unsupported("arena", "arena memory is not checked yet", { register });
+      // The machine guards it: an arena is its own address range, and every access falls into it.
+      return scalarReg(loadedScalar(size, signed));
     default:
       break;
   }
+  const kptr = base.kind === Kind.MAP_VALUE ? kptrAt(cx, register, base, off, size) : undefined;
+  if (kptr) return signed || atomic ? wholeKptr(cx, register) : loadKptr(cx, kptr);
   const region: Region = { base, register, off, size, write: false, zeroOk: false };
   checkRegion(cx, region);
   if (base.kind === Kind.MAP_VALUE) {
@@ -155,6 +167,10 @@ export function access(cx: Context, register: number, base: Reg, off: number, si
     if (known !== undefined) return narrowed(scalarReg(constScalar(known)), size, signed);
   }
   return scalarReg(loadedScalar(size, signed));
+}
+
+function wholeKptr(cx: Context, register: number): never {
+  return cx.reject("special-field", "a kptr is read by a plain load only", { register });
 }
 
 function notPointer(cx: Context, register: number, base: Reg): never {
@@ -263,6 +279,8 @@ function ctxPointer(cx: Context, value: CtxValue, of: string): Reg {
       return pointer(Kind.PACKET_END);
     case "flowKeys":
       return pointer(Kind.FLOW_KEYS);
+    case "buffer":
+      return pointer(Kind.MEM, { flags: BUFFER, num: 0 });
     case "socket":
       return pointer(Kind.SOCKET);
     case "socketOrNull":
@@ -347,10 +365,15 @@ export function write(
       storeTyped(cx, register, base, off, size);
       return;
     case Kind.ARENA:
-      cx.unsupported("arena", "arena memory is not checked yet", { register });
-      break;
+      return;
     default:
       break;
+  }
+  const kptr = base.kind === Kind.MAP_VALUE ? kptrAt(cx, register, base, off, size) : undefined;
+  if (kptr) {
+    if (unknown) wholeKptr(cx, register);
+    storeKptr(cx, kptr, register, value);
+    return;
   }
   if (base.flags & RDONLY) refuseWrite(cx, register, base);
   checkRegion(cx, { base, register, off, size, write: true, zeroOk: false });
@@ -365,7 +388,7 @@ export function atomic(cx: Context, insn: Insn): void {
     cx.regions[insn.pc]! |= 1 << base.kind;
     refuseAtomicOn(cx, src, base);
     strictlyAligned(cx, base, off, size, src);
-    cx.setReg(dst, access(cx, src, base, off, size, false));
+    cx.setReg(dst, access(cx, src, base, off, size, false, true));
     return;
   }
   const value = readReg(cx, src);
@@ -380,7 +403,7 @@ export function atomic(cx: Context, insn: Insn): void {
   if (imm === BPF_CMPXCHG) readReg(cx, 0);
   const fetches = (imm & BPF_FETCH) !== 0;
   if (fetches && imm !== BPF_CMPXCHG && src === BPF_REG_FP) frameReadOnly(cx);
-  const old = access(cx, dst, base, off, size, false);
+  const old = access(cx, dst, base, off, size, false, true);
   // The memory may hold the old or a new value: a stack slot keeps neither.
   write(cx, dst, base, off, size, value, src, true);
   if (fetches) cx.setReg(imm === BPF_CMPXCHG ? 0 : src, old);
