@@ -19,6 +19,12 @@ for command in "${!need[@]}"; do
 done
 [ -f /usr/include/bpf/bpf_helpers.h ] || missing+=(libbpf-dev)
 [ -e /usr/include/asm ] || [ -e "/usr/include/$(uname -m)-linux-gnu/asm" ] || missing+=(linux-libc-dev)
+# The newest clang beside Debian's default one, where there is one: objects of both are tested.
+if ! compgen -G "/usr/bin/clang-1[6-9]" >/dev/null && ! compgen -G "/usr/bin/clang-2[0-9]" >/dev/null; then
+  [ "$(id -u)" != 0 ] || apt-get update -qq
+  newest=$(apt-cache search --names-only '^clang-(1[6-9]|2[0-9])$' | cut -d' ' -f1 | sort -V | tail -1)
+  [ -z "$newest" ] || missing+=("$newest" "llvm-${newest#clang-}")
+fi
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ]; then
     echo "run as root: apt-get install ${missing[*]}" >&2

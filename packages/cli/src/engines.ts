@@ -4,6 +4,7 @@ import type { Collection, CollectionSpec, Program, Target } from "@ebplane/core/
 import { SimTarget } from "@ebplane/core/sim";
 import { UsageError } from "./failure.ts";
 import { inSource } from "./input.ts";
+import { runningKernel } from "./types-of.ts";
 
 export const ENGINES = ["jit", "interp", "kernel"] as const;
 export type Engine = (typeof ENGINES)[number];
@@ -30,7 +31,8 @@ export interface EngineTarget {
  */
 export async function openTarget(engine: Engine, cpus = 1): Promise<EngineTarget> {
   if (engine !== "kernel") {
-    return { engine, target: new SimTarget({ engine, cpus, devices: ["lo"] }), inside: (body) => body() };
+    const target = new SimTarget({ engine, cpus, devices: ["lo"], kernelBtf: runningKernel() });
+    return { engine, target, inside: (body) => body() };
   }
   const { kernelAvailable, linuxTarget, pinToCpu } = await import("@ebplane/linux");
   const kernel = kernelAvailable();

@@ -5,7 +5,7 @@
 import type { Btf } from "../btf/index.ts";
 import { viewOf } from "../bytes/index.ts";
 import { SLOT } from "../isa/index.ts";
-import { isPerCpu } from "./map-types.ts";
+import { isPerCpu, MapType } from "./map-types.ts";
 
 /** A map to be created. Sizes in bytes. */
 export interface MapSpec {
@@ -165,6 +165,36 @@ export interface CollectionSpec {
   readonly unknown?: readonly UnknownPart[];
   /** `KERNEL_VERSION` of a `version` section. */
   readonly version?: number;
+}
+
+/** The programs that are loaded when none is named: those of a section `?…` are not. */
+export function autoloaded(spec: CollectionSpec): ProgramSpec[] {
+  return [...spec.programs.values()].filter((program) => program.autoload !== false);
+}
+
+/** The names of the maps that these programs, and the slots of those maps, refer to, in the object's order. */
+export function usedMaps(spec: CollectionSpec, programs: readonly ProgramSpec[]): string[] {
+  const used = new Set<string>();
+  const use = (name: string): void => {
+    if (used.has(name)) return;
+    used.add(name);
+    for (const { value } of spec.maps.get(name)?.contents ?? []) {
+      if (!(value instanceof Uint8Array) && "map" in value) use(value.map);
+    }
+  };
+  for (const { relocs } of programs) {
+    for (const reloc of relocs) if (reloc.kind === "map" || reloc.kind === "mapValue") use(reloc.name);
+  }
+  return [...spec.maps.keys()].filter((name) => used.has(name));
+}
+
+/** Sizes that depend on the machine: one perf buffer a CPU, ring buffers of whole pages. Source: libbpf.c `map_set_def_max_entries`. */
+export function entriesOn(map: MapSpec, machine: { readonly cpus: number; readonly pageSize: number }): number {
+  const { type, maxEntries } = map;
+  if (type === MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY && maxEntries === 0) return machine.cpus;
+  const ring = type === MapType.BPF_MAP_TYPE_RINGBUF || type === MapType.BPF_MAP_TYPE_USER_RINGBUF;
+  if (!ring || maxEntries === 0 || maxEntries % machine.pageSize === 0) return maxEntries;
+  return 2 ** Math.ceil(Math.log2(Math.max(maxEntries, machine.pageSize)));
 }
 
 /** The line that the instruction at `pc` belongs to, or undefined without line info. */

@@ -4,12 +4,16 @@
  * Has: XDP on devices, every map and helper of `vm`. Has not yet: tc, cgroup and socket hooks, a stack behind
  * a device, redirects to CPUs and sockets, broadcast through a devmap (such frames end as a redirect without a device).
  */
+import type { Btf } from "../btf/index.ts";
+import { applyKconfig, type KernelConfig, relocateCore } from "../elf/index.ts";
 import { InternalError, SysError, UnsupportedError, VerifierError } from "../errors/index.ts";
 import type { VmMap } from "../maps/index.ts";
 import {
+  autoloaded,
   type BpfMap,
   type Collection,
   type CollectionSpec,
+  entriesOn,
   type Hook,
   initialValue,
   type Link,
@@ -23,6 +27,7 @@ import {
   type Target,
   type TestRunInput,
   type TestRunResult,
+  usedMaps,
   XdpAction,
 } from "../object/index.ts";
 import { type VerifierReport, verify } from "../verifier/index.ts";
@@ -41,7 +46,26 @@ export interface SimOptions {
   readonly cpus?: number;
   /** Clock, randomness and output. Default: virtual and seeded, so that runs repeat exactly. */
   readonly host?: Host;
+  /**
+   * The types of the kernel that is simulated: for CO-RE, kernel functions and tracing programs. Asked for only by objects
+   * that need them. Without: CO-RE leaves the types that the object was compiled with.
+   */
+  readonly kernelBtf?: () => Btf | undefined;
+  /** What `.kconfig` variables hold. Default: Linux 6.18 with the options that every network program may count on. */
+  readonly kconfig?: KernelConfig;
 }
+
+const PAGE_SIZE = 4096;
+/** Options of a kernel that runs eBPF, and the virtual clock's tick rate. */
+const DEFAULT_KCONFIG: KernelConfig = {
+  version: 0x061200,
+  options: new Map([
+    ["CONFIG_HZ", "1000"],
+    ...["BPF", "BPF_SYSCALL", "BPF_JIT", "CGROUP_BPF", "DEBUG_INFO_BTF", "INET", "IPV6", "NET", "XDP_SOCKETS"].map(
+      (name) => [`CONFIG_${name}`, "y"] as const,
+    ),
+  ]),
+};
 
 export class SimTarget implements Target {
   readonly name = "sim";
@@ -49,12 +73,16 @@ export class SimTarget implements Target {
   readonly machine: Machine;
   readonly #devices = new Map<string, SimDevice>();
   readonly #engine: EngineName;
+  readonly #kernelBtf: () => Btf | undefined;
+  readonly #kconfig: KernelConfig;
   #ring: XdpRing | undefined;
   #nextId = 1;
 
   constructor(options: SimOptions = {}) {
     this.cpus = options.cpus ?? 1;
     this.#engine = options.engine ?? "interp";
+    this.#kernelBtf = options.kernelBtf ?? (() => undefined);
+    this.#kconfig = options.kconfig ?? DEFAULT_KCONFIG;
     this.machine = new Machine({ cpus: this.cpus, ...(options.host && { host: options.host }) });
     for (const name of options.devices ?? []) this.addDevice(name);
   }
@@ -86,22 +114,23 @@ export class SimTarget implements Target {
     return undefined;
   }
 
-  load(spec: CollectionSpec, options: LoadOptions = {}): Collection {
-    if (spec.byteOrder === "big")
+  load(object: CollectionSpec, options: LoadOptions = {}): Collection {
+    if (object.byteOrder === "big")
       throw new UnsupportedError("big-endian", "the object is big-endian: sim runs little-endian code");
-    const chosen = [...spec.programs.values()].filter((p) => options.programs?.includes(p.name) ?? true);
+    const names = options.programs ?? autoloaded(object).map((p) => p.name);
+    const spec = this.#settle(object, names);
+    const chosen = [...spec.programs.values()].filter((p) => names.includes(p.name));
     for (const program of chosen) this.#gate(program, spec);
 
-    const wanted = new Set(
-      chosen.flatMap((p) => p.relocs.filter((r) => r.kind === "map" || r.kind === "mapValue").map((r) => r.name)),
-    );
+    const wanted = new Set(options.programs ? usedMaps(spec, chosen) : spec.maps.keys());
     const created: { close(): void }[] = [];
     try {
       const maps = new Map<string, VmMap>();
       for (const map of spec.maps.values()) {
-        if (options.programs && !wanted.has(map.name)) continue;
+        if (!wanted.has(map.name)) continue;
         const reused = options.reuse?.get(map.name);
-        const live = reused ? this.#own(reused) : this.machine.createMap(map);
+        const maxEntries = entriesOn(map, { cpus: this.cpus, pageSize: PAGE_SIZE });
+        const live = reused ? this.#own(reused) : this.machine.createMap({ ...map, maxEntries });
         if (!reused) created.push(live);
         maps.set(map.name, live);
       }
@@ -129,9 +158,25 @@ export class SimTarget implements Target {
     }
   }
 
+  /** What depends on the kernel that is simulated: its types (CO-RE) and its configuration. */
+  #settle(spec: CollectionSpec, programs: readonly string[]): CollectionSpec {
+    const relocate = programs.some((name) => spec.programs.get(name)?.coreRelos?.length);
+    const types = relocate ? this.#kernelBtf() : undefined;
+    return applyKconfig(types ? relocateCore(spec, types, programs) : spec, this.#kconfig);
+  }
+
   /** No program gets past without the verifier's consent. */
   #gate(program: ProgramSpec, spec: CollectionSpec): void {
-    const report: VerifierReport = verify(program, { maps: spec.maps, license: spec.license, btf: spec.btf });
+    const types = this.#kernelBtf;
+    const report: VerifierReport = verify(program, {
+      maps: spec.maps,
+      license: spec.license,
+      btf: spec.btf,
+      structOps: spec.structOps,
+      get kernelBtf() {
+        return types();
+      },
+    });
     if (report.verdict === "accept") return;
     const where = report.line ? `${report.line.file}:${report.line.line}: ` : "";
     const message = `${where}${program.name}: ${report.message}`;
@@ -151,9 +196,9 @@ export class SimTarget implements Target {
     for (const { key, value } of spec.contents ?? []) {
       if (value instanceof Uint8Array) live.update(key, initialValue(spec, value, this.cpus));
       else {
-        const id = "program" in value ? programs.get(value.program)?.vm.id : maps.get(value.map)?.addr;
-        if (id === undefined)
-          throw new RangeError(`map ${spec.name}: its contents name ${JSON.stringify(value)}, which is not loaded`);
+        const id = "program" in value ? programs.get(value.program)?.vm.id : maps.get(value.map)?.id;
+        // A tail-call target that was not asked for stays an empty slot.
+        if (id === undefined) continue;
         const bytes = new Uint8Array(4);
         new DataView(bytes.buffer).setUint32(0, id, true);
         live.update(key, bytes);

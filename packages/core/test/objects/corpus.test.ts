@@ -1,5 +1,5 @@
 /** Every C program of `c/`, in every build: read, written again, and the kernel's answer to both compared. */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assemble, disassemble } from "@ebplane/core/asm";
 import { typeText } from "@ebplane/core/btf";
@@ -8,7 +8,7 @@ import { readElf, writeElf } from "@ebplane/core/elf";
 import { ElfError } from "@ebplane/core/errors";
 import { attachTypeName, type CollectionSpec, type MapSpec, mapTypeName, progTypeName } from "@ebplane/core/object";
 import { afterAll, describe, expect, test } from "vitest";
-import { build, builds, CORPUS, CORPUS_DIR, needsBtf } from "./corpus.ts";
+import { build, builds, CORPUS, CORPUS_DIR, NEWEST, needsBtf } from "./corpus.ts";
 import { bpftoolLoad, missingKernel, missingTool, run, withFile } from "./tools.ts";
 
 const skipClang = missingTool("clang", "llvm-objdump");
@@ -114,29 +114,31 @@ describe.skipIf(skipClang)("every build reads", () => {
 
 describe.skipIf(skipClang)("our LLVM notation is llvm-objdump's", () => {
   test.each(CORPUS)("%s", (name) => {
-    const object = build(name);
-    const text = withFile(
-      "o.o",
-      object,
-      (path) => run("llvm-objdump", "-d", "--mattr=+alu32", "--no-show-raw-insn", path).stdout,
-    );
-    const theirs = text
-      .split("\n")
-      .flatMap((line) => /^\s+\d+:\s+(.*)$/.exec(line)?.[1] ?? [])
-      .map((line) => line.replace(/ <[^<> ]*>$/, ""));
-    const bytes = assemble(theirs.join("\n")).code;
-    const ours = disassemble(bytes, { notation: "llvm" }).map((l) => l.text);
-    // llvm-objdump 14 prints a call within the program as `call N`; with alu32 it writes w for the register of a load
-    // or store of 32 bits or fewer, which are the same instructions.
-    const same = (line: string) =>
-      line
-        .replace(/^call pc\+?/, "call ")
-        .replace(/^w(\d+ = \*)|(= |\^= |[|&+]= )w(\d+)$/, (all, load, op, n) =>
-          load ? `r${load}` : /^(\*|lock)/.test(line) ? `${op}r${n}` : all,
-        );
-    expect(ours.map(same)).toEqual(theirs.map(same));
+    sameAsObjdump(build(name), "llvm-objdump", "--mattr=+alu32");
+    const newer = NEWEST && `/usr/bin/llvm-objdump-${NEWEST.compiler!.split("-")[1]}`;
+    if (newer && existsSync(newer)) sameAsObjdump(build(name, NEWEST!), newer, "--mcpu=v4", "--no-print-imm-hex");
   });
 });
+
+function sameAsObjdump(object: Uint8Array, objdump: string, ...flags: string[]): void {
+  const text = withFile("o.o", object, (path) => run(objdump, "-d", ...flags, "--no-show-raw-insn", path).stdout);
+  const theirs = text
+    .split("\n")
+    .flatMap((line) => /^\s+\d+:\s+(.*)$/.exec(line)?.[1] ?? [])
+    .map((line) => line.replace(/ <[^<> ]*>$/, ""));
+  expect(theirs.length).toBeGreaterThan(0);
+  const bytes = assemble(theirs.join("\n")).code;
+  const ours = disassemble(bytes, { notation: "llvm" }).map((l) => l.text);
+  // llvm-objdump 14 prints a call within the program as `call N`; with alu32 it writes w for the register of a load
+  // or store of 32 bits or fewer, which are the same instructions.
+  const same = (line: string) =>
+    line
+      .replace(/^call pc\+?/, "call ")
+      .replace(/^w(\d+ = \*)|(= |\^= |[|&+]= )w(\d+)$/, (all, load, op, n) =>
+        load ? `r${load}` : /^(\*|lock)/.test(line) ? `${op}r${n}` : all,
+      );
+  expect(ours.map(same)).toEqual(theirs.map(same));
+}
 
 /**
  * libbpf 1.x takes neither old map definitions nor static maps nor static programs; written again they are plain BTF

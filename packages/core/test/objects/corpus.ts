@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { clang } from "./tools.ts";
+import { compileWith, NEWEST_CLANG } from "./tools.ts";
 
 export const CORPUS_DIR = join(dirname(fileURLToPath(import.meta.url)), "c");
 
@@ -25,20 +25,32 @@ export function needsBtf(name: string): boolean {
 }
 
 export interface Build {
-  readonly mcpu: "v1" | "v2" | "v3";
+  readonly mcpu: "v1" | "v2" | "v3" | "v4";
   readonly debug: boolean;
+  /** The default `clang` when absent. */
+  readonly compiler?: string;
 }
 
-/** The builds that the program supports; clang itself refuses CO-RE without `-g`. */
+const DEFAULT: Build = { mcpu: "v3", debug: true };
+/** What the newest clang makes: the instructions of v4, and what else changed since. */
+export const NEWEST: Build | undefined = NEWEST_CLANG ? { mcpu: "v4", debug: true, compiler: NEWEST_CLANG } : undefined;
+
+/**
+ * The builds that the program supports; clang itself refuses CO-RE without `-g`. Of the newest clang only v4 with and
+ * v2 without types, unless EBPLANE_ALL_BUILDS=1 asks for every combination.
+ */
 export function builds(name: string): Build[] {
-  if (name.startsWith("core_")) return (["v1", "v2", "v3"] as const).map((mcpu) => ({ mcpu, debug: true }));
-  const cpus = V3_ONLY.has(name) ? (["v3"] as const) : (["v1", "v2", "v3"] as const);
-  return cpus.flatMap((mcpu) => [
-    { mcpu, debug: true },
-    { mcpu, debug: false },
-  ]);
+  const every = (cpus: readonly Build["mcpu"][], compiler?: string): Build[] =>
+    cpus
+      .filter((mcpu) => !V3_ONLY.has(name) || mcpu > "v2")
+      .flatMap((mcpu) => [true, false].map((debug) => ({ mcpu, debug, ...(compiler && { compiler }) })));
+  const newest = process.env.EBPLANE_ALL_BUILDS
+    ? every(["v1", "v2", "v3", "v4"], NEWEST_CLANG)
+    : every(["v2", "v4"], NEWEST_CLANG).filter((b) => b.debug === (b.mcpu === "v4"));
+  const all = [...every(["v1", "v2", "v3"]), ...(NEWEST_CLANG ? newest : [])];
+  return name.startsWith("core_") ? all.filter((b) => b.debug) : all;
 }
 
-export function build(name: string, { mcpu, debug }: Build = { mcpu: "v3", debug: true }): Uint8Array {
-  return clang(source(name), `-mcpu=${mcpu}`, ...(debug ? ["-g"] : []));
+export function build(name: string, { mcpu, debug, compiler = "clang" }: Build = DEFAULT): Uint8Array {
+  return compileWith(compiler, source(name), `-mcpu=${mcpu}`, ...(debug ? ["-g"] : []));
 }

@@ -1,35 +1,25 @@
-/** Every C program through our own loader into this kernel, its verdict beside bpftool's. */
+/** Every C program through our own loader into this kernel and into sim, its verdict beside bpftool's. */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
 import { type Btf, parseBtf } from "@ebplane/core/btf";
-import { applyKconfig, parseKconfig, readElf, relocateCore } from "@ebplane/core/elf";
-import type { CollectionSpec } from "@ebplane/core/object";
+import { readElf } from "@ebplane/core/elf";
+import type { Target } from "@ebplane/core/object";
+import { SimTarget } from "@ebplane/core/sim";
 import { linuxTarget } from "@ebplane/linux";
 import { afterAll, describe, expect, test } from "vitest";
-import { build, CORPUS } from "./corpus.ts";
+import { build, CORPUS, NEWEST } from "./corpus.ts";
 import { bpftoolLoad, missingKernel, missingTool } from "./tools.ts";
 
 const VMLINUX = "/sys/kernel/btf/vmlinux";
 const skip = missingTool("clang") ?? missingKernel() ?? (existsSync(VMLINUX) ? undefined : `no ${VMLINUX}`);
 
 let vmlinux: Btf | undefined;
+const types = (): Btf => (vmlinux ??= parseBtf(readFileSync(VMLINUX)));
 
-/** What a loader does before bpf(2): this kernel's types and configuration. */
-function prepare(spec: CollectionSpec): CollectionSpec {
-  vmlinux ??= parseBtf(readFileSync(VMLINUX));
-  const options = existsSync("/proc/config.gz")
-    ? parseKconfig(gunzipSync(readFileSync("/proc/config.gz")).toString())
-    : new Map([["CONFIG_BPF_SYSCALL", "y"]]);
-  return applyKconfig(relocateCore(spec, vmlinux), { version: 0x061200, options });
-}
-
-/** Loads each program on its own; the first complaint, or undefined. */
-function load(object: Uint8Array): string | undefined {
+/** Loads all programs of the object; the first complaint, or undefined. */
+function load(object: Uint8Array, target: Target = linuxTarget()): string | undefined {
   try {
-    linuxTarget()
-      .load(prepare(readElf(object)))
-      .close();
+    target.load(readElf(object)).close();
     return undefined;
   } catch (e) {
     return (e as Error).message.split("\n")[0];
@@ -45,10 +35,13 @@ function row(name: string, ours: string | undefined, theirs: { ok: boolean; stde
   );
 }
 
+const recorded = (file: string): Record<string, string> =>
+  JSON.parse(readFileSync(join(import.meta.dirname, "testdata", file), "utf8"));
+
 /** Where we and Debian's bpftool (libbpf 1.1) part, and why. */
-const DIFFERENCES: Record<string, string> = JSON.parse(
-  readFileSync(join(import.meta.dirname, "testdata", "differences.json"), "utf8"),
-);
+const DIFFERENCES = recorded("differences.json");
+/** What the kernel takes and sim does not, and why. */
+const SIM_DIFFERENCES = recorded("sim-differences.json");
 
 describe.skipIf(skip)("our loader and bpftool agree, or the difference is explained", () => {
   afterAll(() => {
@@ -72,7 +65,18 @@ describe.skipIf(skip)("our loader and bpftool agree, or the difference is explai
       ours: ours ?? "loaded",
       differs: explained,
     });
+    const sim = load(object, new SimTarget({ devices: ["lo"], kernelBtf: types }));
+    // What is recorded may be closed by work elsewhere; nothing may open.
+    if (SIM_DIFFERENCES[name] === undefined)
+      expect({ sim, agrees: (sim === undefined) === (ours === undefined) }).toMatchObject({ agrees: true });
   });
+
+  test.skipIf(!NEWEST).each(CORPUS)(
+    `%s, built by ${NEWEST?.compiler} for v4, is answered like the default build`,
+    (name) => {
+      expect(load(build(name, NEWEST)) === undefined).toBe(load(build(name)) === undefined);
+    },
+  );
 
   test("a poisoned instruction that can be reached is refused with what the target lacks", () => {
     expect(load(build("core_direct"))).toMatch(

@@ -46,14 +46,24 @@ export function missingKernel(): string | undefined {
 
 const CACHE = join(tmpdir(), "ebplane-test-objects");
 
+/** The newest clang that Debian's packages put beside the default one (`clang-19`); undefined where there is none. */
+export const NEWEST_CLANG: string | undefined = [22, 21, 20, 19, 18, 17, 16]
+  .map((n) => `clang-${n}`)
+  .find((c) => existsSync(`/usr/bin/${c}`));
+
 /** Flags as on a clang command line, after `-O2 -target bpf`. Compiled from a file: line info then has the text. */
 export function clang(source: string, ...flags: string[]): Uint8Array {
+  return compileWith("clang", source, ...flags);
+}
+
+/** As `clang`, with a compiler of this name. */
+export function compileWith(compiler: string, source: string, ...flags: string[]): Uint8Array {
   const arch = process.arch === "arm64" ? "aarch64" : "x86_64";
   const args = ["-O2", "-target", "bpf", `-I/usr/include/${arch}-linux-gnu`, "-Wno-unknown-attributes", ...flags];
   // Debug info names the file relative to its directory, so that objects do not depend on the place.
   args.push("-fdebug-compilation-dir=.");
   const key = createHash("sha256")
-    .update(JSON.stringify([source, args]))
+    .update(JSON.stringify([compiler, source, args]))
     .digest("hex")
     .slice(0, 24);
   const out = join(CACHE, `${key}.o`);
@@ -63,8 +73,8 @@ export function clang(source: string, ...flags: string[]): Uint8Array {
     const dir = mkdtempSync(join(CACHE, "build-"));
     try {
       writeFileSync(join(dir, "source.c"), source);
-      const r = spawnSync("clang", [...args, "-c", "source.c", "-o", "object.o"], { cwd: dir, encoding: "utf8" });
-      if (r.status !== 0) throw new Error(`clang: ${r.stderr || r.error?.message}`);
+      const r = spawnSync(compiler, [...args, "-c", "source.c", "-o", "object.o"], { cwd: dir, encoding: "utf8" });
+      if (r.status !== 0) throw new Error(`${compiler}: ${r.stderr || r.error?.message}`);
       renameSync(join(dir, "object.o"), out);
     } finally {
       rmSync(dir, { recursive: true, force: true });

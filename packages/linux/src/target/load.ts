@@ -11,17 +11,18 @@ import {
   type BpfMap,
   type Collection,
   type CollectionSpec,
+  entriesOn,
   initialValue,
   type LoadOptions,
   lineAt,
   type MapSpec,
-  MapType,
   type Program,
   type ProgramSpec,
   ProgType,
   progTypeName,
   type Reloc,
   relocate,
+  usedMaps,
 } from "@ebplane/core/object";
 import {
   Cmd,
@@ -79,7 +80,8 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
     const maps = new Map<string, BpfMap>();
     // Maps that were there before us keep what is in them.
     const shared = new Set<string>();
-    for (const name of selectMaps(spec, programSpecs, (options.programs ?? options.structOps) !== undefined)) {
+    const onlyUsed = (options.programs ?? options.structOps) !== undefined;
+    for (const name of onlyUsed ? usedMaps(spec, programSpecs) : spec.maps.keys()) {
       const reused = options.reuse?.get(name);
       const mapSpec = spec.maps.get(name)!;
       const pinned = reused ? undefined : findPinned(mapSpec, options.pinDirectory);
@@ -193,23 +195,6 @@ function selectPrograms(
   throw new RangeError(`program ${JSON.stringify(missing)}: expected one of ${[...spec.programs.keys()].join(", ")}`);
 }
 
-/** The maps to create, in the object's order: all, or those that the chosen programs and their maps refer to. */
-function selectMaps(spec: CollectionSpec, programs: readonly ProgramSpec[], onlyUsed: boolean): string[] {
-  if (!onlyUsed) return [...spec.maps.keys()];
-  const used = new Set<string>();
-  const use = (name: string): void => {
-    if (used.has(name)) return;
-    used.add(name);
-    for (const { value } of spec.maps.get(name)?.contents ?? []) {
-      if (!(value instanceof Uint8Array) && "map" in value) use(value.map);
-    }
-  };
-  for (const { relocs } of programs) {
-    for (const reloc of relocs) if (reloc.kind === "map" || reloc.kind === "mapValue") use(reloc.name);
-  }
-  return [...spec.maps.keys()].filter((name) => used.has(name));
-}
-
 /**
  * Creates a map as its spec says, with its BTF types where the kernel takes them: some map types and all older kernels
  * do not. @throws SysError with the map's name.
@@ -249,12 +234,8 @@ export function createMap(spec: MapSpec, btf?: LoadedBtf): LinuxMap {
 
 const NO_PRIVILEGE = "run as root, or with CAP_BPF and CAP_NET_ADMIN";
 
-/** Sizes that depend on the machine: one perf buffer a CPU, ring buffers of whole pages. */
 function entriesOf(spec: MapSpec): number {
-  if (spec.type === MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY && spec.maxEntries === 0) return possibleCpus();
-  const ring = spec.type === MapType.BPF_MAP_TYPE_RINGBUF || spec.type === MapType.BPF_MAP_TYPE_USER_RINGBUF;
-  if (ring && spec.maxEntries % PAGE_SIZE) return 2 ** Math.ceil(Math.log2(Math.max(spec.maxEntries, PAGE_SIZE)));
-  return spec.maxEntries;
+  return entriesOn(spec, { cpus: possibleCpus(), pageSize: PAGE_SIZE });
 }
 
 /** Writes the contents that need no program, then freezes. */

@@ -7,12 +7,12 @@ import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { gunzipSync } from "node:zlib";
 import { applyKconfig, type KernelConfig, parseKconfig, relocateCore } from "@ebplane/core/elf";
-import type { CollectionSpec } from "@ebplane/core/object";
+import { autoloaded, type CollectionSpec } from "@ebplane/core/object";
 import { hasKernelSymbol, kernelBtf } from "./kernel-btf.ts";
 
 /** The collection with the programs that will be loaded relocated to this kernel, and the map `.kconfig` filled. */
 export function settle(spec: CollectionSpec, chosen: readonly string[] | undefined): CollectionSpec {
-  const programs = chosen ?? [...spec.programs.values()].filter((p) => p.autoload !== false).map((p) => p.name);
+  const programs = chosen ?? autoloaded(spec).map((p) => p.name);
   const relocate = programs.some((name) => spec.programs.get(name)?.coreRelos?.length);
   const related = relocate ? relocateCore(spec, kernelBtf(), programs) : spec;
   return spec.externs?.some((e) => e.kind === "kconfig") ? applyKconfig(related, kernelConfig()) : related;
