@@ -12,31 +12,60 @@ import { ADD_CONST, Kind, markPrecise, type Node, type Reg, scalarReg, unknownRe
 import { scalarEqual, scalarIn, UNKNOWN } from "./domain/scalar.ts";
 import { Byte, byteAt, type Checkpoint, detach, type Frame, markRead, type Slot, type State } from "./domain/state.ts";
 
-/** Pairs of ids that play the same part in the old and the new state. */
+/**
+ * Pairs of ids that play the same part in the old and the new state. They are few, so a search through them is faster
+ * than a map; one object serves all comparisons.
+ */
 class IdMap {
-  private readonly toNew = new Map<number, number>();
-  private readonly toOld = new Map<number, number>();
-  private temporary = -1;
+  #olds = new Int32Array(64);
+  #news = new Int32Array(64);
+  #count = 0;
+  #temporary = -1;
+
+  clear(): this {
+    this.#count = 0;
+    this.#temporary = -1;
+    return this;
+  }
 
   same(oldId: number, newId: number): boolean {
-    if ((oldId === 0) !== (newId === 0)) return false;
-    if (oldId === 0) return true;
-    const known = this.toNew.get(oldId);
-    if (known !== undefined) return known === newId;
-    if (this.toOld.has(newId)) return false;
-    this.toNew.set(oldId, newId);
-    this.toOld.set(newId, oldId);
+    if (oldId === 0 || newId === 0) return oldId === newId;
+    const olds = this.#olds;
+    const news = this.#news;
+    for (let i = 0; i < this.#count; i++) {
+      if (olds[i] === oldId) return news[i] === newId;
+      if (news[i] === newId) return false;
+    }
+    this.#add(oldId, newId);
     return true;
+  }
+
+  #add(oldId: number, newId: number): void {
+    const n = this.#count++;
+    if (n === this.#olds.length) {
+      this.#olds = grown(this.#olds);
+      this.#news = grown(this.#news);
+    }
+    this.#olds[n] = oldId;
+    this.#news[n] = newId;
   }
 
   /** Ids of numbers: an old number without an id was bound to nothing, so any will do. */
   sameNumber(oldId: number, newId: number): boolean {
     if (oldId === 0) return true;
-    const id = newId || this.temporary--;
+    const id = newId || this.#temporary--;
     if (!this.same(oldId, id)) return false;
     return (oldId & ADD_CONST) === 0 || this.same(oldId & ~ADD_CONST, id & ~ADD_CONST);
   }
 }
+
+function grown(ids: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const more = new Int32Array(ids.length * 2);
+  more.set(ids);
+  return more;
+}
+
+const IDS = new IdMap();
 
 type Exactness = "exact" | "within" | "relevant";
 
@@ -194,7 +223,8 @@ function save(cx: Context, list: Checkpoint[]): void {
   cx.prevJumps = cx.jumps;
   cx.prevProcessed = cx.processed;
   // Branches queued since the last save share the running state's nodes: what they look at must not count as looked at
-  // after this point, so the saved state gets its own.
+  // after this point, so the saved state gets its own. The running state keeps those: all that it and its branches will
+  // look at comes after this point.
   // Where loops are widened, dead registers count, too.
   const all = cx.program.forcePoints[pc] === 1;
   const live = (f: number) => (all ? 0x3ff : liveOf(cx, state, f) & 0x3ff);
@@ -213,7 +243,6 @@ function save(cx: Context, list: Checkpoint[]): void {
   list.unshift(point);
   state.parent = point;
   for (const frame of state.frames) frame.written.set(0, 0);
-  detach(state, live);
 }
 
 /** One path from the running state's parents is finished. */
@@ -252,6 +281,8 @@ function propagate(old: State, cur: State, cx: Context): void {
     for (let i = 0; i < 10; i++) {
       if ((live >> i) & 1 && frame.regs[i]!.node?.precise) markPrecise(now.regs[i]!.node);
     }
+    const { low, high } = frame.read;
+    if ((low | high) === 0) return;
     for (let i = 0; i < frame.stack.length; i++) {
       const slot = frame.stack[i];
       if (!slot || !frame.read.has(i)) continue;
@@ -274,7 +305,7 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
   if (old.rcuDepth !== cur.rcuDepth || old.preemptDepth !== cur.preemptDepth || old.sleeps !== cur.sleeps) return false;
   if (old.refs.length !== cur.refs.length) return false;
   if (old.resLocks.length !== cur.resLocks.length || old.irqs.length !== cur.irqs.length) return false;
-  const ids = new IdMap();
+  const ids = IDS.clear();
   for (let i = 0; i < old.resLocks.length; i++) {
     const a = old.resLocks[i]!;
     const b = cur.resLocks[i]!;
@@ -301,6 +332,7 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
 
 function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness): boolean {
   if (exactness === "exact") return regExact(old, cur, ids);
+  if (old === cur && old.id === 0 && old.ref === 0) return true;
   if (old.kind === Kind.NOT_INIT && (exactness === "relevant" || cur.kind === Kind.NOT_INIT)) return true;
   if (old.kind !== cur.kind || old.flags !== cur.flags) return false;
   switch (old.kind) {
@@ -308,7 +340,7 @@ function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness): boolean 
       if (exactness === "relevant" && !old.node?.precise) return true;
       if ((old.id & ADD_CONST) !== 0 && ((cur.id & ADD_CONST) === 0 || old.off !== cur.off)) return false;
       if (old.id !== 0 && (old.id & ADD_CONST) === 0 && (cur.id & ADD_CONST) !== 0) return false;
-      return ids.sameNumber(old.id, cur.id) && scalarIn(old.val, cur.val);
+      return scalarIn(old.val, cur.val) && ids.sameNumber(old.id, cur.id);
     case Kind.MAP_VALUE:
     case Kind.MAP_KEY:
     case Kind.MEM:
@@ -334,17 +366,33 @@ function regExact(old: Reg, cur: Reg, ids: IdMap): boolean {
 }
 
 function stackSafe(old: Frame, cur: Frame, ids: IdMap, exactness: Exactness): boolean {
+  if (exactness === "relevant") {
+    const { low, high } = old.read;
+    return slotsSafe(old, cur, ids, low, 0) && slotsSafe(old, cur, ids, high, 32);
+  }
   for (let i = 0; i < old.stack.length; i++) {
     const a = old.stack[i];
     const b = cur.stack[i];
-    if (exactness !== "relevant" && (a?.bytes ?? 0) !== (b?.bytes ?? 0)) return false;
-    if (!a || (exactness === "relevant" && !old.read.has(i))) continue;
-    if (!slotSafe(a, b, ids, exactness)) return false;
+    if ((a?.bytes ?? 0) !== (b?.bytes ?? 0)) return false;
+    if (a && !slotSafe(a, b, ids, exactness)) return false;
+  }
+  return true;
+}
+
+/** The slots `from` + each bit of `set`. */
+function slotsSafe(old: Frame, cur: Frame, ids: IdMap, set: number, from: number): boolean {
+  for (let rest = set; rest !== 0; rest &= rest - 1) {
+    const i = from + 31 - Math.clz32(rest & -rest);
+    const a = old.stack[i];
+    const b = cur.stack[i];
+    if (a && !slotSafe(a, b, ids, "relevant")) return false;
   }
   return true;
 }
 
 function slotSafe(a: Slot, b: Slot | undefined, ids: IdMap, exactness: Exactness): boolean {
+  // Bytes alone, the usual case, are compared at once.
+  if (b && a.bytes === b.bytes && !a.reg && !b.reg && !a.special && !b.special) return true;
   const aReg = scalarOf(a);
   const bReg = scalarOf(b);
   if (aReg && bReg) return regSafe(aReg, bReg, ids, exactness);

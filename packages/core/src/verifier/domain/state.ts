@@ -231,7 +231,7 @@ export interface Checkpoint {
 
 /**
  * Detaches the running state from what shares its numbers: fresh nodes, so that what is looked at from now on is told
- * apart from before. Only numbers that may be read again matter: `live` has a bit set of registers for each frame.
+ * apart from what was before. Only numbers that may be read again matter: `live` has a bit set of registers for each frame.
  */
 export function detach(state: State, live: (frame: number) => number): void {
   const { frames } = state;

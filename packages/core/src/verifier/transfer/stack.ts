@@ -264,15 +264,22 @@ export function requireReadable(
   register: number,
   clobber: boolean,
 ): void {
-  for (let p = at; p < at + length; p++) {
+  let next = at;
+  for (let p = at; p < at + length; p = next) {
+    // Up to the end of this slot.
+    next = Math.min((p & ~7) + 8, at + length);
     const i = slotIndex(p);
     const slot = frame.stack[i];
     if (!slot) continue;
-    const b = byteAt(slot.bytes, byteIndex(p));
-    if (b === Byte.DYNPTR || b === Byte.ITER || b === Byte.IRQ) badRead(cx, p, 1, register);
+    for (let q = p; q < next; q++) {
+      const b = byteAt(slot.bytes, byteIndex(q));
+      if (b === Byte.DYNPTR || b === Byte.ITER || b === Byte.IRQ) badRead(cx, q, 1, register);
+    }
     markRead(cx.state, frame, i);
     if (!clobber) continue;
-    if (isSpill(slot)) frame.stack[i] = scrubSpill(slot);
-    else if (b !== Byte.MISC) frame.stack[i] = { ...slot, bytes: withByte(slot.bytes, byteIndex(p), Byte.MISC) };
+    const plain = isSpill(slot) ? scrubSpill(slot) : slot;
+    let { bytes } = plain;
+    for (let q = p; q < next; q++) bytes = withByte(bytes, byteIndex(q), Byte.MISC);
+    if (bytes !== slot.bytes) frame.stack[i] = { bytes, reg: plain.reg, special: plain.special };
   }
 }
