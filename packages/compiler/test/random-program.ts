@@ -11,6 +11,14 @@ export interface World {
   readonly packet: Uint8Array;
   /** The array map's values, as bytes. */
   readonly map: Uint8Array[];
+  /** What outlives a run; `freshState` makes it. */
+  readonly state: State;
+}
+/** Global variables and structs by name, and the hash map's entries. */
+export interface State {
+  readonly numbers: Map<string, bigint>;
+  readonly structs: Map<string, DataView>;
+  readonly hash: Map<number, Uint8Array>;
 }
 interface Env extends World {
   readonly vars: Map<string, bigint>;
@@ -24,8 +32,15 @@ interface Stmt {
   readonly lines: readonly string[];
   readonly run: (e: Env) => void;
 }
-class Break extends Error {}
-class Continue extends Error {}
+/** Leaves the innermost loop, or the one of the label. */
+class Break extends Error {
+  readonly label: string | undefined;
+  constructor(label?: string) {
+    super();
+    this.label = label;
+  }
+}
+class Continue extends Break {}
 class Return extends Error {
   readonly value: bigint;
   constructor(value: bigint) {
@@ -36,6 +51,10 @@ class Return extends Error {
 
 export interface RandomProgram {
   readonly source: string;
+  /** What its first run finds. */
+  readonly freshState: () => State;
+  /** Types of the global numbers, by name. */
+  readonly globals: ReadonlyMap<string, Num>;
   /** Runs it on the world, in place; returns the verdict. */
   readonly run: (w: World) => number;
 }
@@ -48,8 +67,18 @@ const FIELDS: readonly (readonly [string, Num, number])[] = [
   ["e", "u8", 24],
   ["f", "i16", 26],
   ["g", "i64", 32],
+  ["inner.x", "u8", 40],
+  ["inner.y", "i32", 44],
 ];
-export const VALUE_SIZE = 40;
+/** An array of u16 and two bit fields behind them. */
+const ARRAY_AT = 48;
+const BITS_AT = 56;
+const BIT_FIELDS: readonly (readonly [name: string, shift: number, width: number])[] = [
+  ["k", 0, 5],
+  ["l", 5, 17],
+];
+export const VALUE_SIZE = 64;
+const TABLE_SIZE = 8;
 export const MAP_ENTRIES = 4;
 export const PACKET_SIZE = 64;
 
@@ -82,9 +111,13 @@ interface Var {
 }
 interface Fn {
   readonly name: string;
+  /** It takes a struct first. */
+  readonly struct: boolean;
   readonly params: readonly Num[];
   readonly returns: Num;
-  readonly run: (args: readonly bigint[], w: World) => bigint;
+  /** undefined only where `maybe`. */
+  readonly maybe: boolean;
+  readonly run: (args: readonly bigint[], struct: DataView | undefined, w: World) => bigint | undefined;
 }
 
 export function randomProgram(seed: number): RandomProgram {
@@ -96,8 +129,13 @@ class Generator {
   private vars: Var[] = [];
   private structs: string[] = [];
   private readonly fns: Fn[] = [];
+  private readonly globals: { name: string; type: Num; value: bigint }[] = [];
+  private readonly globalStructs: { name: string; make: () => DataView }[] = [];
+  private readonly table: bigint[] = [];
   private names = 0;
-  private loops = 0;
+  private loops: string[] = [];
+  /** In a body that holds a reference into the hash map: its entries stay. */
+  private holding = 0;
   private header = false;
   private inFunction: Num | undefined;
 
@@ -134,6 +172,16 @@ class Generator {
   }
 
   private leaf(kind: Kind): Expr {
+    const shared = this.globals.filter((g) => kindOf(g.type) === kind);
+    if (shared.length && this.chance(0.15)) {
+      const g = this.pick(shared);
+      return { text: g.name, run: (e) => e.state.numbers.get(g.name)! };
+    }
+    if (kind === "u32" && this.chance(0.06)) {
+      const i = this.leaf("u32");
+      const n = BigInt(TABLE_SIZE - 1);
+      return { text: `TABLE[${i.text} & ${n}]`, run: (e) => this.table[Number(i.run(e) & n)]! };
+    }
     const fits = this.vars.filter((v) => (v.type === "bool" ? kind === "bool" : kindOf(v.type) === kind));
     if (fits.length && this.chance(0.75)) {
       const v = this.pick(fits);
@@ -145,6 +193,7 @@ class Generator {
     }
     if (this.structs.length && this.chance(0.6)) {
       const fields = FIELDS.filter(([, t]) => kindOf(t) === kind);
+      if (kind === "u32" && this.chance(0.25)) return this.partOf(this.pick(this.structs));
       if (fields.length) return this.fieldOf(this.pick(this.structs), this.pick(fields));
     }
     if (this.header && this.chance(0.5)) return this.headerField(kind);
@@ -155,6 +204,22 @@ class Generator {
 
   private fieldOf(struct: string, [name, type, off]: readonly [string, Num, number]): Expr {
     return { text: `${struct}.${name}`, run: (e) => readField(e.structs.get(struct)!, type, off) };
+  }
+
+  /** An element or a bit field. */
+  private partOf(struct: string): Expr {
+    if (this.chance(0.5)) {
+      const [name, shift, width] = this.pick(BIT_FIELDS);
+      return {
+        text: `${struct}.${name}`,
+        run: (e) => BigInt((e.structs.get(struct)!.getUint32(BITS_AT, true) >>> shift) & (2 ** width - 1)),
+      };
+    }
+    const i = this.leaf("u32");
+    return {
+      text: `${struct}.h[${i.text} & 3]`,
+      run: (e) => BigInt(e.structs.get(struct)!.getUint16(ARRAY_AT + 2 * Number(i.run(e) & 3n), true)),
+    };
   }
 
   private headerField(kind: Kind): Expr {
@@ -198,7 +263,7 @@ class Generator {
       return { text: `(-${a.text})`, run: (e) => wrap(kind, -a.run(e)) };
     }
     if (r === 10) {
-      const fits = this.fns.filter((f) => kindOf(f.returns) === kind);
+      const fits = this.fns.filter((f) => kindOf(f.returns) === kind && (!f.struct || this.structs.length));
       if (fits.length && this.inFunction === undefined) return this.call(this.pick(fits), depth);
     }
     return this.leaf(kind);
@@ -206,14 +271,17 @@ class Generator {
 
   private call(f: Fn, depth: number): Expr {
     const args = f.params.map((p) => this.narrow(p, depth - 1));
-    return {
-      text: `${f.name}(${args.map((a) => a.text).join(", ")})`,
-      run: (e) =>
-        f.run(
-          args.map((a) => a.run(e)),
-          e,
-        ),
-    };
+    const struct = f.struct ? this.pick(this.structs) : undefined;
+    const text = `${f.name}(${[...(struct ? [struct] : []), ...args.map((a) => a.text)].join(", ")})`;
+    const run = (e: Env) =>
+      f.run(
+        args.map((a) => a.run(e)),
+        struct === undefined ? undefined : e.structs.get(struct)!,
+        e,
+      );
+    if (!f.maybe) return { text, run: (e) => run(e)! };
+    const other = this.narrow(f.returns, 1);
+    return { text: `(${text} ?? ${other.text})`, run: (e) => run(e) ?? other.run(e) };
   }
 
   /** An expression of exactly a declared type, by a cast. */
@@ -350,7 +418,7 @@ class Generator {
   }
 
   private statement(depth: number): Stmt {
-    const r = this.int(depth > 0 ? 13 : 6);
+    const r = this.int(depth > 0 ? 16 : 6);
     switch (r) {
       case 0:
       case 1:
@@ -373,6 +441,12 @@ class Generator {
         return this.choice(depth);
       case 11:
         return this.packetWrite();
+      case 12:
+        return this.structs.length ? this.partAssignment(this.pick(this.structs)) : this.declaration(depth);
+      case 13:
+        return this.hashAccess(depth);
+      case 14:
+        return this.structs.length ? this.takeApart(this.pick(this.structs)) : this.assignment();
       default:
         if (this.chance(0.25)) return this.leave();
         return this.assignment();
@@ -396,7 +470,108 @@ class Generator {
     };
   }
 
+  private globalAssignment(): Stmt {
+    const g = this.pick(this.globals);
+    const x = this.expr(kindOf(g.type), 2);
+    const op = this.pick(["+", "-", "^", ""]);
+    const text = op ? x.text : `${g.type}(${x.text})`;
+    return {
+      lines: [`${g.name} ${op}= ${text};`],
+      run: (e) => {
+        const old = e.state.numbers.get(g.name)!;
+        const y = x.run(e);
+        const v = op === "+" ? old + y : op === "-" ? old - y : op === "^" ? old ^ y : y;
+        e.state.numbers.set(g.name, wrap(g.type, v));
+      },
+    };
+  }
+
+  private partAssignment(struct: string): Stmt {
+    if (this.chance(0.5)) {
+      const [name, shift, width] = this.pick(BIT_FIELDS);
+      const mask = 2 ** width - 1;
+      const v = this.expr("u32", 2);
+      return {
+        lines: [`${struct}.${name} = ${v.text} & ${mask};`],
+        run: (e) => {
+          const view = e.structs.get(struct)!;
+          const bits = Number(v.run(e) & BigInt(mask));
+          const rest = view.getUint32(BITS_AT, true) & ~(mask << shift);
+          view.setUint32(BITS_AT, (rest | (bits << shift)) >>> 0, true);
+        },
+      };
+    }
+    const i = this.expr("u32", 1);
+    const v = this.narrow("u16", 2);
+    return {
+      lines: [`${struct}.h[${i.text} & 3] = ${v.text};`],
+      run: (e) => {
+        const at = ARRAY_AT + 2 * Number(i.run(e) & 3n);
+        e.structs.get(struct)!.setUint16(at, Number(v.run(e)), true);
+      },
+    };
+  }
+
+  /** `const { a: x, b: y } = s;` */
+  private takeApart(struct: string): Stmt {
+    const fields = FIELDS.filter(([n]) => !n.includes(".") && this.chance(0.3));
+    const names = fields.map(() => this.name("d"));
+    for (const [k, [, type]] of fields.entries()) this.vars.push({ name: names[k]!, type, mutable: false });
+    if (!fields.length) return this.assignment();
+    return {
+      lines: [`const { ${fields.map(([n], k) => `${n}: ${names[k]}`).join(", ")} } = ${struct};`],
+      run: (e) => {
+        for (const [k, [, type, off]] of fields.entries()) {
+          e.vars.set(names[k]!, readField(e.structs.get(struct)!, type, off));
+        }
+      },
+    };
+  }
+
+  private hashAccess(depth: number): Stmt {
+    if (this.inFunction !== undefined) return this.assignment();
+    const key = this.expr("u32", 1);
+    const of = (e: Env) => Number(key.run(e) & 3n);
+    if (!this.holding && this.chance(0.3)) {
+      return { lines: [`entries.delete(${key.text} & 3);`], run: (e) => void e.state.hash.delete(of(e)) };
+    }
+    if (!this.holding && this.structs.length && this.chance(0.6)) {
+      const from = this.pick(this.structs);
+      return {
+        lines: [`entries.update(${key.text} & 3, ${from});`],
+        run: (e) => {
+          const v = e.structs.get(from)!;
+          e.state.hash.set(of(e), new Uint8Array(v.buffer, v.byteOffset, VALUE_SIZE).slice());
+        },
+      };
+    }
+    const name = this.name("t");
+    const structs = this.structs;
+    this.structs = [...structs, name];
+    this.holding++;
+    const body = this.body(1 + this.int(3), depth - 1);
+    this.holding--;
+    this.structs = structs;
+    const no = this.chance(0.5) ? this.body(1, depth - 1) : undefined;
+    return {
+      lines: [
+        `const ${name} = entries.lookup(${key.text} & 3);`,
+        `if (${name}) {`,
+        ...body.lines,
+        ...(no ? ["} else {", ...no.lines] : []),
+        "}",
+      ],
+      run: (e) => {
+        const bytes = e.state.hash.get(of(e));
+        if (!bytes) return no?.run(e);
+        e.structs.set(name, new DataView(bytes.buffer, bytes.byteOffset));
+        return body.run(e);
+      },
+    };
+  }
+
   private assignment(): Stmt {
+    if (this.globals.length && this.chance(0.15)) return this.globalAssignment();
     const targets = this.vars.filter((v) => v.mutable && v.type !== "bool");
     if (!targets.length) return this.declaration(1);
     const v = this.pick(targets);
@@ -435,7 +610,10 @@ class Generator {
 
   private structDeclaration(): Stmt {
     const name = this.name("s");
-    const inits = FIELDS.filter(() => this.chance(0.5)).map((f) => ({ f, v: this.narrow(f[1], 1) }));
+    const inits = FIELDS.filter(([n]) => !n.includes(".") && this.chance(0.5)).map((f) => ({
+      f,
+      v: this.narrow(f[1], 1),
+    }));
     const copyFrom = this.structs.length && this.chance(0.2) ? this.pick(this.structs) : undefined;
     this.structs.push(name);
     if (copyFrom) {
@@ -496,24 +674,31 @@ class Generator {
   private loop(depth: number): Stmt {
     const n = 1 + this.int(5);
     const i = this.name("n");
+    const label = this.name("loop");
     const outer = this.vars;
     this.vars = [...outer, { name: i, type: "u32", mutable: false }];
-    this.loops++;
+    this.loops.push(label);
     const body = this.body(1 + this.int(3), depth - 1);
-    this.loops--;
+    this.loops.pop();
     this.vars = outer;
-    const form = this.int(3);
-    const head = form === 0 ? `for (const ${i} of range(${n})) {` : `for (let ${i}: u32 = 0; ${i} < ${n}; ${i}++) {`;
+    const form = this.int(4);
+    const named = body.lines.some((l) => l.includes(` ${label};`)) ? `${label}: ` : "";
+    const [lines, tail] =
+      form === 0
+        ? [[`${named}for (const ${i} of range(${n})) {`], "}"]
+        : form === 1 && !body.lines.some((l) => l.includes("continue"))
+          ? [[`let ${i}: u32 = 0;`, `${named}while (${i} < ${n}) {`], `${i}++; }`]
+          : [[`${named}for (let ${i}: u32 = 0; ${i} < ${n}; ${i}++) {`], "}"];
     return {
-      lines: [head, ...body.lines, "}"],
+      lines: form === 1 ? ["{", ...lines, ...body.lines, tail, "}"] : [...lines, ...body.lines, tail],
       run: (e) => {
         for (let k = 0; k < n; k++) {
           e.vars.set(i, BigInt(k));
           try {
             body.run(e);
           } catch (x) {
-            if (x instanceof Break) break;
-            if (!(x instanceof Continue)) throw x;
+            if (!(x instanceof Break) || (x.label !== undefined && x.label !== label)) throw x;
+            if (!(x instanceof Continue)) break;
           }
         }
       },
@@ -521,13 +706,14 @@ class Generator {
   }
 
   private leave(): Stmt {
-    if (this.loops && this.chance(0.7)) {
+    if (this.loops.length && this.chance(0.7)) {
       const c = this.condition(1);
       const brk = this.chance(0.5);
+      const label = this.chance(0.4) ? this.pick(this.loops) : undefined;
       return {
-        lines: [`if (${c.text}) ${brk ? "break" : "continue"};`],
+        lines: [`if (${c.text}) ${brk ? "break" : "continue"}${label ? ` ${label}` : ""};`],
         run: (e) => {
-          if (c.run(e)) throw brk ? new Break() : new Continue();
+          if (c.run(e)) throw brk ? new Break(label) : new Continue(label);
         },
       };
     }
@@ -599,7 +785,7 @@ class Generator {
           }
           fallback?.run(e);
         } catch (err) {
-          if (!(err instanceof Break)) throw err;
+          if (!(err instanceof Break) || err instanceof Continue || err.label !== undefined) throw err;
         }
       },
     };
@@ -630,24 +816,35 @@ class Generator {
 
   private makeFunction(): string[] {
     const name = this.name("f");
-    const types: Num[] = ["u8", "u16", "u32", "u64", "i32", "i64"];
+    const types: Num[] = ["u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"];
+    const form = this.pick(["inline", "subprog", "subprog.global"] as const);
+    const struct = this.chance(0.4) ? this.name("q") : undefined;
     const params = Array.from({ length: 1 + this.int(3) }, () => this.pick(types));
     const returns = this.pick(types);
+    // A subprogram has one register for its result: an optional number takes two.
+    const maybe = form === "inline" && this.chance(0.3);
     const names = params.map(() => this.name("p"));
     this.vars = params.map((type, k) => ({ name: names[k]!, type, mutable: this.chance(0.5) }));
-    this.structs = [];
+    this.structs = [...(struct ? [struct] : []), ...this.globalStructs.map((g) => g.name)];
     this.inFunction = returns;
     const body = this.body(1 + this.int(3), 2);
+    const gone = maybe ? this.condition(2) : undefined;
     const result = this.narrow(returns, 2);
     this.inFunction = undefined;
     this.fns.push({
       name,
+      struct: struct !== undefined,
       params,
       returns,
-      run: (args, w) => {
-        const e: Env = { ...w, vars: new Map(args.map((a, k) => [names[k]!, a])), structs: new Map() };
+      maybe,
+      run: (args, given, w) => {
+        const vars = new Map(args.map((a, k) => [names[k]!, a]));
+        const structs = new Map(w.state.structs);
+        if (struct) structs.set(struct, given!);
+        const e: Env = { packet: w.packet, map: w.map, state: w.state, vars, structs };
         try {
           body.run(e);
+          if (gone?.run(e)) return undefined;
         } catch (x) {
           if (x instanceof Return) return x.value;
           throw x;
@@ -655,27 +852,71 @@ class Generator {
         return result.run(e);
       },
     });
-    return [
-      `function ${name}(${params.map((t, k) => `${names[k]}: ${t}`).join(", ")}): ${returns} {`,
-      ...body.lines,
-      `return ${result.text};`,
-      "}",
-    ];
+    const list = [...(struct ? [`${struct}: Value`] : []), ...params.map((t, k) => `${names[k]}: ${t}`)].join(", ");
+    const ends = [...(gone ? [`if (${gone.text}) return undefined;`] : []), `return ${result.text};`];
+    if (form === "inline") {
+      return [`function ${name}(${list}): ${returns}${maybe ? " | undefined" : ""} {`, ...body.lines, ...ends, "}"];
+    }
+    return [`const ${name} = ${form}((${list}): ${returns} => {`, ...body.lines, ...ends, "});"];
+  }
+
+  private makeGlobals(): string[] {
+    const lines: string[] = [];
+    const types: Num[] = ["u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"];
+    for (let k = this.int(4); k > 0; k--) {
+      const type = this.pick(types);
+      const name = this.name("g");
+      const value = this.chance(0.4) ? 0n : wrap(type, BigInt(this.int(100)) - (type[0] === "i" ? 50n : 0n));
+      this.globals.push({ name, type, value });
+      lines.push(`let ${name}: ${type} = ${value}${type.endsWith("64") ? "n" : ""};`);
+    }
+    if (this.chance(0.4)) {
+      const name = this.name("gs");
+      const inits = FIELDS.filter(([n]) => !n.includes(".") && this.chance(0.4)).map(([n, t, off]) => ({
+        n,
+        t,
+        off,
+        v: wrap(t, BigInt(this.int(120))),
+      }));
+      const elements = this.chance(0.5) ? [1n, 2n, 3n] : [];
+      const bits = this.chance(0.5) ? 21n : 0n;
+      const text = inits.map(({ n, t, v }) => `${n}: ${v}${t.endsWith("64") ? "n" : ""}`);
+      if (elements.length) text.push(`h: [${elements.join(", ")}]`);
+      if (bits) text.push(`k: ${bits}, l: ${bits}`);
+      lines.push(`const ${name} = Value({ ${text.join(", ")} });`);
+      const make = () => {
+        const view = new DataView(new ArrayBuffer(VALUE_SIZE));
+        for (const { t, off, v } of inits) writeField(view, t, off, v);
+        for (const [k, v] of elements.entries()) view.setUint16(ARRAY_AT + 2 * k, Number(v), true);
+        view.setUint32(BITS_AT, Number(bits | (bits << 5n)), true);
+        return view;
+      };
+      this.globalStructs.push({ name, make });
+    }
+    return lines;
   }
 
   program(): RandomProgram {
-    const functions = Array.from({ length: this.int(3) }, () => this.makeFunction());
+    for (let k = 0; k < TABLE_SIZE; k++) this.table.push(BigInt(this.int(2 ** 31)));
+    const globals = this.makeGlobals();
+    const functions = Array.from({ length: this.int(4) }, () => this.makeFunction());
     this.vars = [];
-    this.structs = [];
+    this.structs = this.globalStructs.map((g) => g.name);
     this.header = true;
     const first = [this.declaration(1), this.declaration(1)];
     const body = this.body(3 + this.int(6), 3);
     const result = this.narrow("u32", 3);
+    const plain = FIELDS.filter(([n]) => !n.includes("."));
     const source = [
-      'import { array, be16, be32, be64, bits, header, htonl, i8, i16, i32, i64, ntohl, ntohll, ntohs, range, struct, u8, u16, u32, u64, xdp } from "ebplane/bpf";',
-      `const Value = struct({ ${FIELDS.map(([n, t]) => `${n}: ${t}`).join(", ")} });`,
+      'import { array, arrayOf, be16, be32, be64, bits, hash, header, htonl, i8, i16, i32, i64, ntohl, ntohll, ntohs, range, struct, subprog, table, u8, u16, u32, u64, xdp, type Infer } from "ebplane/bpf";',
+      "const Inner = struct({ x: u8, y: i32 });",
+      `const Value = struct({ ${plain.map(([n, t]) => `${n}: ${t}`).join(", ")}, inner: Inner, h: arrayOf(u16, 4), k: bits(5), l: bits(17) });`,
+      "type Value = Infer<typeof Value>;",
       `export const values = array(Value, { maxEntries: ${MAP_ENTRIES} });`,
+      "export const entries = hash(u32, Value, { maxEntries: 16 });",
+      `const TABLE = table(u32, [${this.table.join(", ")}]);`,
       "const Head = header({ y: u8, n3: bits(3), n5: bits(5), h: be16, w: be32, q: be64, n7: bits(7), n13: bits(13), n12: bits(12) });",
+      ...globals,
       ...functions.flat(),
       "export const main = xdp((ctx) => {",
       "const head = ctx.header(Head);",
@@ -688,8 +929,14 @@ class Generator {
     ].join("\n");
     return {
       source,
+      globals: new Map(this.globals.map((g) => [g.name, g.type])),
+      freshState: () => ({
+        numbers: new Map(this.globals.map((g) => [g.name, g.value])),
+        structs: new Map(this.globalStructs.map((g) => [g.name, g.make()])),
+        hash: new Map(),
+      }),
       run: (w) => {
-        const e: Env = { ...w, vars: new Map(), structs: new Map() };
+        const e: Env = { ...w, vars: new Map(), structs: new Map(w.state.structs) };
         try {
           for (const s of first) s.run(e);
           body.run(e);

@@ -1,0 +1,73 @@
+/** One random program on targets, against its evaluation. */
+import { compile } from "@ebplane/compiler";
+import { bytesEqual, toHex } from "@ebplane/core/bytes";
+import type { BpfMap, Collection, CollectionSpec, Target } from "@ebplane/core/object";
+import { MAP_ENTRIES, type Num, PACKET_SIZE, randomProgram, seeded, VALUE_SIZE, wrap } from "./random-program.ts";
+
+function readLittle(bytes: Uint8Array): bigint {
+  return bytes.reduceRight((sum, b) => (sum << 8n) | BigInt(b), 0n);
+}
+
+function u32(n: number): Uint8Array {
+  const out = new Uint8Array(4);
+  new DataView(out.buffer).setUint32(0, n, true);
+  return out;
+}
+
+/** A number of global data as the program left it. */
+function globalOf(spec: CollectionSpec, loaded: Collection, name: string, type: Num): bigint | undefined {
+  const v = spec.variables?.get(name);
+  const bytes =
+    v &&
+    loaded.maps
+      .get(v.map)!
+      .lookup(new Uint8Array(4))!
+      .slice(v.offset, v.offset + v.size);
+  return bytes && wrap(type, readLittle(bytes));
+}
+
+/** The first difference, or undefined. */
+export function check(seed: number, targets: readonly Target[]): string | undefined {
+  const program = randomProgram(seed);
+  const { spec } = compile({ entry: "random.bpf.ts", files: new Map([["random.bpf.ts", program.source]]) });
+  const rand = seeded(seed ^ 0x5eed);
+  const random = (n: number) => Uint8Array.from({ length: n }, () => Math.floor(rand() * 256));
+  const inputs = Array.from({ length: 2 }, () => ({
+    packet: random(PACKET_SIZE),
+    map: Array.from({ length: MAP_ENTRIES }, () => random(VALUE_SIZE)),
+  }));
+  for (const target of targets) {
+    using loaded = target.load(spec);
+    const values = loaded.maps.get("values");
+    const entries = loaded.maps.get("entries");
+    const state = program.freshState();
+    for (const input of inputs) {
+      for (const [k, v] of input.map.entries()) values?.update(u32(k), v);
+      const world = { packet: input.packet.slice(), map: input.map.map((v) => v.slice()), state };
+      const verdict = program.run(world);
+      const got = loaded.programs.get("main")!.testRun({ packet: input.packet });
+      const where = `seed ${seed} on ${target.name}`;
+      if (got.verdict !== verdict) return `${where}: verdict ${got.verdict}, expected ${verdict}`;
+      if (!bytesEqual(got.packet, world.packet)) {
+        return `${where}: packet ${toHex(got.packet)}, expected ${toHex(world.packet)}`;
+      }
+      const wanted: (readonly [BpfMap | undefined, string, number, Uint8Array | undefined])[] = [
+        ...world.map.map((v, k) => [values, "value", k, v] as const),
+        ...[0, 1, 2, 3].map((k) => [entries, "entry", k, state.hash.get(k)] as const),
+      ];
+      for (const [map, what, k, bytes] of wanted) {
+        if (!map) continue;
+        const now = map.lookup(u32(k));
+        if (now && bytes ? !bytesEqual(now, bytes) : now !== bytes) {
+          return `${where}: ${what} ${k} ${now && toHex(now)}, expected ${bytes && toHex(bytes)}`;
+        }
+      }
+      for (const [name, type] of program.globals) {
+        const now = globalOf(spec, loaded, name, type);
+        const expected = state.numbers.get(name)!;
+        if (now !== undefined && now !== expected) return `${where}: ${name} ${now}, expected ${expected}`;
+      }
+    }
+  }
+  return undefined;
+}

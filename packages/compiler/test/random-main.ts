@@ -1,0 +1,41 @@
+/**
+ * A long run of random programs: `npx tsx -C source packages/compiler/test/random-main.ts FIRST COUNT [SECONDS]`. Each
+ * seed's program is compiled once and runs on interpreter, JIT and kernel against its evaluation; every difference and
+ * every refusal is printed with its seed. Ends with the totals; exit 1 where anything differed.
+ */
+import { SimTarget } from "@ebplane/core/sim";
+import { linuxTarget } from "@ebplane/linux";
+import { kernelSkipReason } from "@ebplane/linux/testing";
+import { check } from "./random-check.ts";
+
+const [first = 1, count = 1000, seconds = 3600] = process.argv.slice(2).map(Number);
+const targets = () => [
+  new SimTarget({ engine: "interp" }),
+  new SimTarget({ engine: "jit" }),
+  ...(kernelSkipReason() ? [] : [linuxTarget()]),
+];
+const started = performance.now();
+let some = targets();
+let done = 0;
+let wrong = 0;
+for (let seed = first; seed < first + count && performance.now() - started < seconds * 1000; seed++) {
+  // A fresh machine now and then: its memory only grows.
+  if (done % 500 === 499) some = targets();
+  try {
+    const difference = check(seed, some);
+    if (difference) {
+      wrong++;
+      console.log(difference);
+    }
+  } catch (e) {
+    wrong++;
+    console.log(`seed ${seed}: ${(e as Error).message.slice(0, 300)}`);
+  }
+  done++;
+}
+const took = (performance.now() - started) / 1000;
+const on = some.map((t) => t.name).join(", ");
+console.log(
+  `seeds ${first} to ${first + done - 1} on ${on}: ${done} programs, ${wrong} wrong, ${(done / took).toFixed(1)}/s`,
+);
+if (wrong) process.exitCode = 1;
