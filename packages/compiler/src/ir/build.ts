@@ -3,7 +3,7 @@
  * Assignment Form" (2013): variables are looked up through the predecessors, phis appear where they differ.
  * Operations are folded as they are made.
  */
-import { evalBin, evalBswap, evalCmp, maskOf, swapCmp, upperBound } from "./fold.ts";
+import { evalBin, evalBswap, evalCmp, maskOf, swapCmp, upperBound, verifiedBound } from "./fold.ts";
 import type { BinOp, Block, CallEffects, Callee, Cmp, DataObject, Fn, Insn, Region, Slot, Width } from "./ir.ts";
 
 const NO_HELPER = -1;
@@ -221,7 +221,7 @@ export class Builder {
   zext(bits: 8 | 16 | 32, a: Insn): Insn {
     const mask = (1n << BigInt(bits)) - 1n;
     if (a.op === "const") return constant(a.value & mask);
-    if (upperBound(a) <= mask) return a;
+    if ((bits === 32 ? upperBound(a) : verifiedBound(a)) <= mask) return a;
     if (bits === 32) return this.emit({ op: "zext32" }, [a]);
     return this.bin("and", 32, a, constant(mask));
   }
@@ -292,7 +292,7 @@ export function foldCmp(cmp: Cmp, w: Width, a: Insn, b: Insn): boolean | undefin
   }
   if (b.op === "const") {
     const y = b.value & maskOf(w);
-    const x = upperBound(a);
+    const x = verifiedBound(a);
     const fits = x <= maskOf(w);
     if (cmp === "lt" && y === 0n) return false;
     if (cmp === "ge" && y === 0n) return true;
@@ -336,7 +336,7 @@ export function foldBin(
     if (y === 1n && (op === "mul" || op === "div" || op === "sdiv") && clean(a)) return a;
     if (y === 1n && op === "mod") return constant(0n);
     if (op === "and") {
-      const x = upperBound(a);
+      const x = verifiedBound(a);
       // Every bit that can be set is kept.
       if (clean(a) && (y & (y + 1n)) === 0n && x <= y) return a;
       if (a.op === "and" && a.w === w && a.args[1]!.op === "const") {
@@ -359,6 +359,9 @@ export function foldBin(
       return total < BigInt(w) ? again(op, a.args[0]!, constant(total)) : constant(0n);
     }
   }
+  // Nothing, however it is shifted: the verifier knows a result only where it knows the count.
+  if (a.op === "const" && (a.value & mask) === 0n && (op === "shl" || op === "shr" || op === "sar"))
+    return constant(0n);
   if (a === b) {
     if (op === "sub" || op === "xor") return constant(0n);
     if ((op === "and" || op === "or") && clean(a)) return a;

@@ -118,8 +118,27 @@ export function negateCmp(cmp: Cmp): Cmp | undefined {
   return NEGATED[cmp];
 }
 
+/**
+ * Results that the kernel's verifier knows nothing of, not even that a 32-bit one has no high half: swapped bytes,
+ * quotients, remainders, shifts by what it cannot bound. Source: kernel/bpf/verifier.c
+ * `is_safe_to_compute_dst_reg_range`, after which it goes no further.
+ */
+export function isOpaque(v: Insn): boolean {
+  if (v.op === "shr") return v.args[1]!.op !== "const";
+  return ["bswap", "div", "mod", "sdiv", "smod"].includes(v.op);
+}
+
+/**
+ * An upper bound that the verifier finds too. A mask goes only where the value is below it by this: it may be what the
+ * verifier bounds an offset by.
+ */
+export function verifiedBound(v: Insn): bigint {
+  return upperBound(v, 6, true);
+}
+
 /** An upper bound of the value as an unsigned 64-bit number, from how it is made. */
-export function upperBound(v: Insn, depth = 6): bigint {
+export function upperBound(v: Insn, depth = 6, verified = false): bigint {
+  if (verified && isOpaque(v)) return "w" in v ? maskOf(v.w) : M64;
   switch (v.op) {
     case "const":
       return v.value;
@@ -132,7 +151,7 @@ export function upperBound(v: Insn, depth = 6): bigint {
     case "call":
       return v.most ?? M64;
     case "zext32":
-      return min(M32, depth ? upperBound(v.args[0]!, depth - 1) : M32);
+      return min(M32, depth ? upperBound(v.args[0]!, depth - 1, verified) : M32);
     case "bswap":
       return v.bits === 64 ? M64 : (1n << BigInt(v.bits)) - 1n;
     case "sext":
@@ -142,7 +161,7 @@ export function upperBound(v: Insn, depth = 6): bigint {
       if (!depth || !v.args.length || v.args.length !== v.block?.preds.length) return M64;
       let max = 0n;
       for (const a of v.args) {
-        const u = upperBound(a, depth - 1);
+        const u = upperBound(a, depth - 1, verified);
         if (u > max) max = u;
       }
       return max;
@@ -150,36 +169,36 @@ export function upperBound(v: Insn, depth = 6): bigint {
     case "neg":
       return maskOf(v.w);
     case "and":
-      return min(maskOf(v.w), min(bound(v, 0, depth), bound(v, 1, depth)));
+      return min(maskOf(v.w), min(bound(v, 0, depth, verified), bound(v, 1, depth, verified)));
     case "or":
     case "xor": {
-      const m = bound(v, 0, depth) | bound(v, 1, depth);
+      const m = bound(v, 0, depth, verified) | bound(v, 1, depth, verified);
       return min(maskOf(v.w), (1n << BigInt(m.toString(2).length)) - 1n);
     }
     case "add": {
-      const s = bound(v, 0, depth) + bound(v, 1, depth);
+      const s = bound(v, 0, depth, verified) + bound(v, 1, depth, verified);
       return s > maskOf(v.w) ? maskOf(v.w) : s;
     }
     case "mul": {
-      const s = bound(v, 0, depth) * bound(v, 1, depth);
+      const s = bound(v, 0, depth, verified) * bound(v, 1, depth, verified);
       return s > maskOf(v.w) ? maskOf(v.w) : s;
     }
     case "shr": {
       const y = v.args[1]!;
-      const x = min(maskOf(v.w), bound(v, 0, depth));
+      const x = min(maskOf(v.w), bound(v, 0, depth, verified));
       return y.op === "const" ? x >> (y.value & BigInt(v.w - 1)) : x;
     }
     case "shl": {
       const y = v.args[1]!;
       if (y.op !== "const") return maskOf(v.w);
-      const x = bound(v, 0, depth) << (y.value & BigInt(v.w - 1));
+      const x = bound(v, 0, depth, verified) << (y.value & BigInt(v.w - 1));
       return x > maskOf(v.w) ? maskOf(v.w) : x;
     }
     case "div":
-      return min(maskOf(v.w), bound(v, 0, depth));
+      return min(maskOf(v.w), bound(v, 0, depth, verified));
     case "mod": {
       const y = v.args[1]!;
-      return y.op === "const" && y.value > 0n ? y.value - 1n : min(maskOf(v.w), bound(v, 0, depth));
+      return y.op === "const" && y.value > 0n ? y.value - 1n : min(maskOf(v.w), bound(v, 0, depth, verified));
     }
     case "sub":
     case "sar":
@@ -191,8 +210,12 @@ export function upperBound(v: Insn, depth = 6): bigint {
   }
 }
 
-function bound(v: Insn, k: number, depth: number): bigint {
-  return depth ? upperBound(v.args[k]!, depth - 1) : v.args[k]!.op === "const" ? upperBound(v.args[k]!, 0) : M64;
+function bound(v: Insn, k: number, depth: number, verified: boolean): bigint {
+  return depth
+    ? upperBound(v.args[k]!, depth - 1, verified)
+    : v.args[k]!.op === "const"
+      ? upperBound(v.args[k]!, 0)
+      : M64;
 }
 
 function min(a: bigint, b: bigint): bigint {

@@ -5,7 +5,7 @@
  * variable part, if any, was added once.
  */
 import { type MemType, type StructType, sizeOf, U32 } from "../check/index.ts";
-import { type Block, constant, type Insn, upperBound } from "../ir/index.ts";
+import { type Block, constant, type Insn, upperBound, verifiedBound } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, pointer, toScalar } from "./convert.ts";
 import { packetFields } from "./programs.ts";
@@ -33,13 +33,33 @@ export function newCursor(cx: Context, at: number): Val {
   return { k: "cursor", position };
 }
 
-/** The header at `start`, or undefined; `advance` is told the place behind it on the path where it is there. */
-export function headerAt(cx: Context, start: Insn, type: MemType, at: number, advance?: (next: Insn) => void): Val {
+/** The verifier reads no packet byte beyond this. Source: include/linux/bpf_verifier.h, `MAX_PACKET_OFF`. */
+const MAX_OFFSET = 0xffff;
+
+/**
+ * The header at `start`, or undefined; `advance` is told the place behind it on the path where it is there. `far` is the
+ * offset that `start` adds, where it may be larger than the verifier lets it be: then there is no header either.
+ */
+export function headerAt(
+  cx: Context,
+  place: Insn | (() => Insn),
+  type: MemType,
+  at: number,
+  advance?: (next: Insn) => void,
+  far?: { readonly bytes: Insn; readonly most: bigint },
+): Val {
   const { b } = cx;
   const size = sizeOf(type);
   const there = b.newBlock();
   const short = b.newBlock();
   const done = b.newBlock();
+  if (far) {
+    const near = b.newBlock();
+    b.branch("gt", 64, far.bytes, constant(far.most), short, near);
+    b.seal(near);
+    b.block = near;
+  }
+  const start = typeof place === "function" ? place() : place;
   const behind = b.bin("add", 64, start, constant(BigInt(size)));
   b.branch("gt", 64, behind, bounds(cx, at).end, short, there);
   b.seal(there);
@@ -96,9 +116,12 @@ function offsetOf(cx: Context, v: Val, at: number): Insn {
 }
 
 export function contextHeader(cx: Context, type: Val, offset: Val | undefined, at: number): Val {
-  const data = bounds(cx, at).data;
-  const start = offset ? cx.b.bin("add", 64, data, offsetOf(cx, offset, at)) : data;
-  return headerAt(cx, start, headerType(cx, type, at), at);
+  const t = headerType(cx, type, at);
+  if (!offset) return headerAt(cx, bounds(cx, at).data, t, at);
+  const bytes = offsetOf(cx, offset, at);
+  const most = BigInt(MAX_OFFSET - sizeOf(t));
+  const far = verifiedBound(bytes) > most ? { bytes, most } : undefined;
+  return headerAt(cx, () => cx.b.bin("add", 64, bounds(cx, at).data, bytes), t, at, undefined, far);
 }
 
 /** `ctx.offset(header)`: bytes from the packet's start. */

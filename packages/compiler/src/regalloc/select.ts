@@ -58,9 +58,11 @@ import {
   type Cmp,
   type Fn,
   type Insn,
+  isOpaque,
   reversePostorder,
   type Slot,
   successors,
+  upperBound,
 } from "../ir/index.ts";
 import { FIRST_VIRTUAL, LEA, type MBlock, type MInsn, MOV32_IMM, MOV64_IMM, MOV64_REG, minsn } from "./machine.ts";
 
@@ -213,7 +215,8 @@ class Selector {
       this.into(0, t.value, t.at);
       this.emit(OP_EXIT, t.at);
     } else {
-      const { a, b: y, w, cmp } = t;
+      const { a, b: y, cmp } = t;
+      const w = showsHighHalf(t) ? 64 : t.w;
       const cls = w === 64 ? BPF_JMP : BPF_JMP32;
       const imm = immediate(y, w);
       const x = this.use(a, t.at);
@@ -369,6 +372,16 @@ class Selector {
     }
     for (const c of late) this.into(c.dst, c.value, at);
   }
+}
+
+/**
+ * A comparison that says as much of all 64 bits: the verifier takes the high half of some results for unknown, and what
+ * is learned of the low half alone then bounds no offset.
+ */
+function showsHighHalf({ cmp, w, a, b }: { cmp: Cmp; w: 32 | 64; a: Insn; b: Insn }): boolean {
+  if (w === 64 || cmp.startsWith("s") || b.op !== "const" || b.value > 0x7fff_ffffn) return false;
+  const hidden = isOpaque(a) || (a.op === "phi" && a.args.some(isOpaque));
+  return hidden && upperBound(a) <= 0xffff_ffffn;
 }
 
 /** The operand as an immediate of the width, when it fits. */
