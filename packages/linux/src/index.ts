@@ -5,9 +5,6 @@
 export { type KernelAvailable, kernelAvailable } from "./available.ts";
 export {
   BPFFS,
-  BpfToken,
-  type Delegation,
-  delegateBpffs,
   deleteBatch,
   enableStats,
   ensureBpffs,

@@ -161,11 +161,11 @@ function pathOf(cx: Context, e: Expr): string | undefined {
 function requireThere(cx: Context, v: Val, e: Expr): Val {
   const may = v.k === "opt" || v.k === "undef" || (v.k === "ref" && v.nullable);
   if (!may) return v;
-  const name = nameOf(e);
+  const name = e.kind === "name" ? `\`${e.name}\`` : "this";
   return refuse(
     cx,
     e.at,
-    `${name ? `\`${name}\`` : "this"} may be undefined here: test it first (if (!${name || "x"}) return …), or use ?.`,
+    `${name} may be undefined here: test it first (if (!${e.kind === "name" ? e.name : "x"}) return …), or use ?.`,
   );
 }
 

@@ -174,7 +174,6 @@ function makeContext(
     ctx: undefined,
     label: undefined,
     nextId: 1,
-    aliases: new Set(),
     constants,
     settings,
     usedConstants: new Map(),

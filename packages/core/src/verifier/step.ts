@@ -27,6 +27,7 @@ import {
   OP_LDDW,
   OP_MAY_GOTO,
 } from "../isa/index.ts";
+import { MapType } from "../object/index.ts";
 import { calledPc } from "./cfg/cfg.ts";
 import { nextPc } from "./cfg/program.ts";
 import { checkNothingHeld, checkReturn } from "./check/exit.ts";
@@ -146,7 +147,6 @@ function lddw(cx: Context, insn: Insn): void {
       return;
     case BPF_PSEUDO_MAP_FD:
     case BPF_PSEUDO_MAP_IDX: {
-      if (insn.imm2 !== 0) cx.reject("encoding", "the second half of a map's lddw must be zero");
       const map = mapOf(cx, insn);
       cx.setReg(insn.dst, pointer(Kind.MAP_PTR, { obj: map }));
       return;
@@ -156,6 +156,10 @@ function lddw(cx: Context, insn: Insn): void {
       const map = mapOf(cx, insn);
       const reloc = cx.relocAt.get(insn.pc);
       const off = reloc?.kind === "mapValue" ? reloc.offset : insn.imm2;
+      if (map.spec.type === MapType.BPF_MAP_TYPE_ARENA) {
+        cx.setReg(insn.dst, scalarReg(UNKNOWN));
+        return;
+      }
       if (map.spec.maxEntries !== 1 || map.spec.type !== 2) {
         cx.reject("map-value", `the address of a value needs an array of one entry, map ${map.name} is not`);
       }

@@ -7,6 +7,7 @@
 import { type Btf, essentialName, resolve } from "../btf/index.ts";
 import type { Insn } from "../isa/index.ts";
 import {
+  AttachType,
   BPF_F_ANY_ALIGNMENT,
   BPF_F_SLEEPABLE,
   BPF_F_STRICT_ALIGNMENT,
@@ -141,6 +142,7 @@ export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
 
 function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   refuseUnknown(program.type);
+  checkSleepable(program);
   if (program.type === ProgType.BPF_PROG_TYPE_STRUCT_OPS && !isGplCompatible(env.license)) {
     const message = "struct_ops programs must have a GPL-compatible licence";
     throw new Refusal("reject", "licence", message, 0, undefined, 'declare the licence "GPL"');
@@ -188,7 +190,30 @@ function refuseUnknown(type: number): void {
   throw new Refusal("reject", "program-type", `${type} is no program type`, 0, undefined, undefined);
 }
 
-/** Where the kernel's BTF may be needed: typed programs, and what its functions and helpers hand out. */
+/** Which programs may, and must, be loaded as ones that sleep. Source: kernel/bpf/verifier.c `can_be_sleepable`. */
+function checkSleepable({ type, attachType, flags }: ProgramSpec): void {
+  const T = ProgType;
+  const sleepable = (flags & BPF_F_SLEEPABLE) !== 0;
+  const refuse = (message: string): never => {
+    throw new Refusal("reject", "sleep", message, 0, undefined, undefined);
+  };
+  if (type === T.BPF_PROG_TYPE_SYSCALL) {
+    if (!sleepable) refuse("syscall programs are loaded as ones that may sleep (BPF_F_SLEEPABLE)");
+    return;
+  }
+  if (!sleepable) return;
+  const always: readonly number[] = [T.BPF_PROG_TYPE_LSM, T.BPF_PROG_TYPE_KPROBE, T.BPF_PROG_TYPE_STRUCT_OPS];
+  const traced: readonly number[] = [
+    AttachType.BPF_TRACE_FENTRY,
+    AttachType.BPF_TRACE_FEXIT,
+    AttachType.BPF_MODIFY_RETURN,
+    AttachType.BPF_TRACE_ITER,
+  ];
+  if (always.includes(type) || (type === T.BPF_PROG_TYPE_TRACING && traced.includes(attachType))) return;
+  refuse("programs of this type may not sleep: they are loaded without BPF_F_SLEEPABLE");
+}
+
+/** Which member of which struct_ops table the program implements. */
 function implemented(program: ProgramSpec, env: VerifyEnv): StructOpsMember | undefined {
   if (program.type !== ProgType.BPF_PROG_TYPE_STRUCT_OPS || !env.btf) return undefined;
   for (const table of env.structOps ?? []) {

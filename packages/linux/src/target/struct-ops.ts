@@ -121,11 +121,7 @@ export function selectStructOps(spec: CollectionSpec, names: readonly string[] |
  * Creates the map that its programs will be written to: one for links where the kernel has them (Linux 6.4), whatever
  * the section's name says, since only a link detaches itself.
  */
-export function createStructOps(
-  { spec, struct, valueTypeId, value }: StructOpsPlan,
-  btf: LoadedBtf,
-  tokenFd?: number,
-): LinuxMap {
+export function createStructOps({ spec, struct, valueTypeId, value }: StructOpsPlan, btf: LoadedBtf): LinuxMap {
   const plain: MapSpec = {
     name: spec.name,
     type: MapType.BPF_MAP_TYPE_STRUCT_OPS,
@@ -134,8 +130,7 @@ export function createStructOps(
     maxEntries: 1,
     flags: BPF_F_LINK,
   };
-  const create = (map: MapSpec): number =>
-    tryMapCreate({ ...map, btfFd: btf.fd, btfVmlinuxValueTypeId: valueTypeId, tokenFd });
+  const create = (map: MapSpec): number => tryMapCreate({ ...map, btfFd: btf.fd, btfVmlinuxValueTypeId: valueTypeId });
   const fd = create(plain);
   if (fd >= 0) return new LinuxMap(fd, plain);
   const map = { ...plain, flags: 0 };

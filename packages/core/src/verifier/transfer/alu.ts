@@ -23,6 +23,7 @@ import {
   type Insn,
   OP_MASK,
 } from "../../isa/index.ts";
+import { MapType } from "../../object/index.ts";
 import { type Context, MAX_VAR_OFF } from "../context.ts";
 import { arith, negate, signExtend, signExtend32, swapBytes, truncate } from "../domain/arith.ts";
 import {
@@ -35,6 +36,7 @@ import {
   linkedScalar,
   MAYBE_NULL,
   node,
+  pointer,
   type Reg,
   scalarReg,
 } from "../domain/reg.ts";
@@ -134,6 +136,17 @@ function forkValue(a: Scalar): { zero: Scalar; ones: Scalar } | undefined {
   return undefined;
 }
 
+/** A cast between the arena's addresses and numbers: the machine keeps what it gives inside of the arena. */
+function castArena(cx: Context, insn: Insn): void {
+  readReg(cx, insn.src);
+  if (insn.dst === BPF_REG_FP) frameReadOnly(cx);
+  const arena = [...cx.relocAt.values()].some(
+    (reloc) => reloc.kind !== "kfunc" && cx.maps.get(reloc.name)?.spec.type === MapType.BPF_MAP_TYPE_ARENA,
+  );
+  if (!arena) cx.reject("arena", "an address is cast to the arena's, and the program uses no arena map");
+  cx.setReg(insn.dst, insn.imm === 1 ? pointer(Kind.ARENA) : scalarReg(UNKNOWN));
+}
+
 /** Negation and byte swaps; of a pointer they leave a number that says nothing. */
 function unary(cx: Context, insn: Insn, op: number, is32: boolean, dst: Reg): void {
   if (isPointer(dst)) {
@@ -171,7 +184,10 @@ function move(cx: Context, insn: Insn, is32: boolean, byReg: boolean): void {
   }
   const src = readReg(cx, insn.src);
   if (insn.dst === BPF_REG_FP) frameReadOnly(cx);
-  if (!is32 && insn.off === BPF_ADDR_SPACE_CAST) cx.unsupported("arena", "arena address casts are not checked yet");
+  if (!is32 && insn.off === BPF_ADDR_SPACE_CAST) {
+    castArena(cx, insn);
+    return;
+  }
   const bytes = insn.off >> 3;
   if (!is32 && bytes === 0) {
     cx.setReg(insn.dst, src.kind === Kind.SCALAR ? sharedId(cx, insn.src, src) : src);

@@ -89,9 +89,11 @@ function known(cx: Context, insn: Insn): Kfunc {
   const kfunc = cx.kfuncAt.get(insn.pc);
   if (kfunc) return kfunc;
   const reloc = cx.relocAt.get(insn.pc);
-  const name = reloc?.kind === "kfunc" ? reloc.name : `number ${insn.imm}`;
+  if (reloc?.kind !== "kfunc")
+    return cx.reject("kfunc", "the instruction calls a kernel function, but no relocation says which");
+  const { name } = reloc;
   const { kernel } = cx.types;
-  if (kernel && reloc?.kind === "kfunc" && kernel.find(reloc.name, "func") === undefined) {
+  if (kernel && kernel.find(reloc.name, "func") === undefined) {
     return cx.reject("kfunc", `this kernel has no function ${name}`);
   }
   return cx.unsupported("kfunc", `the kernel function ${name} is not in the table`);
