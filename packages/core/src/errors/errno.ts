@@ -38,6 +38,7 @@ export const Errno = {
   ENAMETOOLONG: 36,
   ENOSYS: 38,
   ELOOP: 40,
+  ENOMSG: 42,
   EILSEQ: 84,
   EUSERS: 87,
   ENOTSOCK: 88,

@@ -26,12 +26,20 @@ export interface Host {
   trace(text: string): void;
   /** struct bpf_fib_lookup at `params` in and out; the answer is BPF_FIB_LKUP_RET_* or -errno. */
   fibLookup?(memory: Memory, params: number, size: number, flags: number, ctx: number): number;
-  /** A socket (address of a struct bpf_sock, 0 for none) for a struct bpf_sock_tuple of `size` bytes. */
+  /** A socket (a SocketBuffer's address, 0 for none) for a struct bpf_sock_tuple of `size` bytes. */
   socketLookup?(memory: Memory, query: SocketQuery): number;
   /** Sends a copy of the packet out of (flags 1: into) a device. 0 or -errno. */
   cloneRedirect?(memory: Memory, skb: number, ifindex: number, flags: number): number;
-  /** The cookie of a ctx's socket, 0n without one. */
-  socketCookie?(memory: Memory, ctx: number): bigint;
+  /** The cookie of a socket; its address where the host does not say. */
+  socketCookie?(memory: Memory, socket: number): bigint;
+  /** Sets or reads a socket's option: 0 or -errno. */
+  socketOption?(memory: Memory, option: SocketOption): number;
+  /** Binds a socket to a struct sockaddr of `length` bytes: 0 or -errno. */
+  bindSocket?(memory: Memory, socket: number, address: number, length: number): number;
+  /** The cgroup of the task that runs now; the root (1) where the host does not say. */
+  currentCgroup?(): bigint;
+  /** The ancestor of a cgroup at a level, 0 the root; 0n where there is none. */
+  cgroupAncestor?(cgroup: bigint, level: number): bigint;
   netnsCookie?(): bigint;
   /** Gives the packet of a ctx to a socket. 0 or -errno. */
   assignSocket?(memory: Memory, ctx: number, socket: number): number;
@@ -40,6 +48,16 @@ export interface Host {
   /** Everything above as data, for snapshots: `load` puts it back. */
   save?(): unknown;
   load?(state: unknown): void;
+}
+
+export interface SocketOption {
+  readonly socket: number;
+  readonly level: number;
+  readonly name: number;
+  /** Of the value: read for `set`, else written. */
+  readonly address: number;
+  readonly length: number;
+  readonly set: boolean;
 }
 
 export interface SocketQuery {

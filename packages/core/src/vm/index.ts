@@ -9,7 +9,7 @@ export { type XdpMeta, XdpRing } from "./ctx/xdp.ts";
 export { type Breakpoint, Debugger, type DebugOptions } from "./debug.ts";
 export type { BoundKfunc, Engine, ProgramMap, Resolved, Runner } from "./engine.ts";
 export type { EngineName } from "./engines.ts";
-export type { Env, HelperImpl, Host, LoopHelper, SocketQuery } from "./env.ts";
+export type { Env, HelperImpl, Host, LoopHelper, SocketOption, SocketQuery } from "./env.ts";
 export { type ExecOptions, exec, execPlugin, rawProgram } from "./exec.ts";
 export {
   type Fault,

@@ -2,26 +2,32 @@
  * Helper implementations by the kernel's number: one file a family, one row a helper. object/helpers.ts describes them.
  */
 import { ProgType } from "../../object/index.ts";
-import type { Env, HelperFactory, HelperImpl, LoopHelper, Self } from "../env.ts";
+import { type HelperFactory, type HelperImpl, helper, type LoopHelper, type Self } from "../env.ts";
 import { SKB } from "../layout.ts";
 import { ARENA_KFUNCS } from "./arena.ts";
 import { BASE } from "./base.ts";
+import { CGROUP_HELPERS } from "./cgroup.ts";
 import { CSUM_HELPERS } from "./csum.ts";
 import { DYNPTR_HELPERS, DYNPTR_KFUNCS } from "./dynptr.ts";
 import { ITER_KFUNCS } from "./iter.ts";
 import { LOCK_HELPERS } from "./lock.ts";
 import { LOOP_HELPERS } from "./loop.ts";
+import { LWT_HELPERS } from "./lwt.ts";
 import { MAP_HELPERS } from "./map.ts";
+import { MSG_HELPERS } from "./msg.ts";
 import { checkMtu, NET_HELPERS, perfEventOutput } from "./net.ts";
 import { PROBE_HELPERS } from "./probe.ts";
 import { RING_HELPERS, RING_LOOPS } from "./ring.ts";
-import { get, SKB_HELPERS, skbLoadBytes } from "./skb.ts";
+import { get, hookLoadBytes, SKB_HELPERS } from "./skb.ts";
+import { SOCKET_BY_TYPE, SOCKET_HELPERS } from "./socket.ts";
+import { SOCKOPS_HELPERS } from "./sockops.ts";
 import { STORAGE_HELPERS } from "./storage.ts";
 import { SYNCOOKIE_HELPERS } from "./syncookie.ts";
 import { TEXT_HELPERS } from "./text.ts";
 import { TIMER_HELPERS } from "./timer.ts";
+import { skbBytes, TRACING_HELPERS, xdpBytes } from "./tracing.ts";
 import { TUNNEL_HELPERS } from "./tunnel.ts";
-import { bufferLength, copyXdpBytes, XDP_HELPERS, XDP_OWN } from "./xdp.ts";
+import { bufferLength, XDP_HELPERS, XDP_OWN } from "./xdp.ts";
 
 type Rows = readonly (readonly [number, HelperImpl | HelperFactory])[];
 
@@ -41,19 +47,24 @@ const ALL: Rows = [
   ...PROBE_HELPERS,
   ...TUNNEL_HELPERS,
   ...SYNCOOKIE_HELPERS,
-  [25, perfEventOutput((env, ctx, n) => packetBytes(env, n, (to) => skbLoadBytes(env, ctx, 0, to, n)))],
+  ...SOCKET_HELPERS,
+  ...CGROUP_HELPERS,
+  ...MSG_HELPERS,
+  ...SOCKOPS_HELPERS,
+  ...LWT_HELPERS,
+  ...TRACING_HELPERS,
+  [25, perfEventOutput(skbBytes)],
   [163, checkMtu((env, ctx) => get(env, ctx, SKB.LEN))],
 ];
 const IMPLS: ReadonlyMap<number, HelperImpl | HelperFactory> = new Map(ALL);
 
 /** Where a program type has another implementation under the same number. */
-const OF_XDP: Rows = [
-  ...XDP_OWN,
-  [25, perfEventOutput((env, ctx, n) => packetBytes(env, n, (to) => copyXdpBytes(env, ctx, 0, to, n, false)))],
-  [163, checkMtu(bufferLength)],
-];
+const OF_XDP: Rows = [...XDP_OWN, [25, perfEventOutput(xdpBytes)], [163, checkMtu(bufferLength)]];
+const HOOK_LOAD = helper("iiii", "i", hookLoadBytes);
 const BY_TYPE: ReadonlyMap<number, ReadonlyMap<number, HelperImpl | HelperFactory>> = new Map([
   [ProgType.BPF_PROG_TYPE_XDP, new Map(OF_XDP)],
+  [ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR, new Map([[26, HOOK_LOAD]])],
+  ...[...SOCKET_BY_TYPE].map(([type, rows]) => [type, new Map(rows)] as const),
 ]);
 const LOOPS: ReadonlyMap<number, LoopHelper> = new Map([...LOOP_HELPERS, ...RING_LOOPS]);
 
@@ -77,12 +88,3 @@ export const KFUNC_IMPLS: ReadonlyMap<string, HelperImpl> = new Map([
   ...ITER_KFUNCS,
   ...ARENA_KFUNCS,
 ]);
-
-/** Copies `length` bytes of a packet, linear or not, out of the memory; undefined where it is shorter. */
-function packetBytes(env: Env, length: number, copyTo: (address: number) => number): Uint8Array | undefined {
-  const at = env.memory.tryAlloc(length);
-  if (!at) return undefined;
-  const bytes = copyTo(at) === 0 ? env.memory.u8.slice(at, at + length) : undefined;
-  env.memory.free(at);
-  return bytes;
-}

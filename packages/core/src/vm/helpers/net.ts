@@ -49,11 +49,6 @@ export const NET_HELPERS: readonly (readonly [number, HelperImpl])[] = [
     }),
   ],
   /* get_route_realm(skb) */ [24, helper("i", "u", () => 0)],
-  /* get_socket_cookie(ctx) */ [
-    46,
-    helper("i", "w", (env, ctx) => env.wide(env.host.socketCookie?.(env.memory, ctx >>> 0) ?? 0n)),
-  ],
-  /* get_socket_uid(skb): without a socket, the overflow uid */ [47, helper("i", "u", () => 65534)],
   /* fib_lookup(ctx, params, len, flags) */ [
     69,
     helper("iiii", "i", (env, ctx, params, size, flags) => {
@@ -62,8 +57,6 @@ export const NET_HELPERS: readonly (readonly [number, HelperImpl])[] = [
       return env.host.fibLookup?.(env.memory, params >>> 0, size, flags, ctx >>> 0) ?? -Errno.ENODEV;
     }),
   ],
-  /* skb_cgroup_id(skb) */ [79, helper("i", "w", (env) => env.wide(0n))],
-  /* get_current_cgroup_id */ [80, helper("", "w", (env) => env.wide(1n))],
   /* sk_lookup_tcp(ctx, tuple, len, netns, flags) */ [
     84,
     helper("iiiww", "u", (env, ...a) => lookup(env, "tcp", true, a)),
@@ -74,14 +67,6 @@ export const NET_HELPERS: readonly (readonly [number, HelperImpl])[] = [
     helper("i", "i", (env, sock) => {
       env.revoke(sock >>> 0);
       return 0;
-    }),
-  ],
-  /* sk_fullsock(sock): ours are full */ [95, helper("i", "u", (env, sock) => env.grant(sock >>> 0, 80, SOCKET, true))],
-  /* get_listener_sock(sock) */ [
-    98,
-    helper("i", "u", (env, sock) => {
-      const isListener = sock !== 0 && env.memory.view.getUint32((sock >>> 0) + BPF_SOCK_STATE, true) === TCP_LISTEN;
-      return isListener ? sock : 0;
     }),
   ],
   /* skc_lookup_tcp(ctx, tuple, len, netns, flags) */ [
@@ -153,9 +138,6 @@ export function perfEventOutput(packet: (env: Env, ctx: number, length: number) 
     return events.output(cpu, bytes);
   });
 }
-
-const BPF_SOCK_STATE = 72;
-const TCP_LISTEN = 10;
 
 function lookup(env: Env, protocol: "tcp" | "udp", full: boolean, a: readonly number[]): number {
   const [ctx, tuple, size, netnsLo, netnsHi, flagsLo, flagsHi] = a as [

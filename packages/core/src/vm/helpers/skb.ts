@@ -8,7 +8,7 @@
  */
 import { Errno } from "../../errors/index.ts";
 import { type Env, type HelperImpl, helper } from "../env.ts";
-import { SKB, SKB_MAX_LENGTH } from "../layout.ts";
+import { HOOK, SKB, SKB_MAX_LENGTH } from "../layout.ts";
 import { csumAdd, csumBytes, csumSub, replace2, replace4, replaceByDiff } from "./csum.ts";
 
 const ETH_HLEN = 14;
@@ -157,6 +157,19 @@ export function skbLoadBytes(env: Env, skb: number, offset: number, to: number, 
     const from = get(env, skb, SKB.NONLINEAR_AT) + Math.max(0, at - linear);
     u8.copyWithin(dst + first, from, from + n - first);
   }
+  return 0;
+}
+
+/** skb_load_bytes of hooks that see a part of a packet only (ctx/hook.ts): nothing where there is no packet behind it. */
+export function hookLoadBytes(env: Env, ctx: number, offset: number, to: number, length: number): number {
+  const { u8 } = env.memory;
+  const at = get(env, ctx, HOOK.DATA) + (offset >>> 0);
+  const n = length >>> 0;
+  if (!get(env, ctx, HOOK.FROM_SKB) || offset >>> 0 > 0xffff || at + n > get(env, ctx, HOOK.DATA_END)) {
+    u8.fill(0, to >>> 0, (to >>> 0) + n);
+    return -Errno.EFAULT;
+  }
+  u8.copyWithin(to >>> 0, at, at + n);
   return 0;
 }
 

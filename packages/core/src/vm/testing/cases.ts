@@ -5,7 +5,15 @@
  *     -- name add64 wraps
  *     -- asm       the assembler's text
  *     -- mem       hex of the memory whose address and length are r1 and r2 (or, in an xdp case, of the packet)
- *     -- type      xdp runs it on a packet; plain memory where absent
+ *     -- type      xdp runs it on a packet; plain memory where absent. Other types run on the hook's ctx:
+ *     -- attach    attach type without BPF_ (CGROUP_INET4_CONNECT)
+ *     -- ctx       fields of the ctx to start with: name=number, words of longer ones with commas between
+ *     -- data      hex of what lies between the ctx's packet pointers; `-- visible` how much the program sees of it
+ *     -- socket    fields of the ctx's socket; `-- tcp` of its struct bpf_tcp_sock
+ *     -- room      bytes of TCP options that may still be written
+ *     -- sysctl    name, current value, new value
+ *     -- out       the first 8 bytes of the first map's first value afterwards
+ *     -- fields    fields of the ctx afterwards
  *     -- result    r0, decimal or hex, possibly negative
  *     -- after     hex of the memory or packet afterwards
  *     -- error     a part of the message with which loading or running fails

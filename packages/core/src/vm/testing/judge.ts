@@ -27,13 +27,26 @@ export function judgeCase(c: EngineCase, engine: EngineName): Judgement {
   }
   const { r0 } = run;
   const after = toHex(run.after, " ");
-  const got = `r0 ${r0}, memory ${after}`;
+  const fields = c.sections.get("fields");
+  const got = `r0 ${r0}, memory ${after}${run.fields ? `, ${run.fields}` : ""}`;
   const result = c.sections.get("result");
   const bytes = c.sections.get("after");
   const reference = () => (result === undefined && bytes === undefined ? runCase(c, "interp").r0 : r0);
   if (error !== undefined) return { got, failure: `expected the error ${error}` };
   if (result !== undefined && r0 !== BigInt.asUintN(64, BigInt(result))) return { got, failure: `expected ${result}` };
   if (bytes !== undefined && after !== bytes) return { got, failure: `expected memory ${bytes}` };
+  if (fields !== undefined && run.fields !== fields) return { got, failure: `expected ${fields}` };
+  const out = c.sections.get("out");
+  const value = out === undefined ? undefined : firstWord(run.maps);
+  if (out !== undefined && value !== BigInt.asUintN(64, BigInt(out))) {
+    return { got: `${got}, map value ${BigInt.asIntN(64, value ?? 0n)}`, failure: `expected map value ${out}` };
+  }
   if (reference() !== r0) return { got, failure: `expected ${reference()} as on interp` };
   return { got, failure: undefined };
+}
+
+/** The first 8 bytes of the first map's first value. */
+function firstWord(maps: ReadonlyMap<string, readonly Uint8Array[]>): bigint | undefined {
+  const value = [...maps.values()][0]?.[0];
+  return value && new DataView(value.buffer, value.byteOffset).getBigUint64(0, true);
 }
