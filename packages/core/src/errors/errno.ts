@@ -39,6 +39,7 @@ export const Errno = {
   ENOSYS: 38,
   ELOOP: 40,
   ENOMSG: 42,
+  ENONET: 64,
   EILSEQ: 84,
   EUSERS: 87,
   ENOTSOCK: 88,

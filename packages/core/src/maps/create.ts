@@ -102,8 +102,17 @@ const PERCPU: readonly number[] = [
 /** Which types may hold a field. */
 const HOLDERS: Readonly<Record<ValueField["kind"], readonly number[]>> = {
   spin_lock: [...PLAIN, MapType.BPF_MAP_TYPE_CGROUP_STORAGE, ...STORAGES],
+  res_spin_lock: [...PLAIN, MapType.BPF_MAP_TYPE_CGROUP_STORAGE, ...STORAGES],
   timer: [...PLAIN, MapType.BPF_MAP_TYPE_LRU_HASH],
+  workqueue: [...PLAIN, MapType.BPF_MAP_TYPE_LRU_HASH],
+  task_work: [...PLAIN, MapType.BPF_MAP_TYPE_LRU_HASH],
   kptr: [...PLAIN, ...PERCPU, MapType.BPF_MAP_TYPE_LRU_HASH, ...STORAGES],
+  refcount: [...PLAIN, ...PERCPU, MapType.BPF_MAP_TYPE_LRU_HASH, ...STORAGES],
+  list_head: [...PLAIN, MapType.BPF_MAP_TYPE_LRU_HASH],
+  rb_root: [...PLAIN, MapType.BPF_MAP_TYPE_LRU_HASH],
+  // Only objects have nodes.
+  list_node: [],
+  rb_node: [],
 };
 
 /** map_check_btf. */

@@ -77,6 +77,8 @@ export const FIELD_ROW = 12;
 export const FIELD_SPIN_LOCK = 1;
 /** Anything that is zeroed when its value is replaced or deleted, after the host has released it. */
 export const FIELD_OWNED = 2;
+/** Stays as it is. */
+export const FIELD_KEPT = 3;
 
 // Update flags and error numbers, for the runtime.
 export const ANY = 0;

@@ -77,8 +77,26 @@ export interface ValueField {
   /** Bytes from the start of the value. */
   readonly offset: number;
   readonly size: number;
-  readonly kind: "spin_lock" | "timer" | "kptr";
+  readonly kind:
+    | "spin_lock"
+    | "res_spin_lock"
+    | "timer"
+    | "workqueue"
+    | "task_work"
+    | "kptr"
+    | "list_head"
+    | "list_node"
+    | "rb_root"
+    | "rb_node"
+    | "refcount";
 }
+
+/** Fields that stay when a value is replaced and own nothing. */
+const FIELD_KINDS: Readonly<Partial<Record<ValueField["kind"], number>>> = {
+  spin_lock: L.FIELD_SPIN_LOCK,
+  res_spin_lock: L.FIELD_KEPT,
+  refcount: L.FIELD_KEPT,
+};
 
 /** How one map type is made. */
 export interface MapKind {
@@ -147,7 +165,7 @@ export abstract class MapBase implements VmMap {
       const row = table + 4 + L.FIELD_ROW * i;
       this.setWord(row, field.offset);
       this.setWord(row + 4, field.size);
-      this.setWord(row + 8, field.kind === "spin_lock" ? L.FIELD_SPIN_LOCK : L.FIELD_OWNED);
+      this.setWord(row + 8, FIELD_KINDS[field.kind] ?? L.FIELD_OWNED);
     });
     this.set(L.MAP_FIELDS, table);
     this.#fields = fields;

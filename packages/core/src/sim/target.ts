@@ -130,7 +130,7 @@ export class SimTarget implements Target {
         if (!wanted.has(map.name)) continue;
         const reused = options.reuse?.get(map.name);
         const maxEntries = entriesOn(map, { cpus: this.cpus, pageSize: PAGE_SIZE });
-        const live = reused ? this.#own(reused) : this.machine.createMap({ ...map, maxEntries });
+        const live = reused ? this.#own(reused) : this.machine.createMap({ ...map, maxEntries }, spec.btf);
         if (!reused) created.push(live);
         maps.set(map.name, live);
       }
@@ -139,6 +139,7 @@ export class SimTarget implements Target {
         const loaded = this.machine.load(program, {
           maps,
           license: spec.license,
+          btf: spec.btf,
           engine: this.#engine,
           verified: true,
         });

@@ -1,4 +1,5 @@
 /** The verifier: is a program safe, and if not, why. */
+export { type FieldKind, type MapField, specialFields, structFields } from "./check/map-fields.ts";
 export { helperTakesMap } from "./check/maps.ts";
 export type { MapRef, Observer } from "./context.ts";
 export { Kind, kindName, MAYBE_NULL, type Reg } from "./domain/reg.ts";

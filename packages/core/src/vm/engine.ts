@@ -29,10 +29,10 @@ export interface Resolved {
 }
 
 /** A kfunc that a program calls, with what runs it. */
-export interface BoundKfunc {
-  readonly name: string;
-  readonly impl: HelperImpl;
-}
+export type BoundKfunc = { readonly name: string } & (
+  | { readonly impl: HelperImpl; readonly loop?: undefined }
+  | { readonly loop: LoopHelper; readonly impl?: undefined }
+);
 
 /** A program as one engine runs it. */
 export interface Runner {

@@ -3,8 +3,10 @@
  * The descriptive side of a helper (name, argument types, program types) is object/helpers.ts; here is only code.
  */
 
+import type { Btf } from "../btf/index.ts";
 import type { MapRuntime, RuntimeFunction, VmMap } from "../maps/index.ts";
 import type { Memory } from "../mem/index.ts";
+import type { Objects } from "./helpers/objects.ts";
 import type { CallbackLoop } from "./interp.ts";
 
 /**
@@ -43,11 +45,48 @@ export interface Host {
   netnsCookie?(): bigint;
   /** Gives the packet of a ctx to a socket. 0 or -errno. */
   assignSocket?(memory: Memory, ctx: number, socket: number): number;
+  /** The table of connections that kfuncs look into; none answers a miss. */
+  readonly conntrack?: Conntrack;
+  /** Whether there is a network namespace with this id. */
+  hasNetns?(id: number): boolean;
   /** MTU of a device, undefined when there is no such ifindex. */
   deviceMtu?(ifindex: number): number | undefined;
   /** Everything above as data, for snapshots: `load` puts it back. */
   save?(): unknown;
   load?(state: unknown): void;
+}
+
+export interface ConnectionKey {
+  /** -1 for the program's own namespace. */
+  readonly netns: number;
+  readonly protocol: number;
+  readonly zone: number;
+  /** 4 or 16 bytes. */
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+/** One tracked connection; programs change what is not readonly. */
+export interface Connection {
+  readonly key: ConnectionKey;
+  /** IPS_* bits. */
+  status: number;
+  timeoutMs: number;
+  nat?: {
+    readonly source?: { readonly address: Uint8Array; readonly port: number };
+    readonly destination?: { readonly address: Uint8Array; readonly port: number };
+  };
+}
+
+export interface Conntrack {
+  /** The connection of a packet, and whether the packet goes against its direction. */
+  lookup(key: ConnectionKey): { readonly connection: Connection; readonly reply: boolean } | undefined;
+  /** A connection that is not in the table yet; undefined when there is no room. */
+  create(key: ConnectionKey): Connection | undefined;
+  /** Puts it into the table; false when another one is there. */
+  insert(connection: Connection): boolean;
 }
 
 export interface SocketOption {
@@ -80,6 +119,8 @@ export interface Env {
   readonly cpu: number;
   /** Timers by the address of their struct bpf_timer. */
   readonly timers: Map<number, Timer>;
+  /** Objects that programs made. */
+  readonly objects: Objects;
   /** Address of the CPU block (layout.ts `CPU`). */
   readonly cpuBlock: number;
   /** The map whose header stands at `address`. */
@@ -109,6 +150,8 @@ export interface HelperImpl {
 /** The program that calls a helper, for those that keep it for later; its runner is there once it is loaded. */
 export interface Self {
   runner: { call(pc: number, args: readonly number[]): number } | undefined;
+  /** The types of its collection, which name the objects that it makes. */
+  readonly btf?: Btf | undefined;
 }
 
 /** A helper whose implementation depends on the program that calls it. */
@@ -125,6 +168,8 @@ export interface Timer {
 /** A helper that runs a callback many times. `start` answers its r0 at once, or the loop. `args` as in HelperImpl. */
 export interface LoopHelper {
   readonly args: string;
+  /** The register with the callback; 2 when absent. */
+  readonly callback?: number;
   readonly start: (env: Env, ...args: [number, number, number, number, number]) => CallbackLoop | number;
 }
 

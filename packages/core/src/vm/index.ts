@@ -5,11 +5,21 @@ export type { FieldValue } from "./ctx/fields.ts";
 export { HookCtx, type HookInput, type SysctlText } from "./ctx/hook.ts";
 export { SkbBuffer, type SkbMeta } from "./ctx/skb.ts";
 export { SocketBuffer, type SocketInfo } from "./ctx/socket.ts";
-export { type XdpMeta, XdpRing } from "./ctx/xdp.ts";
+export { type XdpHints, type XdpMeta, XdpRing } from "./ctx/xdp.ts";
 export { type Breakpoint, Debugger, type DebugOptions } from "./debug.ts";
 export type { BoundKfunc, Engine, ProgramMap, Resolved, Runner } from "./engine.ts";
 export type { EngineName } from "./engines.ts";
-export type { Env, HelperImpl, Host, LoopHelper, SocketOption, SocketQuery } from "./env.ts";
+export type {
+  Connection,
+  ConnectionKey,
+  Conntrack,
+  Env,
+  HelperImpl,
+  Host,
+  LoopHelper,
+  SocketOption,
+  SocketQuery,
+} from "./env.ts";
 export { type ExecOptions, exec, execPlugin, rawProgram } from "./exec.ts";
 export {
   type Fault,

@@ -100,8 +100,13 @@ export function linkProgram(env: Env, program: Resolved): Linked {
   const loops: Linked["loops"][number][] = new Array(code.slots).fill(undefined);
   for (const insn of code.insns) {
     if (insn.opcode !== OP_CALL || code.op[insn.pc] !== OP_CALL) continue;
-    if (insn.src === BPF_PSEUDO_KFUNC_CALL) calls[insn.pc] = bindCall(env, program.kfuncs.get(insn.pc)!.impl);
-    else if (insn.imm === TAIL_CALL) code.op[insn.pc] = OP.TAIL_CALL;
+    if (insn.src === BPF_PSEUDO_KFUNC_CALL) {
+      const kfunc = program.kfuncs.get(insn.pc)!;
+      if (kfunc.loop) {
+        code.op[insn.pc] = OP.CALL_LOOP;
+        loops[insn.pc] = bindLoop(env, kfunc.loop);
+      } else calls[insn.pc] = bindCall(env, kfunc.impl);
+    } else if (insn.imm === TAIL_CALL) code.op[insn.pc] = OP.TAIL_CALL;
     else {
       const loop = program.loops.get(insn.imm);
       if (loop) {

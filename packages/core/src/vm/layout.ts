@@ -55,9 +55,18 @@ export const XDP = {
   /** Number of fragments beyond the linear part, and the address of their list: see FRAG. */
   FRAGS: 32,
   FRAG_LIST: 36,
+  /** What the device said of the frame: `XDP_HINT` bits, then each value (VLAN: protocol, then TCI). */
+  HINTS: 40,
+  HINT_HASH_TYPE: 44,
+  HINT_HASH: 48,
+  HINT_VLAN: 52,
+  HINT_TIMESTAMP: 56,
   /** From one ctx of a ring to the next. */
   STRIDE: 64,
 } as const;
+
+/** Bits of `XDP.HINTS`; without `ANY` the device has no metadata at all. */
+export const XDP_HINT = { ANY: 1, TIMESTAMP: 2, HASH: 4, VLAN: 8 } as const;
 
 /** One fragment in a list: its data, their length, and how long they may grow in their page. */
 export const FRAG = { ADDRESS: 0, LENGTH: 4, ROOM: 8, SIZE: 12 } as const;
@@ -149,7 +158,10 @@ export const TUNNEL = {
   DST: 36,
   OPTIONS_LENGTH: 52,
   OPTIONS: 56,
-  SIZE: 312,
+  /** FOU or GUE around the tunnel: 1 or 2, and both ports as given. */
+  ENCAP_TYPE: 312,
+  ENCAP_PORTS: 316,
+  SIZE: 320,
 } as const;
 
 /**

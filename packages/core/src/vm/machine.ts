@@ -6,18 +6,36 @@
  * several CPUs is one Machine a worker over one shared memory.
  */
 
-import { createMap, createRuntime, layout, type MapRuntime, type VmMap } from "../maps/index.ts";
+import type { Btf } from "../btf/index.ts";
+import { createMap, createRuntime, layout, type MapRuntime, type ValueField, type VmMap } from "../maps/index.ts";
 import { Memory, type MemoryOptions } from "../mem/index.ts";
 import { type MapSpec, MapType, type ProgramSpec } from "../object/index.ts";
+import { type FieldKind, type MapField, specialFields } from "../verifier/index.ts";
 import type { EngineOptions, ProgramMap, Runner } from "./engine.ts";
 import { type EngineName, engineByName } from "./engines.ts";
 import type { Env, Host, Timer } from "./env.ts";
 import type { Guard } from "./guard.ts";
 import { ProgramException } from "./helpers/iter.ts";
+import { Objects } from "./helpers/objects.ts";
 import { loadPacket } from "./helpers/skb.ts";
 import { VirtualHost } from "./host.ts";
 import { CPU } from "./layout.ts";
 import { resolve } from "./resolve.ts";
+
+/** What the map runtime calls the verifier's fields. */
+const VALUE_FIELDS: Readonly<Record<FieldKind, ValueField["kind"]>> = {
+  lock: "spin_lock",
+  resLock: "res_spin_lock",
+  timer: "timer",
+  workqueue: "workqueue",
+  taskWork: "task_work",
+  listHead: "list_head",
+  listNode: "list_node",
+  rbRoot: "rb_root",
+  rbNode: "rb_node",
+  refcount: "refcount",
+  kptr: "kptr",
+};
 
 export interface MachineOptions {
   readonly memory?: Memory | MemoryOptions;
@@ -30,6 +48,8 @@ export interface ProgramLoad extends EngineOptions {
   /** The maps that the program's relocs name. */
   readonly maps?: ReadonlyMap<string, ProgramMap>;
   readonly license?: string;
+  /** The types of the program's collection: objects that it makes are of these. */
+  readonly btf?: Btf | undefined;
   readonly engine?: EngineName;
   /** The id that the same program has on another CPU of this memory; a new one without it. */
   readonly id?: number;
@@ -60,18 +80,22 @@ export class Machine implements Env {
   /** Programs by id, for prog arrays. */
   readonly programs = new Map<number, VmProgram>();
   readonly timers = new Map<number, Timer>();
+  readonly objects: Objects;
+  /** Special fields of the values, by map. */
+  readonly #fields = new Map<number, readonly MapField[]>();
   #cpu = 0;
   #nextId = 1;
 
   constructor(options: MachineOptions = {}) {
     this.memory = options.memory instanceof Memory ? options.memory : new Memory(options.memory);
+    this.objects = new Objects(this.memory);
     this.host = options.host ?? new VirtualHost();
     this.cpus = options.cpus ?? 1;
     this.runtime = createRuntime(this.memory, {
       cpus: this.cpus,
       random: () => this.host.random32(),
       host: { program: (id) => this.programs.has(id) },
-      releaseFields: (map, value) => this.#releaseTimers(map, value),
+      releaseFields: (map, value) => this.#releaseFields(map, value),
     });
     this.cpuBlock = this.memory.alloc(CPU.SIZE, 64);
   }
@@ -87,11 +111,19 @@ export class Machine implements Env {
   }
 
   /**
-   * A new, empty map; `spec.contents` and `spec.frozen` are the loader's to apply.
+   * A new, empty map; `spec.contents` and `spec.frozen` are the loader's to apply. `btf` is the collection's: it says
+   * which fields of the values are locks, timers, lists and kernel pointers.
    * @throws SysError with the kernel's errno for a spec that the kernel would refuse.
    */
-  createMap(spec: MapSpec): VmMap {
-    return createMap(this.runtime, spec);
+  createMap(spec: MapSpec, btf?: Btf): VmMap {
+    const fields = specialFields(spec, btf);
+    const map = createMap(
+      this.runtime,
+      spec,
+      fields.map(({ kind, offset, size }) => ({ offset, size, kind: VALUE_FIELDS[kind] })),
+    );
+    if (fields.length) this.#fields.set(map.addr, fields);
+    return map;
   }
 
   mapAt(address: number): VmMap | undefined {
@@ -108,7 +140,7 @@ export class Machine implements Env {
     if (options.id !== undefined && (!(options.id > 0) || this.programs.has(options.id))) {
       throw new RangeError(`program ${spec.name}: expected an id above 0 that is free, got ${options.id}`);
     }
-    const resolved = resolve(spec, options.maps ?? new Map());
+    const resolved = resolve(spec, options.maps ?? new Map(), options.btf);
     const throws = [...resolved.kfuncs.values()].some((k) => k.name === "bpf_throw");
     const bare = engineByName(engine)(this, resolved, options);
     const runner = throws ? this.#catching(bare) : bare;
@@ -191,12 +223,13 @@ export class Machine implements Env {
     return [map, value - view.getUint32(map + layout.MAP_VALUE_OFFSET, true) + layout.ELEM_KEY, value];
   }
 
-  /** A value ends: so do its timers. */
-  #releaseTimers(map: number, value: number): void {
+  /** A value ends: so do its timers, and what its lists, trees and pointers own. */
+  #releaseFields(map: number, value: number): void {
     const size = this.memory.view.getUint32(map + layout.MAP_VALUE_SIZE, true);
     for (const address of this.timers.keys()) {
       if (address >= value && address < value + size) this.timers.delete(address);
     }
+    this.objects.release(value, this.#fields.get(map) ?? []);
   }
 
   /** The program in slot `index` of the prog array whose header is at `map`. */

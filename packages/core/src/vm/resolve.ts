@@ -1,4 +1,5 @@
 /** From a ProgramSpec to what an engine takes: names become addresses and functions, or the load is refused. */
+import type { Btf } from "../btf/index.ts";
 import { viewOf } from "../bytes/index.ts";
 import { UnsupportedError } from "../errors/index.ts";
 import {
@@ -14,11 +15,11 @@ import {
   OP_LDDW,
   SLOT,
 } from "../isa/index.ts";
-import { helperById, type ProgramSpec, relocate } from "../object/index.ts";
+import { helperById, kfuncByName, type ProgramSpec, relocate } from "../object/index.ts";
 import { checkCode } from "./code.ts";
 import type { BoundKfunc, ProgramMap, Resolved } from "./engine.ts";
 import type { HelperImpl, LoopHelper, Self } from "./env.ts";
-import { helperImpl, KFUNC_IMPLS, loopHelper } from "./helpers/index.ts";
+import { helperImpl, kfuncImpl, loopHelper } from "./helpers/index.ts";
 
 const OP_MOV64_X = BPF_ALU64 | BPF_MOV | BPF_X;
 const OP_MOV32_X = BPF_ALU | BPF_MOV | BPF_X;
@@ -30,7 +31,8 @@ export const TAIL_CALL = 12;
  * @throws InsnError for malformed code, UnsupportedError for a helper, kfunc or lddw kind that is not there,
  * RangeError for a map name that `maps` lacks.
  */
-export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, ProgramMap>): Resolved {
+export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, ProgramMap>, btf?: Btf): Resolved {
+  const self: Self = { runner: undefined, btf };
   const lddwMaps = new Map<number, { map: ProgramMap; offset: number | undefined }>();
   const kfuncs = new Map<number, BoundKfunc>();
   const relocated = new Set<number>();
@@ -47,14 +49,14 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, ProgramMap>
       return BigInt(map.valueAddr(reloc.offset));
     }
     if (reloc.kind === "kfunc") {
-      const impl = KFUNC_IMPLS.get(reloc.name);
-      if (impl) {
-        kfuncs.set(reloc.pc, { name: reloc.name, impl });
+      const bound = kfuncImpl(reloc.name, self);
+      if (bound) {
+        kfuncs.set(reloc.pc, bound);
         return BigInt(kfuncs.size - 1);
       }
       throw new UnsupportedError(
         `kfunc ${reloc.name}`,
-        `program ${spec.name}, slot ${reloc.pc}: no kfunc named ${reloc.name}`,
+        `program ${spec.name}, slot ${reloc.pc}: ${kfuncByName(reloc.name) ? `kfunc ${reloc.name} is not available in userspace` : `no kfunc named ${reloc.name}`}`,
       );
     }
     if (reloc.weak) return 0n;
@@ -66,7 +68,6 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, ProgramMap>
   castsToMoves(bytes);
   const { insns } = checkCode(bytes);
   const helpers = new Map<number, HelperImpl>();
-  const self: Self = { runner: undefined };
   const loops = new Map<number, LoopHelper>();
   for (const insn of insns) {
     if (insn.opcode === OP_LDDW && insn.src && insn.src !== BPF_PSEUDO_FUNC && !relocated.has(insn.pc)) {

@@ -6,7 +6,7 @@
  */
 import { concatBytes } from "../../bytes/index.ts";
 import type { Memory } from "../../mem/index.ts";
-import { FRAG, XDP, XDP_HEADROOM, XDP_PAGE, XDP_TAIL_RESERVED } from "../layout.ts";
+import { FRAG, XDP, XDP_HEADROOM, XDP_HINT, XDP_PAGE, XDP_TAIL_RESERVED } from "../layout.ts";
 
 /** What a frame carries besides its bytes. */
 export interface XdpMeta {
@@ -17,6 +17,16 @@ export interface XdpMeta {
   readonly metadata?: Uint8Array;
   /** Bytes that are linear, where the packet goes on in fragments. Default as many as fit. */
   readonly linear?: number;
+  /** What the device says of the frame; kfuncs answer ENODATA for what is left out, EOPNOTSUPP without any. */
+  readonly hints?: XdpHints;
+}
+
+export interface XdpHints {
+  readonly timestamp?: bigint;
+  /** `type` is an enum xdp_rss_hash_type. */
+  readonly hash?: { readonly value: number; readonly type: number };
+  /** `proto` in host order. */
+  readonly vlan?: { readonly proto: number; readonly tci: number };
 }
 
 /**
@@ -90,8 +100,30 @@ export class XdpRing {
     view.setUint32(ctx + XDP.FRAME_SIZE, XDP_HEADROOM + this.capacity, true);
     view.setUint32(ctx + XDP.FRAGS, 0, true);
     view.setUint32(ctx + XDP.FRAG_LIST, 0, true);
+    view.setUint32(ctx + XDP.HINTS, 0, true);
+    if (meta.hints) this.#writeHints(ctx, meta.hints);
     if (linear < packet.length) this.#writeFrags(index, ctx, packet.subarray(linear));
     return ctx;
+  }
+
+  #writeHints(ctx: number, { timestamp, hash, vlan }: XdpHints): void {
+    const { view } = this.#memory;
+    let bits: number = XDP_HINT.ANY;
+    if (timestamp !== undefined) {
+      bits |= XDP_HINT.TIMESTAMP;
+      view.setBigUint64(ctx + XDP.HINT_TIMESTAMP, timestamp, true);
+    }
+    if (hash) {
+      bits |= XDP_HINT.HASH;
+      view.setUint32(ctx + XDP.HINT_HASH, hash.value, true);
+      view.setUint32(ctx + XDP.HINT_HASH_TYPE, hash.type, true);
+    }
+    if (vlan) {
+      bits |= XDP_HINT.VLAN;
+      view.setUint16(ctx + XDP.HINT_VLAN, vlan.proto, false);
+      view.setUint16(ctx + XDP.HINT_VLAN + 2, vlan.tci, true);
+    }
+    view.setUint32(ctx + XDP.HINTS, bits, true);
   }
 
   /** The packet beyond its linear part, a page a fragment. */

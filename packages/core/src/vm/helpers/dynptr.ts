@@ -6,8 +6,8 @@
 import { Errno } from "../../errors/index.ts";
 import { type Env, type HelperImpl, helper } from "../env.ts";
 import { SKB } from "../layout.ts";
-import { skbLoadBytes, skbStoreBytes } from "./skb.ts";
-import { bufferLength, copyXdpBytes } from "./xdp.ts";
+import { get, skbLoadBytes, skbStoreBytes } from "./skb.ts";
+import { bufferLength, copyXdpBytes, pullXdpData } from "./xdp.ts";
 
 const DATA = 0;
 const KIND = 4;
@@ -17,7 +17,7 @@ const READ_ONLY = 0x80000000;
 /** Bytes that a dynptr can stand for. Source: DYNPTR_MAX_SIZE. */
 export const MAX_DYNPTR = (1 << 24) - 1;
 
-export const DYNPTR = { LOCAL: 1, RINGBUF: 2, SKB: 3, XDP: 4 } as const;
+export const DYNPTR = { LOCAL: 1, RINGBUF: 2, SKB: 3, XDP: 4, SKB_META: 5 } as const;
 
 export const DYNPTR_HELPERS: readonly (readonly [number, HelperImpl])[] = [
   /* dynptr_from_mem(data, size, flags, ptr) */ [
@@ -30,7 +30,7 @@ export const DYNPTR_HELPERS: readonly (readonly [number, HelperImpl])[] = [
     }),
   ],
   /* dynptr_read(dst, len, src, offset, flags) */ [201, helper("iiiiw", "i", read)],
-  /* dynptr_write(dst, offset, src, len, flags) */ [202, helper("iiiiw", "i", write)],
+  /* dynptr_write(dst, offset, src, len, flags) */ [202, helper("iiiiw", "i", writeDynptr)],
   /* dynptr_data(ptr, offset, len) */ [
     203,
     helper("iii", "u", (env, ptr, offset, length) => {
@@ -45,6 +45,22 @@ export const DYNPTR_HELPERS: readonly (readonly [number, HelperImpl])[] = [
 export const DYNPTR_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
   ["bpf_dynptr_from_skb", helper("iwi", "i", (env, ...a) => fromPacket(env, DYNPTR.SKB, a))],
   ["bpf_dynptr_from_xdp", helper("iwi", "i", (env, ...a) => fromPacket(env, DYNPTR.XDP, a))],
+  [
+    /* (skb, flags, ptr): the metadata in front of the packet */
+    "bpf_dynptr_from_skb_meta",
+    helper("iwi", "i", (env, skb, flags, flagsHi, ptr) => {
+      if (flags | flagsHi) {
+        clearDynptr(env, ptr);
+        return -Errno.EINVAL;
+      }
+      const meta = get(env, skb, SKB.DATA_META);
+      setDynptr(env, ptr, DYNPTR.SKB_META, meta, get(env, skb, SKB.DATA) - meta, false);
+      return 0;
+    }),
+  ],
+  ["bpf_dynptr_copy", helper("iiiii", "i", copy)],
+  ["bpf_dynptr_memset", helper("iiii", "i", set)],
+  ["bpf_xdp_pull_data", helper("ii", "i", pullXdpData)],
   ["bpf_dynptr_slice", helper("iiii", "u", (env, ...a) => slice(env, false, a))],
   ["bpf_dynptr_slice_rdwr", helper("iiii", "u", (env, ...a) => slice(env, true, a))],
   [
@@ -140,7 +156,7 @@ function read(
   return 0;
 }
 
-function write(
+export function writeDynptr(
   env: Env,
   dst: number,
   offset: number,
@@ -169,6 +185,33 @@ function fromPacket(env: Env, kind: number, a: readonly number[]): number {
   const size = kind === DYNPTR.SKB ? env.memory.view.getUint32(ctx + SKB.LEN, true) : bufferLength(env, ctx);
   setDynptr(env, ptr, kind, ctx, size, false);
   return 0;
+}
+
+/** Copies between two dynptrs, over a buffer where one of them is a packet. */
+function copy(env: Env, dst: number, dstOffset: number, src: number, srcOffset: number, size: number): number {
+  const [to, from] = [dynptrAt(env, dst), dynptrAt(env, src)];
+  if (!to || !from) return -Errno.EINVAL;
+  if (!inRange(to, dstOffset, size) || !inRange(from, srcOffset, size)) return -Errno.E2BIG;
+  if (to.readOnly) return -Errno.EINVAL;
+  const n = size >>> 0;
+  const buffer = env.memory.tryAlloc(Math.max(1, n));
+  if (!buffer) return -Errno.ENOMEM;
+  const error = read(env, buffer, n, src, srcOffset, 0, 0) || writeDynptr(env, dst, dstOffset, buffer, n, 0, 0);
+  env.memory.free(buffer);
+  return error;
+}
+
+function set(env: Env, ptr: number, offset: number, size: number, value: number): number {
+  const d = dynptrAt(env, ptr);
+  if (!d || d.readOnly) return -Errno.EINVAL;
+  if (!inRange(d, offset, size)) return -Errno.E2BIG;
+  const n = size >>> 0;
+  const buffer = env.memory.tryAlloc(Math.max(1, n));
+  if (!buffer) return -Errno.ENOMEM;
+  env.memory.u8.fill(value & 0xff, buffer, buffer + n);
+  const error = writeDynptr(env, ptr, offset, buffer, n, 0, 0);
+  env.memory.free(buffer);
+  return error;
 }
 
 /** A pointer straight into the memory where it is linear; else `buffer`, filled with a copy. */

@@ -2,26 +2,31 @@
  * Helper implementations by the kernel's number: one file a family, one row a helper. object/helpers.ts describes them.
  */
 import { ProgType } from "../../object/index.ts";
+import type { BoundKfunc } from "../engine.ts";
 import { type HelperFactory, type HelperImpl, helper, type LoopHelper, type Self } from "../env.ts";
 import { SKB } from "../layout.ts";
 import { ARENA_KFUNCS } from "./arena.ts";
 import { BASE } from "./base.ts";
 import { CGROUP_HELPERS } from "./cgroup.ts";
+import { CONNTRACK_KFUNCS } from "./conntrack.ts";
 import { CSUM_HELPERS } from "./csum.ts";
 import { DYNPTR_HELPERS, DYNPTR_KFUNCS } from "./dynptr.ts";
 import { ITER_KFUNCS } from "./iter.ts";
+import { KERNEL_KFUNCS } from "./kernel.ts";
 import { LOCK_HELPERS } from "./lock.ts";
 import { LOOP_HELPERS } from "./loop.ts";
 import { LWT_HELPERS } from "./lwt.ts";
 import { MAP_HELPERS } from "./map.ts";
 import { MSG_HELPERS } from "./msg.ts";
 import { checkMtu, NET_HELPERS, perfEventOutput } from "./net.ts";
-import { PROBE_HELPERS } from "./probe.ts";
+import { OBJECT_KFUNCS, PERCPU_HELPERS, RBTREE_ADD } from "./objects.ts";
+import { PROBE_HELPERS, PROBE_KFUNCS } from "./probe.ts";
 import { RING_HELPERS, RING_LOOPS } from "./ring.ts";
 import { get, hookLoadBytes, SKB_HELPERS } from "./skb.ts";
 import { SOCKET_BY_TYPE, SOCKET_HELPERS } from "./socket.ts";
 import { SOCKOPS_HELPERS } from "./sockops.ts";
 import { STORAGE_HELPERS } from "./storage.ts";
+import { STRING_KFUNCS } from "./strings.ts";
 import { SYNCOOKIE_HELPERS } from "./syncookie.ts";
 import { TEXT_HELPERS } from "./text.ts";
 import { TIMER_HELPERS } from "./timer.ts";
@@ -53,6 +58,7 @@ const ALL: Rows = [
   ...SOCKOPS_HELPERS,
   ...LWT_HELPERS,
   ...TRACING_HELPERS,
+  ...PERCPU_HELPERS,
   [25, perfEventOutput(skbBytes)],
   [163, checkMtu((env, ctx) => get(env, ctx, SKB.LEN))],
 ];
@@ -82,9 +88,22 @@ export function loopHelper(id: number): LoopHelper | undefined {
   return LOOPS.get(id);
 }
 
-/** What userspace runs of the kernel functions, by BTF name. object/kfuncs.ts describes them. */
-export const KFUNC_IMPLS: ReadonlyMap<string, HelperImpl> = new Map([
+const KFUNC_IMPLS: ReadonlyMap<string, HelperImpl | HelperFactory> = new Map([
   ...DYNPTR_KFUNCS,
   ...ITER_KFUNCS,
   ...ARENA_KFUNCS,
+  ...KERNEL_KFUNCS,
+  ...OBJECT_KFUNCS,
+  ...STRING_KFUNCS,
+  ...CONNTRACK_KFUNCS,
+  ...PROBE_KFUNCS,
 ]);
+const KFUNC_LOOPS: ReadonlyMap<string, LoopHelper> = new Map([["bpf_rbtree_add_impl", RBTREE_ADD]]);
+
+/** What userspace runs under a kernel function's name; undefined when it has none. object/kfuncs.ts describes them. */
+export function kfuncImpl(name: string, self: Self): BoundKfunc | undefined {
+  const loop = KFUNC_LOOPS.get(name);
+  if (loop) return { name, loop };
+  const row = KFUNC_IMPLS.get(name);
+  return row && { name, impl: typeof row === "function" ? row(self) : row };
+}

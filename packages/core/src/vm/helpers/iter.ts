@@ -1,4 +1,4 @@
-/** Kernel functions without state outside of the program: iterators, exceptions, read-side locks, hints of the device. */
+/** Kernel functions without state outside of the program: iterators, exceptions, read-side locks. */
 import { Errno } from "../../errors/index.ts";
 import { type HelperImpl, helper } from "../env.ts";
 import { flags64 } from "./map.ts";
@@ -58,8 +58,4 @@ export const ITER_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
   ["bpf_rcu_read_unlock", nothing],
   ["bpf_preempt_disable", nothing],
   ["bpf_preempt_enable", nothing],
-  // A device without metadata answers so; sim's devices have none.
-  ["bpf_xdp_metadata_rx_timestamp", helper("ii", "i", () => -Errno.EOPNOTSUPP)],
-  ["bpf_xdp_metadata_rx_hash", helper("iii", "i", () => -Errno.EOPNOTSUPP)],
-  ["bpf_xdp_metadata_rx_vlan_tag", helper("iii", "i", () => -Errno.EOPNOTSUPP)],
 ];

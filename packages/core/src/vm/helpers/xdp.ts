@@ -186,3 +186,44 @@ export function copyXdpBytes(
   }
   return 0;
 }
+
+/**
+ * bpf_xdp_pull_data: the first `length` bytes become linear, taken from the fragments; what is before them moves
+ * forward where there is no room behind. Source: net/core/filter.c 6.18.
+ */
+export function pullXdpData(env: Env, ctx: number, length: number): number {
+  const { view, u8 } = env.memory;
+  const word = (field: number): number => view.getUint32(ctx + field, true);
+  const wanted = length >>> 0;
+  const linear = word(XDP.DATA_END) - word(XDP.DATA);
+  if (wanted <= linear) return 0;
+  if (wanted > bufferLength(env, ctx)) return -Errno.EINVAL;
+  const start = word(XDP.DATA_META);
+  const headroom = start - word(XDP.HARD_START) - XDP_FRAME_STRUCT;
+  const tailroom = word(XDP.HARD_START) + word(XDP.FRAME_SIZE) - word(XDP.DATA_END);
+  let missing = wanted - linear;
+  if (missing > tailroom + headroom) return -Errno.EINVAL;
+  const shift = missing - tailroom;
+  if (shift > 0) {
+    u8.copyWithin(start - shift, start, word(XDP.DATA_END));
+    for (const field of [XDP.DATA_META, XDP.DATA, XDP.DATA_END]) view.setUint32(ctx + field, word(field) - shift, true);
+  }
+  const list = word(XDP.FRAG_LIST);
+  let count = word(XDP.FRAGS);
+  while (missing > 0) {
+    const address = view.getUint32(list + FRAG.ADDRESS, true);
+    const size = view.getUint32(list + FRAG.LENGTH, true);
+    const taken = Math.min(missing, size);
+    const end = word(XDP.DATA_END);
+    u8.copyWithin(end, address, address + taken);
+    view.setUint32(ctx + XDP.DATA_END, end + taken, true);
+    missing -= taken;
+    if (taken < size) {
+      view.setUint32(list + FRAG.ADDRESS, address + taken, true);
+      view.setUint32(list + FRAG.LENGTH, size - taken, true);
+      view.setUint32(list + FRAG.ROOM, view.getUint32(list + FRAG.ROOM, true) - taken, true);
+    } else u8.copyWithin(list, list + FRAG.SIZE, list + count-- * FRAG.SIZE);
+  }
+  view.setUint32(ctx + XDP.FRAGS, count, true);
+  return 0;
+}

@@ -18,7 +18,7 @@ import { layout as L } from "../../maps/index.ts";
 import { helperById } from "../../object/index.ts";
 import { branchTarget } from "../code.ts";
 import type { Resolved } from "../engine.ts";
-import type { HelperImpl } from "../env.ts";
+import type { HelperImpl, LoopHelper } from "../env.ts";
 import {
   access,
   branch,
@@ -100,10 +100,12 @@ export function emitCall(e: Emitter, insn: Insn, env: CallEnv): void {
     call(e, { kind: "own", index: env.subprogram(branchTarget(insn)!) });
     setReg(e, 0);
   } else if (insn.src === BPF_PSEUDO_KFUNC_CALL) {
+    const kfunc = env.program.kfuncs.get(insn.pc)!;
     spillArguments(e, insn, env);
-    emitImport(e, `k${insn.pc}`, env.program.kfuncs.get(insn.pc)!.impl, env);
+    if (kfunc.loop) emitLoop(e, `loopk${insn.pc}`, kfunc.loop, env);
+    else emitImport(e, `k${insn.pc}`, kfunc.impl, env);
   } else if (insn.imm === TAIL_CALL) emitTailCall(e, env);
-  else if (env.program.loops.has(insn.imm)) emitLoop(e, insn, env);
+  else if (env.program.loops.has(insn.imm)) emitHelperLoop(e, insn, env);
   else if (isMapHelper(insn.imm)) emitMapCall(e, insn, env.mapAt(constOf(e.state, 1) ?? 0), env.shared);
   else {
     spillArguments(e, insn, env);
@@ -286,15 +288,18 @@ function emitTailCall(e: Emitter, env: CallEnv): void {
   setReg(e, 0);
 }
 
-function emitLoop(e: Emitter, insn: Insn, env: CallEnv): void {
+function emitHelperLoop(e: Emitter, insn: Insn, env: CallEnv): void {
   const callback = constOf(e.state, 2);
   if (insn.imm === LOOP && callback !== undefined && env.callbacks.includes(callback)) {
     emitDirectLoop(e, callback, env);
-    return;
-  }
-  const { args } = env.program.loops.get(insn.imm)!;
+  } else emitLoop(e, `loop${insn.imm}`, env.program.loops.get(insn.imm)!, env);
+}
+
+/** Calls back from a loop that JavaScript drives. */
+function emitLoop(e: Emitter, name: string, { args, callback: register = 2 }: LoopHelper, env: CallEnv): void {
+  const callback = constOf(e.state, register);
   pushArguments(e, args);
-  call(e, { kind: "import", name: `loop${insn.imm}`, type: importType(args) });
+  call(e, { kind: "import", name, type: importType(args) });
   open(e, Op.if_, VOID);
   open(e, Op.loop, VOID);
   for (let i = 0; i < 5; i++) {
@@ -304,7 +309,7 @@ function emitLoop(e: Emitter, insn: Insn, env: CallEnv): void {
   pushCalleeFrame(e);
   if (callback !== undefined && env.callbacks.includes(callback)) {
     call(e, { kind: "own", index: env.subprogram(callback) });
-  } else callAnyCallback(e, env);
+  } else callAnyCallback(e, register, env);
   op(e, Op.i32_wrap_i64);
   call(e, { kind: "import", name: "loopNext", type: { params: [I32], results: [I32] } });
   branch(e, Op.br_if, 0);
@@ -315,14 +320,14 @@ function emitLoop(e: Emitter, insn: Insn, env: CallEnv): void {
   setReg(e, 0);
 }
 
-/** Chooses among the program's callbacks by the slot in r2. The arguments are on the stack. */
-function callAnyCallback(e: Emitter, env: CallEnv): void {
+/** Chooses among the program's callbacks by the slot in a register. The arguments are on the stack. */
+function callAnyCallback(e: Emitter, register: number, env: CallEnv): void {
   const params = [0, 1, 2, 3, 4].map((i) => scratch64(e, i));
   const frame = scratch32(e, 0);
   set(e, frame);
   for (let i = 4; i >= 0; i--) set(e, params[i]!);
   for (const slot of env.callbacks) {
-    getReg32(e, 2);
+    getReg32(e, register);
     i32(e, slot);
     op(e, Op.i32_eq);
     open(e, Op.if_, I64);

@@ -231,7 +231,7 @@ function importsFor(
     const number = Number(/\d+$/.exec(name)?.[0]);
     if (name.startsWith("callx")) env[name] = callByNumber(machine, program, number);
     else if (name.startsWith("h")) env[name] = bind(machine, program.helpers.get(number)!);
-    else if (name.startsWith("k")) env[name] = bind(machine, program.kfuncs.get(number)!.impl);
+    else if (name.startsWith("k")) env[name] = bind(machine, program.kfuncs.get(number)!.impl!);
     else if (name === "loadPacket") {
       env[name] = (ctx: number, offset: number, size: number): number => {
         const value = machine.loadPacket(ctx, offset, size);
@@ -250,7 +250,8 @@ function importsFor(
         return 0;
       };
     } else if (name.startsWith("loop")) {
-      const start = bindLoop(machine, program.loops.get(number)!);
+      const loop = name.startsWith("loopk") ? program.kfuncs.get(number)!.loop! : program.loops.get(number)!;
+      const start = bindLoop(machine, loop);
       env[name] = (...args: number[]): number => {
         const loop = start(...args);
         if (typeof loop === "number") {
