@@ -392,7 +392,15 @@ function dump(s: Subject, ordered: boolean): string[] {
   return ordered ? out : out.sort();
 }
 
-const FIELD_TYPES = { spin_lock: ["bpf_spin_lock", 4], timer: ["bpf_timer", 16], kptr: ["", 0] } as const;
+/** Fields that are a struct of their own; the others need tags. */
+const FIELD_TYPES = {
+  spin_lock: ["bpf_spin_lock", 4],
+  res_spin_lock: ["bpf_res_spin_lock", 4],
+  timer: ["bpf_timer", 16],
+  workqueue: ["bpf_wq", 16],
+  task_work: ["bpf_task_work", 8],
+} as const;
+type PlainField = keyof typeof FIELD_TYPES;
 const T = MapType;
 const noKey = () => new Uint8Array(0);
 const NO_PREALLOC = 1;
@@ -541,7 +549,7 @@ const PLANS: readonly Plan[] = [
   ]),
   ...[T.BPF_MAP_TYPE_HASH, T.BPF_MAP_TYPE_ARRAY, T.BPF_MAP_TYPE_PERCPU_HASH, T.BPF_MAP_TYPE_LRU_HASH].flatMap((type) =>
     [0, NO_PREALLOC].flatMap((flags) =>
-      (["spin_lock", "timer"] as const).map((kind) => ({
+      (Object.keys(FIELD_TYPES) as PlainField[]).map((kind) => ({
         title: `type ${type} flags ${flags} with a ${kind}`,
         spec: { type, flags: flags ? NO_PREALLOC | ZERO_SEED : 0, valueSize: 40 },
         key: type === T.BPF_MAP_TYPE_ARRAY ? arrayKey : randomKey,
@@ -587,7 +595,10 @@ function loadBtf(spec: MapSpec, fields: readonly ValueField[]): number {
   fields.forEach((field, i) => {
     words.push(name(`field${i}`), 3 + i, 8 * field.offset);
   });
-  for (const { kind } of fields) words.push(name(FIELD_TYPES[kind][0]), KIND_STRUCT << 24, FIELD_TYPES[kind][1]);
+  for (const { kind } of fields) {
+    const [struct, size] = FIELD_TYPES[kind as PlainField];
+    words.push(name(struct), KIND_STRUCT << 24, size);
+  }
   const head = [0x0001eb9f, 24, 0, 4 * words.length, 4 * words.length, strings.length];
   const data = Buffer.concat([
     Buffer.from(new Uint32Array([...head, ...words]).buffer),

@@ -434,8 +434,24 @@ export abstract class MapBase implements VmMap {
   /** Ends one use; the last one frees the memory. */
   close(): void {
     if (this.#closed || --this.#users > 0) return;
+    if (this.#fields.length && this.addr) this.#endFields();
     this.release();
     this.#giveBack();
+  }
+
+  /** What the fields of the last values own ends with the map: on every CPU, of every entry. */
+  #endFields(): void {
+    const { exports } = this.rt;
+    const { addr, keyAddr, outKey } = this;
+    const size = Math.max(1, this.spec.keySize);
+    for (let more = exports.map_next_key(addr, 0, outKey); more === 0; ) {
+      this.rt.memory.u8.copyWithin(keyAddr, outKey, outKey + size);
+      for (let cpu = 0; cpu < (this.perCpu ? this.rt.cpus : 1); cpu++) {
+        const value = this.perCpu ? exports.map_lookup_percpu(addr, keyAddr, cpu) : exports.map_lookup(addr, keyAddr);
+        if (value) this.rt.releaseFields(addr, value >>> 0);
+      }
+      more = exports.map_next_key(addr, keyAddr, outKey);
+    }
   }
 
   /** Everything, in whatever state creation left it. */

@@ -129,6 +129,8 @@ export interface MapRuntime {
   /** The `env` that any module made from the image needs. */
   readonly env: Record<string, WebAssembly.ImportValue>;
   readonly random: () => number;
+  /** A value of a map with special fields ends: what they own ends with it. */
+  releaseFields(map: number, value: number): void;
   /** Live maps by header address and by id; `createMap` and `close` keep them. */
   readonly byAddress: Map<number, LiveMap>;
   readonly byId: Map<number, LiveMap>;
@@ -184,6 +186,7 @@ export function createRuntime(memory: Memory, options: RuntimeOptions = {}): Map
   const cpu = new WebAssembly.Global({ value: "i32", mutable: true }, 0);
   const byAddress = new Map<number, LiveMap>();
   let lastId = 0;
+  const releaseFields = (map: number, value: number): void => options.releaseFields?.(map >>> 0, value >>> 0);
   const env: Record<string, WebAssembly.ImportValue> = {
     memory: memory.wasm,
     cpu,
@@ -193,7 +196,7 @@ export function createRuntime(memory: Memory, options: RuntimeOptions = {}): Map
       return start;
     },
     notify: (map: number) => byAddress.get(map >>> 0)?.notified(),
-    release_fields: (map: number, value: number) => options.releaseFields?.(map >>> 0, value >>> 0),
+    release_fields: releaseFields,
   };
   const instance = new WebAssembly.Instance(runtimeModule(image), { env });
   return {
@@ -205,6 +208,7 @@ export function createRuntime(memory: Memory, options: RuntimeOptions = {}): Map
     exports: instance.exports as unknown as RuntimeExports,
     cpu,
     env,
+    releaseFields,
     random: options.random ?? (() => crypto.getRandomValues(new Uint32Array(1))[0]!),
     byAddress,
     byId: new Map(),

@@ -37,7 +37,7 @@ const FIELDS: ReadonlyMap<string, { kind: FieldKind; size: number }> = new Map([
   ["bpf_res_spin_lock", { kind: "resLock", size: 4 }],
   ["bpf_timer", { kind: "timer", size: 16 }],
   ["bpf_wq", { kind: "workqueue", size: 16 }],
-  ["bpf_task_work", { kind: "taskWork", size: 16 }],
+  ["bpf_task_work", { kind: "taskWork", size: 8 }],
   ["bpf_list_head", { kind: "listHead", size: 16 }],
   ["bpf_list_node", { kind: "listNode", size: 24 }],
   ["bpf_rb_root", { kind: "rbRoot", size: 16 }],
