@@ -13,10 +13,13 @@ import { chromium } from "playwright-core";
 import ts from "typescript";
 
 const ROOT = resolve(import.meta.dirname, "../..");
+const TYPESCRIPT = "/node_modules/typescript/lib/typescript.js";
 
 /** Calls a function of `program.ts` with JSON, there. */
 export interface Side {
   readonly call: <T>(name: string, argument?: unknown) => Promise<T>;
+  /** As `call`, in a worker of the page. */
+  readonly callInWorker?: <T>(name: string, argument?: unknown) => Promise<T>;
   readonly close: () => Promise<void>;
 }
 
@@ -30,7 +33,7 @@ function programText(root: string): string {
 }
 
 /** Bare specifiers to URLs: what the packages' `exports` say, for browsers. */
-function importMap(): string {
+function specifiers(): ReadonlyMap<string, string> {
   const core = Object.keys(JSON.parse(readFileSync(join(ROOT, "packages/core/package.json"), "utf8")).exports);
   if (core.join() !== "./*") throw new Error(`core exports ${core.join()}: the import map must follow`);
   const topics = readdirSync(join(ROOT, "packages/core/dist")).filter((t) =>
@@ -44,28 +47,51 @@ function importMap(): string {
     yaml: "/node_modules/yaml/browser/index.js",
     zod: "/node_modules/zod/index.js",
   };
-  return JSON.stringify({ imports });
+  return new Map(Object.entries(imports));
 }
 
-const TYPESCRIPT = "/node_modules/typescript/lib/typescript.js";
+const URLS = specifiers();
+
+/** The module with URLs in place of bare specifiers: workers have no import maps. */
+function withUrls(text: string): string {
+  return text.replace(/(\bfrom\s*|\bimport\s*\(?\s*)"([^"./][^"]*)"/g, (all, head: string, name: string) => {
+    const url = URLS.get(name);
+    return url === undefined ? all : `${head}"${url}"`;
+  });
+}
 
 /** A page that has the program as a global. */
 function page(): string {
   return `<!doctype html><meta charset="utf-8"><title>ebplane</title><link rel="icon" href="data:,">
-<script type="importmap">${importMap()}</script>
-<script type="module">import * as program from "/program.js"; globalThis.program = program;</script>`;
+<script type="module">
+import * as program from "/program.js";
+globalThis.program = program;
+let worker;
+globalThis.inWorker = (name, argument) => new Promise((resolve, reject) => {
+  worker ??= new Worker("/worker.js", { type: "module" });
+  worker.onmessage = ({ data }) => resolve(data);
+  worker.onerror = (e) => reject(new Error(e.message || "the worker did not load"));
+  worker.postMessage([name, argument]);
+});
+</script>`;
 }
 
 function served(path: string): { type: string; body: string } | undefined {
   if (path === "/") return { type: "text/html", body: page() };
-  if (path === "/program.js") return { type: "text/javascript", body: programText("/") };
+  if (path === "/program.js") return { type: "text/javascript", body: withUrls(programText("/")) };
+  if (path === "/worker.js") return { type: "text/javascript", body: WORKER };
   if (!/^\/(packages|node_modules)\/[^?]*\.js$/.test(path) || path !== normalize(path)) return undefined;
   const file = join(ROOT, path);
   if (!existsSync(file)) return undefined;
   const text = readFileSync(file, "utf8");
   // A script that leaves everything in a variable of this name; as a module it has no other way out.
-  return { type: "text/javascript", body: path === TYPESCRIPT ? `${text}\nexport default ts;\n` : text };
+  return { type: "text/javascript", body: path === TYPESCRIPT ? `${text}\nexport default ts;\n` : withUrls(text) };
 }
+
+/** Its imports are dynamic: a message may come before they are there. */
+const WORKER = `const program = import("/program.js");
+onmessage = async ({ data: [name, argument] }) => postMessage((await program)[name](argument) ?? null);
+`;
 
 /** A page in a headless Chromium with a profile of its own. What goes wrong in the page is an error of `call`. */
 export async function browserSide(executablePath: string): Promise<Side> {
@@ -104,7 +130,9 @@ export async function browserSide(executablePath: string): Promise<Side> {
     }
     const call = (name: string, argument?: unknown) =>
       tab.evaluate(`program[${JSON.stringify(name)}](${JSON.stringify(argument)})`);
-    return { call: call as Side["call"], close };
+    const callInWorker = (name: string, argument?: unknown) =>
+      tab.evaluate(`inWorker(${JSON.stringify(name)}, ${JSON.stringify(argument) ?? "null"})`);
+    return { call: call as Side["call"], callInWorker: callInWorker as Side["call"], close };
   } catch (e) {
     await close();
     throw e;

@@ -177,6 +177,18 @@ function resolvePath(from: string, to: string): string {
 
 // ---- names of the top level ----
 
+const declarationsOf = new WeakMap<ModuleNode, ReadonlyMap<string, Stmt>>();
+
+/** The statement that declares each name: the first where there are several. Made once a tree, the library's once and for all. */
+function declarations(node: ModuleNode): ReadonlyMap<string, Stmt> {
+  let found = declarationsOf.get(node);
+  if (!found) {
+    const all = node.body.flatMap((s) => (s.kind === "type" ? [] : declared(s).map((name) => [name, s] as const)));
+    declarationsOf.set(node, (found = new Map(all.reverse())));
+  }
+  return found;
+}
+
 /** The value of a module's name; evaluated when it is first asked for. */
 export function moduleName(cx: Context, module: Module, name: string): Bound | undefined {
   const found = module.scope.names.get(name);
@@ -194,7 +206,7 @@ export function moduleName(cx: Context, module: Module, name: string): Bound | u
     const target = from && local !== undefined ? moduleName(cx, from, local) : undefined;
     return target && bind(target);
   }
-  const stmt = module.node.body.find((s) => s.kind !== "type" && declared(s).includes(name));
+  const stmt = declarations(module.node).get(name);
   if (!stmt) return undefined;
   if (stmt.kind === "function") {
     return bind({ kind: "const", id: cx.nextId++, value: { k: "fn", fn: stmt.fn, scope: module.scope } });
