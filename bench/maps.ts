@@ -23,6 +23,7 @@ interface Row {
 const key = new Uint8Array(4);
 const key32 = new Uint32Array(key.buffer);
 const value = new Uint8Array(8);
+const many = new Uint8Array(8 * WINDOW);
 
 const rows: readonly Row[] = [
   {
@@ -32,6 +33,22 @@ const rows: readonly Row[] = [
         key32[0] = order[i]!;
         if (!map.lookup(key)) throw new Error("missing");
       }
+    },
+  },
+  {
+    name: "lookupInto(key, out)",
+    run(map, order) {
+      for (let i = 0; i < order.length; i++) {
+        key32[0] = order[i]!;
+        if (!map.lookupInto(key, value)) throw new Error("missing");
+      }
+    },
+  },
+  {
+    name: "lookupMany(keys, values)",
+    run(map, order) {
+      const keys = new Uint8Array(order.buffer, order.byteOffset, order.byteLength);
+      if (map.lookupMany(keys, many) !== order.length) throw new Error("missing");
     },
   },
   {

@@ -67,6 +67,29 @@ function tagged(packet: Uint8Array, vid: number): Uint8Array {
   return Uint8Array.of(...packet.subarray(0, 12), 0x81, 0, vid >> 8, vid & 255, ...packet.subarray(12));
 }
 
+/** IPv6 with hop-by-hop, routing (type 4) and destination options before a DNS query, and with routing type 0. */
+const EXTENSIONS = (type: number): Uint8Array =>
+  ipv6(0, [...[43, 0, 1, 4, 0, 0, 0, 0], ...[60, 0, type, 0, 0, 0, 0, 0], ...[17, 0, 1, 4, 0, 0, 0, 0], ...QUERY]);
+/** A SYN with NOP, window scale and MSS 1460. */
+const SYN_OPTIONS = ip(6, [
+  ...tcp(443, 0x02).slice(0, 12),
+  0x80,
+  0x02,
+  ...tcp(443, 0x02).slice(14),
+  1,
+  3,
+  3,
+  7,
+  2,
+  4,
+  5,
+  0xb4,
+  1,
+  1,
+  1,
+  0,
+]);
+
 const WHOLE: readonly Uint8Array[] = [
   ip(6, tcp(80, 0x10)),
   ip(6, tcp(443, 0x02)),
@@ -80,6 +103,9 @@ const WHOLE: readonly Uint8Array[] = [
   ipv6(6, tcp(80, 0x02)),
   ipv6(17, QUERY),
   ipv6(58, [128, 0, 0, 0, 0, 0, 0, 0]),
+  EXTENSIONS(4),
+  EXTENSIONS(0),
+  SYN_OPTIONS,
   TAGGED,
   new Uint8Array(64).fill(0xff),
 ];
@@ -95,6 +121,20 @@ export const PLAIN = ip(6, tcp(80, 0x10));
 
 const ADDRESSES = "0a0000010a000002";
 export const CASES: Readonly<Record<string, Case>> = {
+  conntrack: { verdict: 2 },
+  ext6: { verdict: 3, packet: EXTENSIONS(4) },
+  maglev: {
+    verdict: 3,
+    once: true,
+    maps: {
+      vips: [["0a00000200500600", "07000000"]],
+      reals: [["00000000", "c0a80a01"]],
+    },
+  },
+  "mss-clamp": { verdict: 3, packet: SYN_OPTIONS, once: true },
+  "parse-drop": { verdict: 1, packet: ip(6, tcp(443, 0x10)) },
+  "tc-mark": { verdict: 0, maps: { classes: [["0a000000", "0500000003000000"]] } },
+  "vlan-push": { verdict: 3, maps: { ports: [["01000000", "2a00"]] }, once: true },
   "dns-match": { packet: ip(17, QUERY) },
   events: { packet: ip(6, tcp(443, 0x02)) },
   balance: { once: true },

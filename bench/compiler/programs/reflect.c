@@ -11,7 +11,7 @@ SEC("xdp") int prog(struct xdp_md *ctx) {
 	pos += len;
 	TAKE(icmphdr, icmp) return XDP_DROP;
 	if (icmp->type != 8 || icmp->code != 0) return XDP_PASS;
-	u8 mac[6];
+	u8 mac[6] __attribute__((aligned(2)));
 	__builtin_memcpy(mac, eth->h_dest, 6);
 	__builtin_memcpy(eth->h_dest, eth->h_source, 6);
 	__builtin_memcpy(eth->h_source, mac, 6);

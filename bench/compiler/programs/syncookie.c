@@ -38,7 +38,7 @@ SEC("xdp") int prog(struct xdp_md *ctx) {
 	u32 addr = ip->saddr;
 	ip->saddr = ip->daddr;
 	ip->daddr = addr;
-	u8 mac[6];
+	u8 mac[6] __attribute__((aligned(2)));
 	__builtin_memcpy(mac, eth->h_dest, 6);
 	__builtin_memcpy(eth->h_dest, eth->h_source, 6);
 	__builtin_memcpy(eth->h_source, mac, 6);

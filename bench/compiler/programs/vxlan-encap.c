@@ -1,6 +1,6 @@
 #include "common.h"
 struct tunnel { u32 local, remote, vni; };
-struct outer { struct ethhdr eth; struct iphdr ip; struct udphdr udp; u32 flags, vni; } __attribute__((packed));
+struct outer { struct ethhdr eth; struct iphdr ip; struct udphdr udp; u32 flags, vni; } __attribute__((packed, aligned(2)));
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, u32); __type(value, struct tunnel); } tunnels SEC(".maps");
 SEC("xdp") int prog(struct xdp_md *ctx) {
 	void *pos = DATA(ctx), *end = END(ctx);

@@ -5,6 +5,9 @@
 export { type KernelAvailable, kernelAvailable } from "./available.ts";
 export {
   BPFFS,
+  BpfToken,
+  type Delegation,
+  delegateBpffs,
   deleteBatch,
   enableStats,
   ensureBpffs,

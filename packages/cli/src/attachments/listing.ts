@@ -180,7 +180,7 @@ function filtersAttached(socket: NetlinkSocket, devices: readonly LinkInfo[]): F
 function routesAttached(socket: NetlinkSocket, devices: readonly LinkInfo[]): Found[] {
   return listRoutes(socket).flatMap(({ dst, via, oif, metric, table, bpf }) => {
     const route: RouteSpec = { dst, via, oif, metric, table };
-    return (["in", "out", "xmit"] as const).flatMap((direction): Found[] => {
+    return (["in", "out", "xmit", "seg6local"] as const).flatMap((direction): Found[] => {
       const name = bpf?.[direction];
       if (name === undefined) return [];
       const hook: LwtHook = {

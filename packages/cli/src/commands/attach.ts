@@ -35,9 +35,9 @@ const HOOKS = `
 A hook is one of
   xdp:IFACE[:native|generic]      tcx:IFACE:ingress|egress        tc:IFACE:ingress|egress[:PRIORITY]
   cgroup:PATH:TYPE                netns:flow_dissector|sk_lookup  netfilter:4|6:POINT[:PRIORITY]
-  lwt:PREFIX:in|out|xmit          raw_tp:NAME                     tracepoint:GROUP:NAME
+  lwt:PREFIX:in|out|xmit|seg6local  raw_tp:NAME                   tracepoint:GROUP:NAME
   kprobe:FUNCTION                 uprobe:PATH:OFFSET              trace
-  netkit:IFACE:primary|peer       struct_ops:NAME`;
+  netkit:IFACE:primary|peer       struct_ops:NAME                 perf_event:EVENT:PERIOD`;
 
 export function registerAttach(program: Command): void {
   program
@@ -249,7 +249,13 @@ const TYPES: Partial<Record<Hook["kind"], readonly number[]>> = {
   cgroup: CGROUP_TYPES,
   netns: [ProgType.BPF_PROG_TYPE_SK_LOOKUP, ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR],
   netfilter: [ProgType.BPF_PROG_TYPE_NETFILTER],
-  lwt: [ProgType.BPF_PROG_TYPE_LWT_IN, ProgType.BPF_PROG_TYPE_LWT_OUT, ProgType.BPF_PROG_TYPE_LWT_XMIT],
+  lwt: [
+    ProgType.BPF_PROG_TYPE_LWT_IN,
+    ProgType.BPF_PROG_TYPE_LWT_OUT,
+    ProgType.BPF_PROG_TYPE_LWT_XMIT,
+    ProgType.BPF_PROG_TYPE_LWT_SEG6LOCAL,
+  ],
+  perf_event: [ProgType.BPF_PROG_TYPE_PERF_EVENT],
 };
 
 /** Nothing: a struct is not one program. @throws UsageError that lists what there is. */

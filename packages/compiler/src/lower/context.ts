@@ -76,6 +76,8 @@ export interface Context {
   /** A label that waits for the loop it names. */
   label: string | undefined;
   nextId: number;
+  /** Type aliases that are being resolved. */
+  readonly aliases: Set<TypeNode>;
   /** How many complaints there were. */
   complaints: number;
   readonly constants: Constants;

@@ -161,11 +161,11 @@ function pathOf(cx: Context, e: Expr): string | undefined {
 function requireThere(cx: Context, v: Val, e: Expr): Val {
   const may = v.k === "opt" || v.k === "undef" || (v.k === "ref" && v.nullable);
   if (!may) return v;
-  const name = e.kind === "name" ? `\`${e.name}\`` : "this";
+  const name = nameOf(e);
   return refuse(
     cx,
     e.at,
-    `${name} may be undefined here: test it first (if (!${e.kind === "name" ? e.name : "x"}) return …), or use ?.`,
+    `${name ? `\`${name}\`` : "this"} may be undefined here: test it first (if (!${name || "x"}) return …), or use ?.`,
   );
 }
 

@@ -174,6 +174,7 @@ function makeContext(
     ctx: undefined,
     label: undefined,
     nextId: 1,
+    aliases: new Set(),
     constants,
     settings,
     usedConstants: new Map(),

@@ -275,13 +275,16 @@ function memType(cx: Context, name: string): ValType | undefined {
   const found = lookup(cx, name);
   if (found?.kind === "const" && found.value.k === "type") return asValue(found.value.type);
   const alias = cx.typeAlias(moduleOf(cx.scope), name);
-  if (!alias) return undefined;
+  // Where it means itself (its value was refused), it says nothing.
+  if (!alias || cx.aliases.has(alias.type)) return undefined;
   const outer = cx.scope;
   cx.scope = alias.scope;
+  cx.aliases.add(alias.type);
   try {
     return resolveType(cx, alias.type);
   } finally {
     cx.scope = outer;
+    cx.aliases.delete(alias.type);
   }
 }
 

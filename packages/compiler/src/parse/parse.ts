@@ -189,7 +189,7 @@ class Parser {
   }
 
   importNode(s: ts.ImportDeclaration): ImportNode[] {
-    const from = (s.moduleSpecifier as ts.StringLiteral).text;
+    const from = this.specifier(s.moduleSpecifier);
     const clause = s.importClause;
     if (!clause) this.refuse(s, "import names from the file: import { name } from …");
     if (clause.name) this.refuse(clause.name, "there are no default exports: import { name } from …");
@@ -204,6 +204,10 @@ class Parser {
     return [{ at: this.at(s.moduleSpecifier), from, names }];
   }
 
+  specifier(e: ts.Expression): string {
+    return ts.isStringLiteral(e) ? e.text : this.refuse(e, 'name the file in quotes: from "./name.bpf.ts"');
+  }
+
   exportNode(s: ts.ExportDeclaration, exports: Map<string, string>, reexports: ImportNode[]): void {
     if (!s.exportClause || !ts.isNamedExports(s.exportClause)) {
       this.refuse(s, "export * is not in the language: export { name } from …");
@@ -214,7 +218,7 @@ class Parser {
       local: e.name.text,
     }));
     if (s.moduleSpecifier) {
-      reexports.push({ at: this.at(s.moduleSpecifier), from: (s.moduleSpecifier as ts.StringLiteral).text, names });
+      reexports.push({ at: this.at(s.moduleSpecifier), from: this.specifier(s.moduleSpecifier), names });
     } else for (const n of names) exports.set(n.local, n.imported);
   }
 

@@ -123,11 +123,65 @@ test("the specialised lookups agree with the general one", () => {
     m16.update(k16, u64(i));
     expect(r.exports.hash_lookup4(m4.addr, i * 7919) >>> 0).toBe(addressOf(m4, u32(i * 7919)));
     expect(r.exports.hash_lookup8(m8.addr, BigInt(i * 7919)) >>> 0).toBe(addressOf(m8, u64(i * 7919)));
-    m16.lookup(k16);
+    r.memory.u8.set(k16, m16.keyAddr);
     expect(r.exports.hash_lookup16(m16.addr, m16.keyAddr) >>> 0).toBe(m16.lookupAt(m16.keyAddr));
     expect(m16.lookupAt(m16.keyAddr)).toBeGreaterThan(0);
   }
   expect(r.exports.hash_lookup4(m4.addr, 1) >>> 0).toBe(0);
+});
+
+test("lookups of one key and of many answer the same, for every size of key", () => {
+  const r = createRuntime(new Memory());
+  for (const [keySize, valueSize, flags] of [
+    [4, 8, 0],
+    [8, 3, 1],
+    [16, 40, 0],
+    [16, 8, 64],
+    [13, 1, 0],
+    [5, 200_000, 1],
+  ] as const) {
+    const max = valueSize > 1000 ? 5 : 3000;
+    using m = createMap(r, spec({ keySize, valueSize, maxEntries: max, flags }));
+    const keyOf = (i: number): Uint8Array => {
+      const key = new Uint8Array(keySize).fill(i % 251);
+      new DataView(key.buffer).setUint32(keySize - 4, i * 7919, true);
+      return key;
+    };
+    const valueOfKey = (i: number): Uint8Array => new Uint8Array(valueSize).fill(i % 255 || 1);
+    for (let i = 0; i < max; i += 2) m.update(keyOf(i), valueOfKey(i));
+    const keys = new Uint8Array(max * keySize);
+    for (let i = 0; i < max; i++) keys.set(keyOf(i), i * keySize);
+    const values = new Uint8Array(max * valueSize).fill(0xa5);
+    const found = new Uint8Array(max).fill(0xa5);
+    expect(m.lookupMany(keys, values, found)).toBe(Math.ceil(max / 2));
+    const out = new Uint8Array(valueSize);
+    for (let i = 0; i < max; i++) {
+      const expected = i % 2 ? undefined : valueOfKey(i);
+      expect(m.lookup(keyOf(i)), `key ${i} of ${keySize}`).toEqual(expected);
+      expect(m.lookupInto(keyOf(i), out)).toBe(expected !== undefined);
+      if (expected) expect(out).toEqual(expected);
+      expect(found[i]).toBe(expected ? 1 : 0);
+      expect(values.subarray(i * valueSize, (i + 1) * valueSize)).toEqual(expected ?? new Uint8Array(valueSize));
+    }
+    expect(() => m.lookupMany(keys.subarray(1), values)).toThrow(/expected whole keys/);
+    expect(() => m.lookupMany(keys, values.subarray(1))).toThrow(/room for their values/);
+    expect(() => m.lookup(keys)).toThrow(/expected a key of/);
+  }
+});
+
+test("lookups of many keys work on every type that has lookups", () => {
+  const r = createRuntime(new Memory(), { cpus: 2 });
+  for (const type of [MapType.BPF_MAP_TYPE_ARRAY, MapType.BPF_MAP_TYPE_PERCPU_HASH, MapType.BPF_MAP_TYPE_LRU_HASH]) {
+    using m = createMap(r, spec({ type, maxEntries: 8 }));
+    const size = m.lookup(u32(1))?.length ?? (type === MapType.BPF_MAP_TYPE_PERCPU_HASH ? 16 : 8);
+    m.update(u32(1), new Uint8Array(size).fill(7));
+    const values = new Uint8Array(2 * size);
+    const found = new Uint8Array(2);
+    m.lookupMany(new Uint8Array([...u32(1), ...u32(100)]), values, found);
+    expect([...found]).toEqual([1, 0]);
+    expect(values.subarray(0, size)).toEqual(new Uint8Array(size).fill(7));
+    expect(values.subarray(size)).toEqual(new Uint8Array(size));
+  }
 });
 
 test("an array holds zeroes, refuses deletes and says where its only value lies", () => {

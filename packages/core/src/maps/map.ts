@@ -38,6 +38,14 @@ export interface VmMap extends BpfMap, LiveMap {
   /** Takes the value out; for queues and stacks, `key` is empty. */
   lookupAndDelete(key: Uint8Array): Uint8Array | undefined;
 
+  /** The value copied into `out`, which has room for it, without an allocation: false on a miss. */
+  lookupInto(key: Uint8Array, out: Uint8Array): boolean;
+  /**
+   * The values of many keys, which lie one after the other in `keys`, to the same places of `values`; zeroes for a key that
+   * is not there, and 0 in its byte of `found`. Answers how many are there. On a large hash this is several times
+   * faster than single lookups: cache misses overlap. @throws SysError EINVAL for lengths that do not agree.
+   */
+  lookupMany(keys: Uint8Array, values: Uint8Array, found?: Uint8Array): number;
   /**
    * Up to `max` elements from `cursor` on (the start without one). Of a hash whole buckets: -ENOSPC when the first does
    * not fit. @throws SysError ENOTSUPP where the type has no such command, EPERM by the map's flags.
@@ -190,6 +198,42 @@ export abstract class MapBase implements VmMap {
     return this.readValue(this.keyAddr);
   }
 
+  lookupInto(key: Uint8Array, out: Uint8Array): boolean {
+    const value = this.lookup(key);
+    if (!value) return false;
+    out.set(value);
+    return true;
+  }
+
+  lookupMany(keys: Uint8Array, values: Uint8Array, found?: Uint8Array): number {
+    const { keySize } = this.spec;
+    const count = this.countMany(keys, values, found);
+    const size = this.valueLength;
+    let hits = 0;
+    for (let i = 0; i < count; i++) {
+      const value = this.lookup(keys.subarray(i * keySize, (i + 1) * keySize));
+      if (value) values.set(value, i * size);
+      else values.fill(0, i * size, (i + 1) * size);
+      if (found) found[i] = value ? 1 : 0;
+      if (value) hits++;
+    }
+    return hits;
+  }
+
+  /** Bytes of a value as bpf(2) shows it. */
+  protected get valueLength(): number {
+    return this.perCpu ? this.stride * this.rt.cpus : this.spec.valueSize;
+  }
+
+  /** How many keys `lookupMany` is asked for. */
+  protected countMany(keys: Uint8Array, values: Uint8Array, found: Uint8Array | undefined): number {
+    const count = keys.length / (this.spec.keySize || 1);
+    const room = Math.min(values.length / this.valueLength, found?.length ?? Number.POSITIVE_INFINITY);
+    if (Number.isInteger(count) && count <= room) return count;
+    const given = `${keys.length} bytes of keys, ${values.length} of values`;
+    return this.fail("lookupMany", Errno.EINVAL, `expected whole keys and room for their values, got ${given}`);
+  }
+
   update(key: Uint8Array, value: Uint8Array, flags = 0): void {
     this.writable("BPF_MAP_UPDATE_ELEM");
     if (flags & BPF_F_LOCK && !this.#fields.some((f) => f.kind === "spin_lock")) {
@@ -255,7 +299,7 @@ export abstract class MapBase implements VmMap {
     this.writable(command);
     if (!this.batches.update) this.fail(command, Errno.ENOTSUPP);
     const { keySize } = this.spec;
-    const valueSize = this.perCpu ? this.stride * this.rt.cpus : this.spec.valueSize;
+    const valueSize = this.valueLength;
     for (let i = 0; i < count; i++) {
       this.putKey(command, keys.subarray(i * keySize, (i + 1) * keySize));
       this.putValue(command, values.subarray(i * valueSize, (i + 1) * valueSize));
@@ -361,8 +405,16 @@ export abstract class MapBase implements VmMap {
   /** A value as bpf(2) shows it: special fields read as zero. */
   protected valueBytes(at: number): Uint8Array {
     const value = this.bytes(at, this.spec.valueSize);
-    for (const { offset, size } of this.#fields) value.fill(0, offset, offset + size);
+    if (this.#fields.length) this.hideFields(value);
     return value;
+  }
+
+  protected hideFields(value: Uint8Array): void {
+    for (const { offset, size } of this.#fields) value.fill(0, offset, offset + size);
+  }
+
+  protected get hasFields(): boolean {
+    return this.#fields.length > 0;
   }
 
   protected bytes(at: number, size: number): Uint8Array {
@@ -387,10 +439,14 @@ export abstract class MapBase implements VmMap {
   }
 
   protected putKey(command: string, key: Uint8Array): void {
+    this.checkKey(command, key);
+    this.write(key, this.keyAddr);
+  }
+
+  protected checkKey(command: string, key: Uint8Array): void {
     if (key.length !== this.spec.keySize) {
       this.fail(command, Errno.EINVAL, `expected a key of ${this.spec.keySize} bytes, got ${key.length}`);
     }
-    this.write(key, this.keyAddr);
   }
 
   protected write(bytes: Uint8Array, at: number): void {
@@ -400,7 +456,7 @@ export abstract class MapBase implements VmMap {
   }
 
   protected putValue(command: string, value: Uint8Array): void {
-    const size = this.perCpu ? this.stride * this.rt.cpus : this.spec.valueSize;
+    const size = this.valueLength;
     if (value.length !== size) {
       this.fail(command, Errno.EINVAL, `expected a value of ${size} bytes, got ${value.length}`);
     }

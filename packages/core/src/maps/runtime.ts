@@ -44,6 +44,11 @@ export interface RuntimeExports {
   hash_lookup8(map: number, key: bigint): number;
   /** Key size 16, HASH_ANY. */
   hash_lookup16(map: number, key: number): number;
+  /** Keys of 8 and 16 bytes by value, in words. */
+  hash_lookup8_words(map: number, lo: number, hi: number): number;
+  hash_lookup16_words(map: number, a: number, b: number, c: number, d: number): number;
+  /** Many keys at once; see hash.as.ts. */
+  hash_lookup_many(map: number, keys: number, count: number, values: number, found: number, work: number): number;
   hash_lookup_percpu(map: number, key: number, cpu: number): number;
   hash_update(map: number, key: number, value: number, flags: number): number;
   hash_delete(map: number, key: number): number;

@@ -21,6 +21,8 @@ test.each([
   "trace",
   "netkit:nk0:peer",
   "struct_ops:cubic",
+  "lwt:fd00:5::1/128:seg6local",
+  "perf_event:cpu-clock:1000000",
 ])("%s is read and written alike", (text) => {
   expect(hookText(parseHook(text))).toBe(text);
 });
@@ -34,6 +36,8 @@ test.each([
   ["xdp:eth0:fast", "expected xdp:IFACE[:native|generic]"],
   ["tcx:eth0", "expected tcx:IFACE:ingress|egress"],
   ["cgroup:/a:nothing", "expected a type of ingress, egress"],
+  ["perf_event:cycles:1", "expected an event of cpu-clock, task-clock"],
+  ["perf_event:cpu-clock:0", "expected perf_event:EVENT:PERIOD"],
   ["netfilter:4:middle", "expected a point of prerouting, input"],
   ["eth0", "expected xdp, tcx, netkit, tc"],
 ])("%s is refused", (text, message) => {

@@ -3,9 +3,9 @@
  *
  *     xdp:IFACE[:native|generic]         tcx:IFACE:ingress|egress          tc:IFACE:ingress|egress[:PRIORITY]
  *     cgroup:PATH:TYPE                   netns:flow_dissector|sk_lookup    netfilter:4|6:POINT[:PRIORITY]
- *     lwt:PREFIX:in|out|xmit             raw_tp:NAME                       tracepoint:GROUP:NAME
+ *     lwt:PREFIX:in|out|xmit|seg6local   raw_tp:NAME                       tracepoint:GROUP:NAME
  *     kprobe:FUNCTION                    kretprobe:FUNCTION                uprobe:PATH:OFFSET        trace:FUNCTION
- *     netkit:IFACE:primary|peer          struct_ops:NAME
+ *     netkit:IFACE:primary|peer          struct_ops:NAME                   perf_event:EVENT:PERIOD
  *
  * A target says which it has; `sim` refuses the others with an UnsupportedError.
  */
@@ -117,7 +117,8 @@ export interface LwtHook {
   readonly kind: "lwt";
   /** The route's destination. */
   readonly prefix: string;
-  readonly direction: "in" | "out" | "xmit";
+  /** `seg6local`: the prefix is an SRv6 endpoint that runs the program (End.BPF). */
+  readonly direction: "in" | "out" | "xmit" | "seg6local";
   readonly via?: string;
   readonly iface?: string;
   /** Bytes that an xmit program may push. */
@@ -166,6 +167,19 @@ export interface UprobeHook {
   readonly pid?: number;
 }
 
+/** Software counters of the kernel: the program runs each time one has counted `period` more. */
+export interface PerfEventHook {
+  readonly kind: "perf_event";
+  readonly event: (typeof PERF_EVENTS)[number];
+  readonly period: number;
+  /** One process on all CPUs, or one CPU (0 when neither is said). */
+  readonly pid?: number;
+  readonly cpu?: number;
+}
+
+/** In the order of `enum perf_sw_ids`. */
+export const PERF_EVENTS = ["cpu-clock", "task-clock", "page-faults", "context-switches", "cpu-migrations"] as const;
+
 /** fentry, fexit, fmod_ret, tp_btf, lsm and iterators: what they are attached to was said at load. */
 export interface TraceHook {
   readonly kind: "trace";
@@ -193,6 +207,7 @@ export type Hook =
   | TracepointHook
   | KprobeHook
   | UprobeHook
+  | PerfEventHook
   | TraceHook
   | StructOpsHook;
 
@@ -229,6 +244,8 @@ export function hookText(hook: Hook): string {
     case "uprobe":
     case "uretprobe":
       return `${hook.kind}:${hook.path}:${hook.offset}`;
+    case "perf_event":
+      return `perf_event:${hook.event}:${hook.period}`;
     case "trace":
       return "trace";
     case "struct_ops":
@@ -288,7 +305,8 @@ export function parseHook(text: string): Hook {
       return priority === undefined ? hook : { ...hook, priority: Number(priority) };
     }
     case "lwt": {
-      const [, prefix, direction] = /^(.+):(in|out|xmit)$/.exec(rest) ?? wrong("lwt:PREFIX:in|out|xmit");
+      const [, prefix, direction] =
+        /^(.+):(in|out|xmit|seg6local)$/.exec(rest) ?? wrong("lwt:PREFIX:in|out|xmit|seg6local");
       return { kind, prefix: prefix!, direction: direction as LwtHook["direction"] };
     }
     case "raw_tp":
@@ -305,13 +323,18 @@ export function parseHook(text: string): Hook {
       const [, path, offset] = /^(.+):(0x[0-9a-f]+|\d+)$/i.exec(rest) ?? wrong(`${kind}:PATH:OFFSET`);
       return { kind, path: path!, offset: Number(offset) };
     }
+    case "perf_event": {
+      const [, event, period] = /^([\w-]+):([1-9]\d*)$/.exec(rest) ?? wrong("perf_event:EVENT:PERIOD");
+      const known = PERF_EVENTS.find((name) => name === event) ?? wrong(`an event of ${PERF_EVENTS.join(", ")}`);
+      return { kind, event: known, period: Number(period) };
+    }
     case "trace":
       return { kind };
     case "struct_ops":
       return { kind, name: rest || wrong("struct_ops:NAME") };
     default:
       return wrong(
-        "xdp, tcx, netkit, tc, cgroup, netns, netfilter, lwt, raw_tp, tracepoint, kprobe, uprobe, trace or struct_ops, then :…",
+        "xdp, tcx, netkit, tc, cgroup, netns, netfilter, lwt, raw_tp, tracepoint, kprobe, uprobe, perf_event, trace or struct_ops, then :…",
       );
   }
 }

@@ -4,17 +4,17 @@
  */
 import { scratch, setPointer } from "../mem/index.ts";
 import { check, close } from "../sys/index.ts";
-import { attr, bpf, Cmd, cmdName } from "./command.ts";
+import { attr, BPF_F_TOKEN_FD, bpf, Cmd, cmdName } from "./command.ts";
 import { fdById } from "./info.ts";
 
 /** Loads encoded BTF. @returns the fd or `-errno`, and the kernel's log of a refused one. */
-export function btfLoad(btf: Uint8Array): { fd: number; log: string } {
+export function btfLoad(btf: Uint8Array, tokenFd?: number): { fd: number; log: string } {
   return scratch((memory) => {
     const data = memory.put(btf);
     const logSize = 1 << 16;
     const log = memory.take(logSize);
     const load = (level: number): number => {
-      const a = attr(32);
+      const a = attr(40);
       setPointer(a, 0, data);
       a.setUint32(16, btf.length, true);
       if (level) {
@@ -22,7 +22,10 @@ export function btfLoad(btf: Uint8Array): { fd: number; log: string } {
         a.setUint32(20, logSize, true);
         a.setUint32(24, level, true);
       }
-      return bpf(Cmd.BTF_LOAD, 28);
+      if (tokenFd === undefined) return bpf(Cmd.BTF_LOAD, 28);
+      a.setUint32(32, BPF_F_TOKEN_FD, true);
+      a.setUint32(36, tokenFd, true);
+      return bpf(Cmd.BTF_LOAD, 40);
     };
     let fd = load(0);
     if (fd < 0) fd = load(1);

@@ -51,6 +51,9 @@ const NAMES = new Map<number, string>(Object.entries(Cmd).map(([name, n]) => [n,
 /** Larger than any `union bpf_attr` so far (168 bytes in 6.18). */
 const ATTR_SIZE = 256;
 
+/** In the flags of a command that comes with a token's fd. */
+export const BPF_F_TOKEN_FD = 1 << 16;
+
 let block: Block | undefined;
 
 /** The shared attr, its first `size` bytes zeroed. Fill it and call `bpf` before any other command. */

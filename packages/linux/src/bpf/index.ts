@@ -14,4 +14,5 @@ export * from "./pin.ts";
 export * from "./prog-calls.ts";
 export * from "./program.ts";
 export * from "./test-run-calls.ts";
+export * from "./token.ts";
 export * from "./verifier-log.ts";

@@ -5,7 +5,7 @@
  */
 import { setPointer } from "../mem/index.ts";
 import { check } from "../sys/index.ts";
-import { attr, bpf, Cmd, cmdName, setName } from "./command.ts";
+import { attr, BPF_F_TOKEN_FD, bpf, Cmd, cmdName, setName } from "./command.ts";
 
 /** Arguments of MAP_CREATE; absent fields are 0. */
 export interface MapCreate {
@@ -26,8 +26,6 @@ export interface MapCreate {
   readonly btfVmlinuxValueTypeId?: number;
   readonly tokenFd?: number;
 }
-
-const BPF_F_TOKEN_FD = 1 << 16;
 
 /** @returns the new map's fd, or `-errno`. */
 export function tryMapCreate(map: MapCreate): number {

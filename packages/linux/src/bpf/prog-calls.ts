@@ -7,7 +7,7 @@ import { Errno } from "@ebplane/core/errors";
 import { SLOT } from "@ebplane/core/isa";
 import { type Scratch, scratch, setPointer } from "../mem/index.ts";
 
-import { attr, bpf, Cmd, setName } from "./command.ts";
+import { attr, BPF_F_TOKEN_FD, bpf, Cmd, setName } from "./command.ts";
 
 /** Records of the kernel's `bpf_func_info` or `bpf_line_info`, packed. */
 export interface InfoRecords {
@@ -56,7 +56,6 @@ const LOG_START = 1 << 16;
 /** The kernel's own limit on older versions (`UINT_MAX >> 8`); a longer log keeps its end. */
 const LOG_MAX = 0xffffff;
 const ATTR = 152;
-const BPF_F_TOKEN_FD = 1 << 16;
 
 /** Loads a program. Never throws for the kernel's answer. */
 export function progLoad(prog: ProgLoad): ProgLoadResult {

@@ -7,7 +7,14 @@ import { attachLwt } from "./lwt.ts";
 import { attachNetfilter, attachNetns } from "./netns.ts";
 import { attachSocket, attachSockmap } from "./sockets.ts";
 import { attachNetkit, attachTc, attachTcx } from "./tc.ts";
-import { attachKprobe, attachRawTracepoint, attachTrace, attachTracepoint, attachUprobe } from "./tracing.ts";
+import {
+  attachKprobe,
+  attachPerfEvent,
+  attachRawTracepoint,
+  attachTrace,
+  attachTracepoint,
+  attachUprobe,
+} from "./tracing.ts";
 import { attachXdp } from "./xdp.ts";
 
 /** Program types that a kind of hook takes; kinds that are not here leave the answer to the kernel. */
@@ -18,7 +25,13 @@ const TYPES: Partial<Record<Hook["kind"], readonly number[]>> = {
   netkit: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
   netfilter: [ProgType.BPF_PROG_TYPE_NETFILTER],
   netns: [ProgType.BPF_PROG_TYPE_SK_LOOKUP, ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR],
-  lwt: [ProgType.BPF_PROG_TYPE_LWT_IN, ProgType.BPF_PROG_TYPE_LWT_OUT, ProgType.BPF_PROG_TYPE_LWT_XMIT],
+  lwt: [
+    ProgType.BPF_PROG_TYPE_LWT_IN,
+    ProgType.BPF_PROG_TYPE_LWT_OUT,
+    ProgType.BPF_PROG_TYPE_LWT_XMIT,
+    ProgType.BPF_PROG_TYPE_LWT_SEG6LOCAL,
+  ],
+  perf_event: [ProgType.BPF_PROG_TYPE_PERF_EVENT],
 };
 
 /** Attaches in the calling thread's network namespace. @throws TypeError for a program of the wrong type. */
@@ -59,6 +72,8 @@ export function attach(program: LinuxProgram, hook: Hook, unwrap: Unwrap): Link<
     case "uprobe":
     case "uretprobe":
       return attachUprobe(program, hook, unwrap);
+    case "perf_event":
+      return attachPerfEvent(program, hook, unwrap);
     case "trace":
       return attachTrace(program, hook, unwrap);
     case "netkit":

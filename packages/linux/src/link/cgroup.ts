@@ -6,7 +6,12 @@ import type { LinuxProgram } from "../bpf/index.ts";
 import { createLink, orderFields } from "./create.ts";
 import { BpfLink, type Unwrap } from "./link.ts";
 
+/** @throws TypeError for an order by a program: a link stands among links here. */
 export function attachCgroup(program: LinuxProgram, hook: CgroupHook, unwrap: Unwrap): BpfLink<CgroupHook> {
+  const anchor = hook.order?.before ?? hook.order?.after;
+  if (anchor !== undefined && anchor !== "all" && "program" in anchor) {
+    throw new TypeError("order: at a control group the neighbour is named by its link, not by its program");
+  }
   return withCgroup(hook.path, (target) => {
     const attachType = AttachType[CGROUP_HOOKS[hook.type]];
     const fd = createLink(
@@ -14,7 +19,9 @@ export function attachCgroup(program: LinuxProgram, hook: CgroupHook, unwrap: Un
       { progFd: program.fd, target, attachType, ...orderFields(hook.order) },
       {
         [Errno.EBADF]: "not a directory of a cgroup2 file system",
-        [Errno.EINVAL]: "not accepted: the program was loaded for another attach type",
+        [Errno.EINVAL]: hook.order
+          ? "not accepted: this kernel orders no cgroup programs (Linux 6.16), or the program is for another attach type"
+          : "not accepted: the program was loaded for another attach type",
       },
     );
     return new BpfLink(fd, hook, unwrap);

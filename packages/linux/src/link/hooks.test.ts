@@ -1,9 +1,17 @@
-import { existsSync, mkdirSync, rmdirSync } from "node:fs";
 import { UnsupportedError } from "@ebplane/core/errors";
-import { AttachType, CGROUP_HOOKS, type Hook, MapType, ProgType } from "@ebplane/core/object";
+import { AttachType, type Hook, MapType, ProgType, type TcxHook } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LinuxMap } from "../bpf/index.ts";
-import { addClsact, getLink, listBpfFilters, listQdiscs, listRoutes } from "../netlink/index.ts";
+import {
+  addAddress,
+  addClsact,
+  addLink,
+  addRoute,
+  deleteRoute,
+  getLink,
+  listBpfFilters,
+  listQdiscs,
+  listRoutes,
+} from "../netlink/index.ts";
 import { bindUdp, receiveUdp, sendUdp } from "../netns/index.ts";
 import { close } from "../sys/index.ts";
 import { linuxTarget } from "../target/target.ts";
@@ -16,15 +24,10 @@ import {
   kernelSkipReason,
   type Topology,
 } from "../testing.ts";
-import { attachClassicFilter, queryPrograms } from "./index.ts";
+import { attachClassicFilter, type BpfLink, queryPrograms } from "./index.ts";
 
 const skip = kernelSkipReason();
 const T = ProgType;
-
-/** A cgroup of this run's own, in the cgroup2 hierarchy; undefined where there is none. */
-const CGROUP = `/sys/fs/cgroup/unified/ebplane-test-${process.pid}`;
-
-const BPF_CGROUP_INET_EGRESS = AttachType.BPF_CGROUP_INET_EGRESS;
 
 describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`, () => {
   let net: Topology;
@@ -142,6 +145,38 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     expect(() => edge().attach(a!, hook)).toThrow("EEXIST: tcx:e0:ingress: this program is attached here already");
   });
 
+  test("an update may name the program that has to be in place", () => {
+    const names = ["a", "b", "c"];
+    using loaded = edge().load(
+      collectionOf(
+        names.map((name) => countingProgram(name, T.BPF_PROG_TYPE_SCHED_CLS, -1)),
+        [arrayMap("hits")],
+      ),
+    );
+    const [a, b, c] = names.map((name) => loaded.programs.get(name)!);
+    using link = edge().attach(a!, { kind: "tcx", iface: "e0", direction: "ingress" }) as BpfLink<TcxHook>;
+    expect(() => link.update(c!, b!)).toThrow(
+      "bpf(LINK_UPDATE): EPERM: tcx:e0:ingress: another program than the expected one is in place",
+    );
+    link.update(c!, a!);
+    expect(link.info().progId).toBe(c!.id);
+  });
+
+  test("netkit needs a netkit device, which this kernel may not have", () => {
+    using loaded = edge().load(collectionOf([countingProgram("p", T.BPF_PROG_TYPE_SCHED_CLS, -1)], [arrayMap("hits")]));
+    const p = loaded.programs.get("p")!;
+    expect(() => edge().attach(p, { kind: "netkit", iface: "e0", end: "peer" })).toThrow(
+      new UnsupportedError("netkit", "netkit:e0:peer: e0 is a veth device, not a netkit one", "6.7"),
+    );
+    try {
+      addLink(net.edge.route, { kind: "netkit", name: "nk0" });
+    } catch (error) {
+      expect(error).toMatchObject({ code: "EOPNOTSUPP", message: expect.stringContaining("Unknown device type") });
+      return;
+    }
+    edge().attach(p, { kind: "netkit", iface: "nk0", end: "primary" }).close();
+  });
+
   test("clsact goes with the last filter when we added it, and stays when it was there", () => {
     using loaded = edge().load(collectionOf([countingProgram("p", T.BPF_PROG_TYPE_SCHED_CLS, -1)], [arrayMap("hits")]));
     const p = loaded.programs.get("p")!;
@@ -169,6 +204,47 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
       expect(listRoutes(net.edge.route).find((r) => r.dst === "10.2.0.2/32")).toMatchObject({ encapType: 6 });
     }
     expect(listRoutes(net.edge.route).some((r) => r.dst === "10.2.0.2/32")).toBe(false);
+  });
+
+  test("segment routing: a route steers through an endpoint, where a program counts, to one that unpacks", () => {
+    const { client, edge: router, server } = net;
+    for (const ns of [client, router, server]) {
+      for (const device of ["all", "default"]) ns.sysctl(`ipv6/conf/${device}/seg6_enabled`, "1");
+    }
+    const c0 = getLink(client.route, "c0").index;
+    const s0 = getLink(server.route, "s0").index;
+    server.sysctl("ipv6/conf/s0/seg6_enabled", "1");
+    addAddress(server.route, getLink(server.route, "lo").index, "fd00:9::9/128");
+    addRoute(router.route, { dst: "fd00:5::/64", via: "fd00:2::2" });
+    const reached = () => client.spawnSync("ping", ["-6", "-c1", "-W1", "fd00:9::9"]).status === 0;
+    expect(reached()).toBe(false);
+    const segments = ["fd00:5::1", "fd00:5::2"];
+    addRoute(client.route, { dst: "fd00:9::9/128", oif: c0, encap: { type: "seg6", mode: "encap", segments } });
+    addRoute(server.route, {
+      dst: "fd00:5::2/128",
+      oif: s0,
+      encap: { type: "seg6local", action: "End.DT6", table: 255 },
+    });
+    using loaded = linuxTarget().load(
+      collectionOf([countingProgram("endpoint", T.BPF_PROG_TYPE_LWT_SEG6LOCAL, 0)], [arrayMap("hits")]),
+    );
+    const hook = { kind: "lwt", prefix: "fd00:5::1/128", direction: "seg6local", iface: "s0" } as const;
+    {
+      using _ = linuxTarget({ netns: server.fd }).attach(loaded.programs.get("endpoint")!, hook);
+      expect(reached()).toBe(true);
+      expect(hitsOf(loaded.maps)).toBe(1);
+      const said = listRoutes(server.route).flatMap(({ encap }) => encap ?? []);
+      expect(said).toContain("seg6local action End.DT6 table 255");
+      expect(said).toContainEqual(expect.stringMatching(/^seg6local action End\.BPF endpoint endpoint:\d+$/));
+      expect(server.spawnSync("ip", ["-6", "route"]).stdout).toContain(
+        "encap seg6local action End.BPF endpoint endpoint:",
+      );
+      expect(listRoutes(client.route).find((r) => r.dst === "fd00:9::9/128")?.encap).toBe(
+        "seg6 mode encap segs [ fd00:5::1 fd00:5::2 ]",
+      );
+    }
+    expect(reached()).toBe(false);
+    deleteRoute(client.route, { dst: "fd00:9::9/128" });
   });
 
   test("sk_lookup sends a port to a socket on another", () => {
@@ -284,141 +360,10 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     close(tx);
   });
 
-  test("sockmap programs attach to their map", () => {
-    const socks = arrayMap("socks", 4, { type: MapType.BPF_MAP_TYPE_SOCKMAP });
-    using loaded = linuxTarget().load(
-      collectionOf(
-        [
-          asmProgram("verdict", T.BPF_PROG_TYPE_SK_SKB, "r0 = 1\nexit", { attachType: AttachType.BPF_SK_SKB_VERDICT }),
-          asmProgram("msg", T.BPF_PROG_TYPE_SK_MSG, "r0 = 1\nexit", { attachType: AttachType.BPF_SK_MSG_VERDICT }),
-        ],
-        [socks],
-      ),
-    );
-    const map = loaded.maps.get("socks") as LinuxMap;
-    const msg = linuxTarget().attach(loaded.programs.get("msg")!, { kind: "sockmap", map, type: "msg" });
-    msg.update(loaded.programs.get("msg")!);
-    using _ = linuxTarget().attach(loaded.programs.get("verdict")!, { kind: "sockmap", map, type: "skb_verdict" });
-    msg.close();
-    expect(() => linuxTarget().attach(loaded.programs.get("verdict")!, { kind: "sockmap", map, type: "msg" })).toThrow(
-      "bpf(PROG_ATTACH): EINVAL: sockmap:socks:msg",
-    );
-  });
-
-  test("tracepoints fire, a probe that the kernel lacks is refused with its reason", () => {
-    using loaded = linuxTarget().load(
-      collectionOf(
-        [
-          countingProgram("raw", T.BPF_PROG_TYPE_RAW_TRACEPOINT, 0),
-          countingProgram("tp", T.BPF_PROG_TYPE_TRACEPOINT, 0),
-          countingProgram("probe", T.BPF_PROG_TYPE_KPROBE, 0),
-        ],
-        [arrayMap("hits")],
-      ),
-    );
-    const busy = (): number => {
-      const before = hitsOf(loaded.maps);
-      expect(net.client.spawnSync("true").status).toBe(0);
-      return hitsOf(loaded.maps) - before;
-    };
-    const get = (name: string) => loaded.programs.get(name)!;
-    const target = linuxTarget();
-    {
-      using _ = target.attach(get("raw"), { kind: "raw_tp", name: "sched_process_exec" });
-      expect(busy()).toBeGreaterThan(0);
-    }
-    {
-      using _ = target.attach(get("tp"), { kind: "tracepoint", group: "sched", name: "sched_process_exec" });
-      expect(busy()).toBeGreaterThan(0);
-    }
-    expect(busy()).toBe(0);
-    expect(() => target.attach(get("raw"), { kind: "raw_tp", name: "nothing" })).toThrow(
-      new RangeError("raw_tp:nothing: this kernel has no such tracepoint"),
-    );
-    expect(() => target.attach(get("tp"), { kind: "tracepoint", group: "a", name: "b" })).toThrow(RangeError);
-    if (existsSync("/sys/bus/event_source/devices/kprobe/type")) {
-      target.attach(get("probe"), { kind: "kprobe", function: "tcp_v4_connect" }).close();
-    } else {
-      expect(() => target.attach(get("probe"), { kind: "kprobe", function: "tcp_v4_connect" })).toThrow(
-        new UnsupportedError("kprobe", "kprobe:tcp_v4_connect: this kernel was built without kprobes"),
-      );
-    }
-  });
-
   test("a program of another type is refused before the kernel is asked", () => {
     using loaded = edge().load(collectionOf([asmProgram("x", T.BPF_PROG_TYPE_XDP, "r0 = 2\nexit")]));
     expect(() => edge().attach(loaded.programs.get("x")!, { kind: "tcx", iface: "e0", direction: "ingress" })).toThrow(
       new TypeError("program x: tcx needs type sched_cls, got xdp"),
     );
-  });
-
-  describe("in a control group of its own", () => {
-    beforeAll(() => mkdirSync(CGROUP));
-    afterAll(() => rmdirSync(CGROUP));
-
-    /** Runs a shell line in the client's namespace, inside the cgroup. */
-    const inCgroup = (line: string) =>
-      net.client.spawnSync("sh", ["-c", `echo $$ > ${CGROUP}/cgroup.procs && ${line}`]).status;
-    const ping = "ping -c1 -W1 10.1.0.1 >/dev/null 2>&1";
-
-    test("egress drops what leaves the group, and nothing else", () => {
-      using loaded = linuxTarget().load(
-        collectionOf(
-          [countingProgram("drop", T.BPF_PROG_TYPE_CGROUP_SKB, 0, { attachType: BPF_CGROUP_INET_EGRESS })],
-          [arrayMap("hits")],
-        ),
-      );
-      expect(inCgroup(ping)).toBe(0);
-      {
-        using _ = linuxTarget().attach(loaded.programs.get("drop")!, { kind: "cgroup", path: CGROUP, type: "egress" });
-        expect(inCgroup(ping)).not.toBe(0);
-        expect(hitsOf(loaded.maps)).toBeGreaterThan(0);
-        expect(net.client.spawnSync("ping", ["-c1", "-W1", "10.1.0.1"]).status).toBe(0);
-      }
-      expect(inCgroup(ping)).toBe(0);
-    });
-
-    test.each([
-      ["ingress", T.BPF_PROG_TYPE_CGROUP_SKB],
-      ["sock_create", T.BPF_PROG_TYPE_CGROUP_SOCK],
-      ["sock_release", T.BPF_PROG_TYPE_CGROUP_SOCK],
-      ["post_bind4", T.BPF_PROG_TYPE_CGROUP_SOCK],
-      ["post_bind6", T.BPF_PROG_TYPE_CGROUP_SOCK],
-      ["sock_ops", T.BPF_PROG_TYPE_SOCK_OPS],
-      ["device", T.BPF_PROG_TYPE_CGROUP_DEVICE],
-      ["sysctl", T.BPF_PROG_TYPE_CGROUP_SYSCTL],
-      ["getsockopt", T.BPF_PROG_TYPE_CGROUP_SOCKOPT],
-      ["setsockopt", T.BPF_PROG_TYPE_CGROUP_SOCKOPT],
-      ["bind4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["bind6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["connect4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["connect6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["connect_unix", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["sendmsg4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["sendmsg6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["recvmsg4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["recvmsg6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["getpeername4", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-      ["getsockname6", T.BPF_PROG_TYPE_CGROUP_SOCK_ADDR],
-    ] as const)("%s attaches and detaches", (type, progType) => {
-      using loaded = linuxTarget().load(
-        collectionOf([asmProgram("p", progType, "r0 = 1\nexit", { attachType: AttachType[CGROUP_HOOKS[type]] })]),
-      );
-      using link = linuxTarget().attach(loaded.programs.get("p")!, { kind: "cgroup", path: CGROUP, type });
-      expect(link.id).toBeGreaterThan(0);
-    });
-
-    test("a directory that is no cgroup is refused in words", () => {
-      using loaded = linuxTarget().load(
-        collectionOf([asmProgram("p", T.BPF_PROG_TYPE_SOCK_OPS, "r0 = 1\nexit", { attachType: 3 })]),
-      );
-      const p = loaded.programs.get("p")!;
-      expect(() => linuxTarget().attach(p, { kind: "cgroup", path: "/tmp", type: "sock_ops" })).toThrow(
-        "bpf(LINK_CREATE): EBADF: cgroup:/tmp:sock_ops: not a directory of a cgroup2 file system",
-      );
-      expect(() => linuxTarget().attach(p, { kind: "cgroup", path: "/nowhere", type: "sock_ops" })).toThrow(
-        new RangeError("cgroup /nowhere: no such directory"),
-      );
-    });
   });
 });

@@ -14,7 +14,7 @@ import {
   objPin,
   tryLinkUpdate,
 } from "../bpf/index.ts";
-import { check, close } from "../sys/index.ts";
+import { check, close, sysError } from "../sys/index.ts";
 
 /** The live program of the linux target behind the interface; links take programs for `update` through it. */
 export type Unwrap = (program: Program) => LinuxProgram;
@@ -55,10 +55,18 @@ export class BpfLink<H extends Hook> implements Link<H> {
     return linkInfo(this.fd);
   }
 
-  /** @throws UnsupportedError for netfilter and tracing links: the kernel has no replacement there. */
-  update(program: Program): void {
-    const result = tryLinkUpdate(this.fd, this.#unwrap(program).fd);
+  /**
+   * With `expected` only if that program is in place now.
+   * @throws UnsupportedError for netfilter and tracing links: the kernel has no replacement there; SysError EPERM when
+   * another program than the expected one is in place.
+   */
+  update(program: Program, expected?: Program): void {
+    const result = tryLinkUpdate(this.fd, this.#unwrap(program).fd, expected && this.#unwrap(expected).fd);
     if (result === -Errno.EOPNOTSUPP) throw noUpdate(this.hook);
+    if (result === -Errno.EPERM && expected) {
+      const detail = `${hookText(this.hook)}: another program than the expected one is in place`;
+      throw sysError(cmdName(Cmd.LINK_UPDATE), Errno.EPERM, detail);
+    }
     check(cmdName(Cmd.LINK_UPDATE), result, hookText(this.hook));
   }
 

@@ -2,7 +2,7 @@
 import { Errno, SysError } from "@ebplane/core/errors";
 import type { LwtHook } from "@ebplane/core/object";
 import type { LinuxProgram } from "../bpf/index.ts";
-import { addRoute, deleteRoute, NETLINK_ROUTE, NetlinkSocket, type RouteSpec } from "../netlink/index.ts";
+import { addRoute, deleteRoute, type Encap, NETLINK_ROUTE, NetlinkSocket, type RouteSpec } from "../netlink/index.ts";
 import { ifindex } from "./ifindex.ts";
 import { PlainLink, type Unwrap } from "./link.ts";
 
@@ -22,7 +22,10 @@ export function attachLwt(program: LinuxProgram, hook: LwtHook, unwrap: Unwrap):
   const socket = new NetlinkSocket(NETLINK_ROUTE);
   const attach = (next: LinuxProgram): void => {
     const name = `${next.spec.name}:${next.id}`;
-    const encap = { type: "bpf", name, [hook.direction]: next.fd, headroom: hook.headroom } as const;
+    const encap: Encap =
+      hook.direction === "seg6local"
+        ? { type: "seg6local", action: "End.BPF", program: next.fd, name }
+        : { type: "bpf", name, [hook.direction]: next.fd, headroom: hook.headroom };
     addRoute(socket, { ...base, encap });
   };
   try {

@@ -4,10 +4,10 @@
  */
 import { Errno } from "@ebplane/core/errors";
 import { AttachType, hookText, type SocketHook, type SockmapHook } from "@ebplane/core/object";
-import { attr, bpf, Cmd, cmdName, LinuxMap, type LinuxProgram } from "../bpf/index.ts";
+import { attr, bpf, Cmd, cmdName, LinuxMap, type LinuxProgram, tryLinkCreate } from "../bpf/index.ts";
 import { scratch, setPointer } from "../mem/index.ts";
 import { check, NR, syscall, sysError } from "../sys/index.ts";
-import { PlainLink, type Unwrap } from "./link.ts";
+import { BpfLink, PlainLink, type Unwrap } from "./link.ts";
 
 const SOCKMAP_TYPES = {
   parser: AttachType.BPF_SK_SKB_STREAM_PARSER,
@@ -16,11 +16,21 @@ const SOCKMAP_TYPES = {
   msg: AttachType.BPF_SK_MSG_VERDICT,
 } as const;
 
-/** Attaches to a map; sockets that are put in later get the program. It ends with the map at the latest. */
-export function attachSockmap(program: LinuxProgram, hook: SockmapHook, unwrap: Unwrap): PlainLink<SockmapHook> {
+/**
+ * Attaches to a map; sockets that are put in later get the program. It ends with the map at the latest. By a link since
+ * Linux 6.10, before that by PROG_ATTACH, where the latest program takes the place.
+ */
+export function attachSockmap(
+  program: LinuxProgram,
+  hook: SockmapHook,
+  unwrap: Unwrap,
+): BpfLink<SockmapHook> | PlainLink<SockmapHook> {
   const { map } = hook;
   if (!(map instanceof LinuxMap)) throw new TypeError(`map ${map.spec.name}: expected a map of the linux target`);
   const type = SOCKMAP_TYPES[hook.type];
+  const fd = tryLinkCreate(program.fd, map.fd, type);
+  if (fd >= 0) return new BpfLink(fd, hook, unwrap);
+  if (fd === -Errno.EBUSY) throw sysError(cmdName(Cmd.LINK_CREATE), Errno.EBUSY, `${hookText(hook)}: is taken`);
   let current = program;
   progAttach(hookText(hook), map.fd, program.fd, type);
   const detach = (): void => {

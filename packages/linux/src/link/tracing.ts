@@ -8,6 +8,8 @@ import {
   AttachType,
   hookText,
   type KprobeHook,
+  PERF_EVENTS,
+  type PerfEventHook,
   type RawTracepointHook,
   type TraceHook,
   type TracepointHook,
@@ -75,7 +77,23 @@ export function attachUprobe(program: LinuxProgram, hook: UprobeHook, unwrap: Un
   return perfLink(program, hook, event, unwrap);
 }
 
-function perfLink<H extends TracepointHook | KprobeHook | UprobeHook>(
+const PERF_TYPE_SOFTWARE = 1;
+
+export function attachPerfEvent(program: LinuxProgram, hook: PerfEventHook, unwrap: Unwrap): BpfLink<PerfEventHook> {
+  const event = perfEvent(
+    hookText(hook),
+    hook.pid ?? -1,
+    (pe) => {
+      pe.view.setUint32(0, PERF_TYPE_SOFTWARE, true);
+      pe.view.setBigUint64(8, BigInt(PERF_EVENTS.indexOf(hook.event)), true);
+      pe.view.setBigUint64(16, BigInt(hook.period), true); // sample_period
+    },
+    hook.cpu,
+  );
+  return perfLink(program, hook, event, unwrap);
+}
+
+function perfLink<H extends TracepointHook | KprobeHook | UprobeHook | PerfEventHook>(
   program: LinuxProgram,
   hook: H,
   event: number,
@@ -119,12 +137,11 @@ function probeEvent(
 }
 
 /** perf_event_open for one event on CPU 0 (probes and tracepoints fire on all) or in one process. */
-function perfEvent(where: string, pid: number, fill: (attr: Block) => void): number {
+function perfEvent(where: string, pid: number, fill: (attr: Block) => void, cpu: number = pid < 0 ? 0 : -1): number {
   return scratch((memory) => {
     const pe = memory.take(PERF_ATTR_SIZE);
     pe.view.setUint32(4, PERF_ATTR_SIZE, true);
     fill(pe);
-    const cpu = pid < 0 ? 0 : -1;
     return check("perf_event_open", syscall(NR.perf_event_open, pe.address, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC), where);
   });
 }

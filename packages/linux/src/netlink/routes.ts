@@ -1,11 +1,12 @@
 /**
  * rtnetlink: addresses, neighbours, routes and rules.
- * Source: include/uapi/linux/rtnetlink.h, if_addr.h, neighbour.h, fib_rules.h, lwtunnel.h.
+ * Source: include/uapi/linux/rtnetlink.h, if_addr.h, neighbour.h, fib_rules.h.
  */
 
 import { viewOf } from "@ebplane/core/bytes";
 import { formatIp, formatMac, parseCidr, parseIp, parseMac } from "@ebplane/core/wire";
 
+import { decodeEncap, type Encap, type EncapInfo, encapAttrs, RTA_ENCAP, RTA_ENCAP_TYPE } from "./encap.ts";
 import {
   type Attr,
   cstring,
@@ -18,7 +19,6 @@ import {
   NLM_F_DUMP,
   NLM_F_EXCL,
   NLM_F_REPLACE,
-  u16,
   u32,
 } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
@@ -159,8 +159,6 @@ const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
 const RTA_PREFSRC = 7;
 const RTA_TABLE = 15;
-const RTA_ENCAP_TYPE = 21;
-const RTA_ENCAP = 22;
 
 export const RT_TABLE_MAIN = 254;
 const RTPROT_STATIC = 4;
@@ -170,34 +168,6 @@ const RT_SCOPE_LINK = 253;
 const RT_SCOPE_NOWHERE = 255;
 /** Route types by the names that ip(8) gives them. */
 const RTN = { unicast: 1, local: 2, broadcast: 3, blackhole: 6, unreachable: 7, prohibit: 8 } as const;
-
-const LWTUNNEL_ENCAP_IP = 2;
-const LWTUNNEL_ENCAP_IP6 = 4;
-const LWTUNNEL_ENCAP_SEG6 = 5;
-const LWTUNNEL_ENCAP_BPF = 6;
-const LWTUNNEL_ENCAP_SEG6_LOCAL = 7;
-
-/** What happens to packets that take the route, before they leave. */
-export type Encap =
-  | {
-      readonly type: "bpf";
-      /** Program fds; at least one. */
-      readonly in?: number;
-      readonly out?: number;
-      readonly xmit?: number;
-      /** Bytes that the xmit program may push: at most 256. */
-      readonly headroom?: number;
-      /** The kernel tells encaps apart by this name alone: two programs under one name are one route to it. */
-      readonly name: string;
-    }
-  | { readonly type: "ip"; readonly id: bigint; readonly dst: string; readonly src?: string; readonly ttl?: number }
-  | { readonly type: "seg6"; readonly mode: "inline" | "encap" | "l2encap"; readonly segments: readonly string[] }
-  | {
-      /** SRv6 endpoint that runs a BPF program (End.BPF), fd given. */
-      readonly type: "seg6local-bpf";
-      readonly program: number;
-      readonly name?: string;
-    };
 
 export interface RouteSpec {
   /** `10.1.0.0/16`, `::/0`; `default` needs a family: write the prefix. */
@@ -211,7 +181,7 @@ export interface RouteSpec {
   readonly encap?: Encap;
 }
 
-export interface RouteInfo {
+export interface RouteInfo extends EncapInfo {
   readonly dst: string;
   readonly via: string | undefined;
   readonly oif: number | undefined;
@@ -222,10 +192,6 @@ export interface RouteInfo {
   readonly type: number;
   /** RTPROT_*: 2 kernel, 4 static. */
   readonly protocol: number;
-  /** LWTUNNEL_ENCAP_*; 0 without. */
-  readonly encapType: number;
-  /** The names of a bpf encap's programs; undefined for another encap, or none. */
-  readonly bpf?: { readonly in?: string; readonly out?: string; readonly xmit?: string };
 }
 
 /** Adds a route, or replaces the one of the same prefix, metric and table. */
@@ -258,21 +224,8 @@ export function decodeRoute({ body }: Message): RouteInfo {
     table: getU32(attrs.get(RTA_TABLE)) ?? table!,
     type: type!,
     protocol: protocol!,
-    ...decodeEncap(attrs),
+    ...decodeEncap(attrs.get(RTA_ENCAP_TYPE), attrs.get(RTA_ENCAP)),
   };
-}
-
-function decodeEncap(attrs: ReadonlyMap<number, Uint8Array>): Pick<RouteInfo, "encapType" | "bpf"> {
-  const type = attrs.get(RTA_ENCAP_TYPE);
-  const encapType = type ? viewOf(type).getUint16(0, true) : 0;
-  const encap = attrs.get(RTA_ENCAP);
-  if (encapType !== LWTUNNEL_ENCAP_BPF || !encap) return { encapType };
-  const hooks = decodeAttrs(encap);
-  const name = (hook: number): string | undefined => {
-    const program = hooks.get(hook);
-    return program && getString(decodeAttrs(program).get(2));
-  };
-  return { encapType, bpf: { in: name(1), out: name(2), xmit: name(3) } };
 }
 
 function routeBody(route: RouteSpec, anyKind = false): Uint8Array {
@@ -296,65 +249,6 @@ function routeBody(route: RouteSpec, anyKind = false): Uint8Array {
 
 function scopeOf({ via, type = "unicast" }: RouteSpec): number {
   return via === undefined && type === "unicast" ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-}
-
-function encapAttrs(encap: Encap): Attr[] {
-  const of = (type: number, attrs: readonly Attr[]): Attr[] => [
-    [RTA_ENCAP_TYPE, u16(type)],
-    [RTA_ENCAP, attrs],
-  ];
-  switch (encap.type) {
-    case "bpf": {
-      const attrs: Attr[] = [];
-      const hooks = [encap.in, encap.out, encap.xmit];
-      hooks.forEach((fd, i) => {
-        if (fd !== undefined) attrs.push([i + 1, progAttrs(fd, encap.name)]);
-      });
-      if (encap.headroom !== undefined) attrs.push([4, u32(encap.headroom)]);
-      return of(LWTUNNEL_ENCAP_BPF, attrs);
-    }
-    case "ip": {
-      const dst = parseIp(encap.dst);
-      const id = new Uint8Array(8);
-      viewOf(id).setBigUint64(0, encap.id); // Big-endian.
-      const attrs: Attr[] = [
-        [1, id],
-        [2, dst],
-      ];
-      if (encap.src !== undefined) attrs.push([3, parseIp(encap.src)]);
-      if (encap.ttl !== undefined) attrs.push([4, Uint8Array.of(encap.ttl)]);
-      return of(dst.length === 4 ? LWTUNNEL_ENCAP_IP : LWTUNNEL_ENCAP_IP6, attrs);
-    }
-    case "seg6":
-      return of(LWTUNNEL_ENCAP_SEG6, [[1, seg6Tunnel(encap.mode, encap.segments)]]);
-    case "seg6local-bpf":
-      return of(LWTUNNEL_ENCAP_SEG6_LOCAL, [
-        [1, u32(15)], // SEG6_LOCAL_ACTION_END_BPF
-        [8, progAttrs(encap.program, encap.name ?? "ebplane")],
-      ]);
-  }
-}
-
-/** fd and name: the kernel insists on both. */
-function progAttrs(fd: number, name: string): Attr[] {
-  return [
-    [1, u32(fd)],
-    [2, cstring(name)],
-  ];
-}
-
-/** `struct seg6_iptunnel_encap`: the mode and a whole segment routing header, last segment first. */
-function seg6Tunnel(mode: "inline" | "encap" | "l2encap", segments: readonly string[]): Uint8Array {
-  const count = segments.length + (mode === "inline" ? 1 : 0); // Inline keeps a slot for the original destination.
-  const out = new Uint8Array(4 + 8 + 16 * count);
-  viewOf(out).setUint32(0, ["inline", "encap", "l2encap"].indexOf(mode), true);
-  out.set([0, (16 * count) / 8, 4, count - 1, count - 1, 0, 0, 0], 4);
-  segments.forEach((segment, i) => {
-    const bytes = parseIp(segment);
-    if (bytes.length !== 16) throw new RangeError(`segment ${segment}: expected an IPv6 address`);
-    out.set(bytes, 12 + 16 * (count - 1 - i));
-  });
-  return out;
 }
 
 // ---- rules

@@ -68,14 +68,14 @@ export class LoadedBtf {
 }
 
 /** Loads the collection's BTF. A string says why the kernel refuses it; undefined when there is none. */
-export function loadBtf(spec: CollectionSpec): LoadedBtf | string | undefined {
+export function loadBtf(spec: CollectionSpec, tokenFd?: number): LoadedBtf | string | undefined {
   if (!spec.btf || spec.btf.length <= 1) return undefined;
   const extraStrings: string[] = [];
   for (const { lineInfo } of spec.programs.values()) {
     for (const { file, text } of lineInfo) extraStrings.push(file, text);
   }
   const { bytes, strings } = encodeBtf(loadable(spec.btf), { extraStrings });
-  const { fd, log } = btfLoad(bytes);
+  const { fd, log } = btfLoad(bytes, tokenFd);
   if (fd >= 0) return new LoadedBtf(fd, strings);
   return log.trim().split("\n").at(-1) || errnoName(-fd);
 }

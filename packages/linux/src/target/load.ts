@@ -25,6 +25,7 @@ import {
   usedMaps,
 } from "@ebplane/core/object";
 import {
+  type BpfToken,
   Cmd,
   cmdName,
   LinuxMap,
@@ -57,6 +58,8 @@ export interface LinuxLoadOptions extends LoadOptions {
   readonly pinDirectory?: string;
   /** Only these variables of `.struct_ops`, with their programs; absent: all, or with `programs` none. */
   readonly structOps?: readonly string[];
+  /** Everything is made in its name: for a process that has no privileges of its own. */
+  readonly token?: BpfToken;
 }
 
 export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions = {}): LinuxCollection {
@@ -74,7 +77,7 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
     return object;
   };
   try {
-    const types = loadBtf(spec);
+    const types = loadBtf(spec, options.token?.fd);
     const btf = types instanceof LoadedBtf ? keep(types) : undefined;
     const refusal = typeof types === "string" ? types : undefined;
     const maps = new Map<string, BpfMap>();
@@ -86,7 +89,7 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
       const mapSpec = spec.maps.get(name)!;
       const pinned = reused ? undefined : findPinned(mapSpec, options.pinDirectory);
       if (pinned) shared.add(name);
-      maps.set(name, reused ?? keep(pinned ?? createMap(mapSpec, btf)));
+      maps.set(name, reused ?? keep(pinned ?? createMap(mapSpec, btf, options.token?.fd)));
       if (reused) shared.add(name);
     }
     for (const [name, map] of maps) if (!shared.has(name)) fill(map, maps);
@@ -102,7 +105,7 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
         throw new UnsupportedError("struct_ops", `struct_ops ${plan.spec.name}: needs BTF, and ${why}`, "5.6");
       }
       const fdOf = (name: string): number => linuxProgram(programs.get(name)!).fd;
-      structOps.set(plan.spec.name, new StructOps(plan, keep(createStructOps(plan, btf)), fdOf));
+      structOps.set(plan.spec.name, new StructOps(plan, keep(createStructOps(plan, btf, options.token?.fd)), fdOf));
     }
     for (const [name, map] of maps) if (!shared.has(name)) fillPrograms(map, programs);
     // Last, so that a failure leaves no file behind.
@@ -199,10 +202,10 @@ function selectPrograms(
  * Creates a map as its spec says, with its BTF types where the kernel takes them: some map types and all older kernels
  * do not. @throws SysError with the map's name.
  */
-export function createMap(spec: MapSpec, btf?: LoadedBtf): LinuxMap {
+export function createMap(spec: MapSpec, btf?: LoadedBtf, tokenFd?: number): LinuxMap {
   let inner: LinuxMap | undefined;
   try {
-    if (spec.inner) inner = createMap(spec.inner, btf);
+    if (spec.inner) inner = createMap(spec.inner, btf, tokenFd);
     const plain: MapCreate = {
       type: spec.type,
       keySize: spec.keySize,
@@ -213,6 +216,7 @@ export function createMap(spec: MapSpec, btf?: LoadedBtf): LinuxMap {
       innerMapFd: inner?.fd,
       mapExtra: spec.mapExtra,
       numaNode: spec.numaNode,
+      tokenFd,
     };
     let fd = -1;
     if (btf && spec.valueTypeId) {
@@ -285,6 +289,7 @@ function loadProgram(
     expectedAttachType: member?.index ?? attachTypeOf(spec),
     attachBtfId: member?.structId ?? attachBtfId(spec),
     logLevel: options.logLevel,
+    tokenFd: options.token?.fd,
   };
   const funcInfo = btf?.funcInfo(spec);
   if (btf && funcInfo) load = { ...load, btfFd: btf.fd, funcInfo, lineInfo: btf.lineInfo(spec) };

@@ -121,7 +121,11 @@ export function selectStructOps(spec: CollectionSpec, names: readonly string[] |
  * Creates the map that its programs will be written to: one for links where the kernel has them (Linux 6.4), whatever
  * the section's name says, since only a link detaches itself.
  */
-export function createStructOps({ spec, struct, valueTypeId, value }: StructOpsPlan, btf: LoadedBtf): LinuxMap {
+export function createStructOps(
+  { spec, struct, valueTypeId, value }: StructOpsPlan,
+  btf: LoadedBtf,
+  tokenFd?: number,
+): LinuxMap {
   const plain: MapSpec = {
     name: spec.name,
     type: MapType.BPF_MAP_TYPE_STRUCT_OPS,
@@ -130,7 +134,8 @@ export function createStructOps({ spec, struct, valueTypeId, value }: StructOpsP
     maxEntries: 1,
     flags: BPF_F_LINK,
   };
-  const create = (map: MapSpec): number => tryMapCreate({ ...map, btfFd: btf.fd, btfVmlinuxValueTypeId: valueTypeId });
+  const create = (map: MapSpec): number =>
+    tryMapCreate({ ...map, btfFd: btf.fd, btfVmlinuxValueTypeId: valueTypeId, tokenFd });
   const fd = create(plain);
   if (fd >= 0) return new LinuxMap(fd, plain);
   const map = { ...plain, flags: 0 };

@@ -188,6 +188,61 @@ export function hash_lookup16(m: usize, key: usize): usize {
   return 0;
 }
 
+/** The same for callers in JavaScript: a key that was just written by other stores than it is loaded by stalls. */
+export function hash_lookup8_words(m: usize, lo: u32, hi: u32): usize {
+  return hash_lookup8(m, <u64>lo | (<u64>hi << 32));
+}
+export function hash_lookup16_words(m: usize, a: u32, b: u32, c: u32, d: u32): usize {
+  const s = m + L.MAP_SEEDS;
+  const x = <u64>(a + load<u32>(s)) * <u64>(b + load<u32>(s, 4)) + <u64>(c + load<u32>(s, 8)) * <u64>(d + load<u32>(s, 12));
+  const bucket = bucketOf(m, finish(m, x)), head = headOf(m, bucket);
+  const k0 = <u64>a | (<u64>b << 32), k1 = <u64>c | (<u64>d << 32);
+  let l: u32;
+  do {
+    l = link(head);
+    while (!isEnd(l)) {
+      if (load<u64>(l, L.ELEM_KEY) == k0 && load<u64>(l, L.ELEM_KEY + 8) == k1) return l + 24;
+      l = link(l);
+    }
+  } while (ASC_FEATURE_THREADS && l != endOf(bucket));
+  return 0;
+}
+
+/** Keys looked up at once: the loads of one group are all under way before the first is needed. */
+const GROUP: u32 = 16;
+/**
+ * Values of `count` keys that lie one after the other, as tightly: copies each to `values` and sets its byte in `found`
+ * (zeroes and 0 for a key that is not there). `work` has room for two words a key of a group. Answers how many are there.
+ */
+export function hash_lookup_many(m: usize, keys: usize, count: u32, values: usize, found: usize, work: usize): u32 {
+  const keySize = load<u32>(m, L.MAP_KEY_SIZE), size = load<u32>(m, L.MAP_VALUE_SIZE);
+  let hits: u32 = 0, touched: u32 = 0;
+  while (count) {
+    const n = min(count, GROUP);
+    for (let i: u32 = 0, key = keys; i < n; i++, key += keySize) {
+      const h = hashOf(m, key);
+      store<u32>(work + (i << 3), h);
+      store<u32>(work + (i << 3), link(headOf(m, bucketOf(m, h))), 4);
+    }
+    // Only to have the first elements on their way.
+    for (let i: u32 = 0; i < n; i++) {
+      const l = load<u32>(work + (i << 3), 4);
+      if (!isEnd(l)) touched ^= load<u32>(l, L.ELEM_HASH);
+    }
+    for (let i: u32 = 0; i < n; i++) {
+      const e = findElem(m, keys, load<u32>(work + (i << 3)));
+      if (e) { copyBytes(values, valueOf(m, e), size); hits++; }
+      else zeroBytes(values, size);
+      store<u8>(found, e ? 1 : 0);
+      keys += keySize; values += size; found++;
+    }
+    count -= n;
+  }
+  // What was touched must not be optimised away.
+  store<u32>(work, touched);
+  return hits;
+}
+
 export function hash_lookup_percpu(m: usize, key: usize, onCpu: u32): usize {
   if (onCpu >= load<u32>(m, L.MAP_CPUS)) return 0;
   const e = findElem(m, key, hashOf(m, key));

@@ -14,7 +14,8 @@ export {
   percpu_array_lookup, percpu_array_update, percpu_array_update_all,
 } from "./array.as";
 export {
-  hash_delete, hash_init, hash_lookup, hash_lookup4, hash_lookup8, hash_lookup16, hash_lookup_percpu, hash_next_key,
+  hash_delete, hash_init, hash_lookup, hash_lookup4, hash_lookup8, hash_lookup16, hash_lookup8_words, hash_lookup16_words,
+  hash_lookup_many, hash_lookup_percpu, hash_next_key,
   hash_update, percpu_hash_lookup, percpu_hash_update, percpu_hash_update_all,
 } from "./hash.as";
 export { lpm_delete, lpm_lookup, lpm_lookup_full, lpm_lookup_v4, lpm_next_key, lpm_update } from "./lpm.as";

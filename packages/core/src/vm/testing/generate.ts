@@ -280,11 +280,18 @@ function pointerAccess(r: SeededRandom, place: Place): Operation | undefined {
         { opcode: 0xbf, dst: 8, src: base },
         { opcode: 0x07, dst: 8, imm: by },
       ]
-    : [
-        { opcode: 0xbf, dst: 8, src: from },
-        { opcode: 0x57, dst: 8, imm: (room / 2 - 1) & ~7 },
-        { opcode: 0x0f, dst: 8, src: base },
-      ];
+    : place.inMain
+      ? [
+          { opcode: 0xbf, dst: 8, src: from },
+          { opcode: 0x57, dst: 8, imm: (room / 2 - 1) & ~7 },
+          { opcode: 0x0f, dst: 8, src: base },
+        ]
+      : // Not a scalar += r10: kernels up to 6.18 take the sum for a pointer into the first frame (found by this generator).
+        [
+          { opcode: 0x57, dst: from, imm: (room / 2 - 1) & ~7 },
+          { opcode: 0xbf, dst: 8, src: base },
+          { opcode: 0x0f, dst: 8, src: from },
+        ];
   return {
     kind: "pointer",
     emit: (b) => {

@@ -1,0 +1,133 @@
+import { existsSync, readFileSync } from "node:fs";
+import { UnsupportedError } from "@ebplane/core/errors";
+import { ProgType } from "@ebplane/core/object";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NetNs } from "../netns/index.ts";
+import { linuxTarget } from "../target/target.ts";
+import { arrayMap, collectionOf, countingProgram, kernelSkipReason } from "../testing.ts";
+
+const skip = kernelSkipReason();
+const T = ProgType;
+
+/** Where in the file an executable begins to run: the entry of its header, by the segment that holds it. */
+function entryOffset(path: string): number {
+  const bytes = readFileSync(path);
+  const entry = Number(bytes.readBigUInt64LE(24));
+  const table = Number(bytes.readBigUInt64LE(32));
+  const PT_LOAD = 1;
+  for (let i = 0; i < bytes.readUInt16LE(56); i++) {
+    const at = table + i * bytes.readUInt16LE(54);
+    const [offset, address, size] = [8, 16, 32].map((field) => Number(bytes.readBigUInt64LE(at + field)));
+    if (bytes.readUInt32LE(at) === PT_LOAD && entry >= address! && entry < address! + size!) {
+      return entry - address! + offset!;
+    }
+  }
+  throw new Error(`${path}: no segment holds the entry`);
+}
+
+describe.skipIf(skip)(`programs on functions and events${skip ? ` (skipped: ${skip})` : ""}`, () => {
+  let ns: NetNs;
+  beforeAll(() => {
+    ns = NetNs.create();
+  });
+  afterAll(() => ns.close());
+
+  const hitsOf = (maps: ReadonlyMap<string, { lookup(key: Uint8Array): Uint8Array | undefined }>): number =>
+    Number(new DataView(maps.get("hits")!.lookup(new Uint8Array(4))!.buffer).getBigUint64(0, true));
+
+  test("tracepoints fire, a probe that the kernel lacks is refused with its reason", () => {
+    using loaded = linuxTarget().load(
+      collectionOf(
+        [
+          countingProgram("raw", T.BPF_PROG_TYPE_RAW_TRACEPOINT, 0),
+          countingProgram("tp", T.BPF_PROG_TYPE_TRACEPOINT, 0),
+          countingProgram("probe", T.BPF_PROG_TYPE_KPROBE, 0),
+        ],
+        [arrayMap("hits")],
+      ),
+    );
+    const busy = (): number => {
+      const before = hitsOf(loaded.maps);
+      expect(ns.spawnSync("true").status).toBe(0);
+      return hitsOf(loaded.maps) - before;
+    };
+    const get = (name: string) => loaded.programs.get(name)!;
+    const target = linuxTarget();
+    {
+      using _ = target.attach(get("raw"), { kind: "raw_tp", name: "sched_process_exec" });
+      expect(busy()).toBeGreaterThan(0);
+    }
+    {
+      using _ = target.attach(get("tp"), { kind: "tracepoint", group: "sched", name: "sched_process_exec" });
+      expect(busy()).toBeGreaterThan(0);
+    }
+    expect(busy()).toBe(0);
+    expect(() => target.attach(get("raw"), { kind: "raw_tp", name: "nothing" })).toThrow(
+      new RangeError("raw_tp:nothing: this kernel has no such tracepoint"),
+    );
+    expect(() => target.attach(get("tp"), { kind: "tracepoint", group: "a", name: "b" })).toThrow(RangeError);
+    if (existsSync("/sys/bus/event_source/devices/kprobe/type")) {
+      target.attach(get("probe"), { kind: "kprobe", function: "tcp_v4_connect" }).close();
+    } else {
+      expect(() => target.attach(get("probe"), { kind: "kprobe", function: "tcp_v4_connect" })).toThrow(
+        new UnsupportedError("kprobe", "kprobe:tcp_v4_connect: this kernel was built without kprobes"),
+      );
+    }
+  });
+
+  test("a user probe fires where the executable begins, of all processes or of one", () => {
+    using loaded = linuxTarget().load(
+      collectionOf([countingProgram("probe", T.BPF_PROG_TYPE_KPROBE, 0)], [arrayMap("hits")]),
+    );
+    const probe = loaded.programs.get("probe")!;
+    const hook = { kind: "uprobe", path: "/bin/true", offset: entryOffset("/bin/true") } as const;
+    {
+      using link = linuxTarget().attach(probe, hook);
+      for (let i = 0; i < 3; i++) expect(ns.spawnSync("/bin/true").status).toBe(0);
+      expect(hitsOf(loaded.maps)).toBeGreaterThanOrEqual(3);
+      expect(() => link.update(probe)).toThrow("uprobe:/bin/true");
+    }
+    const before = hitsOf(loaded.maps);
+    {
+      using _ = linuxTarget().attach(probe, { ...hook, pid: process.pid });
+      ns.spawnSync("/bin/true");
+      using _ret = linuxTarget().attach(probe, { ...hook, kind: "uretprobe" });
+    }
+    ns.spawnSync("/bin/true");
+    expect(hitsOf(loaded.maps)).toBe(before);
+    expect(() => linuxTarget().attach(probe, { ...hook, path: "/no/such" })).toThrow(
+      "perf_event_open: ENOENT: uprobe:/no/such:",
+    );
+  });
+
+  test("a software counter runs its program, of one process or of one CPU", () => {
+    using loaded = linuxTarget().load(
+      collectionOf([countingProgram("sample", T.BPF_PROG_TYPE_PERF_EVENT, 0)], [arrayMap("hits")]),
+    );
+    const sample = loaded.programs.get("sample")!;
+    const busy = (): number => {
+      const before = hitsOf(loaded.maps);
+      const until = performance.now() + 20;
+      while (performance.now() < until);
+      return hitsOf(loaded.maps) - before;
+    };
+    {
+      using _ = linuxTarget().attach(sample, {
+        kind: "perf_event",
+        event: "cpu-clock",
+        period: 500_000,
+        pid: process.pid,
+      });
+      expect(busy()).toBeGreaterThan(0);
+    }
+    expect(busy()).toBe(0);
+    {
+      using _ = linuxTarget().attach(sample, { kind: "perf_event", event: "context-switches", period: 1 });
+      for (let i = 0; i < 50; i++) ns.spawnSync("/bin/true");
+      expect(hitsOf(loaded.maps)).toBeGreaterThan(0);
+    }
+    expect(() =>
+      linuxTarget().attach(sample, { kind: "perf_event", event: "cpu-clock", period: 1, cpu: 4000 }),
+    ).toThrow("perf_event_open: ");
+  });
+});
