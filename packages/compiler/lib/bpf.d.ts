@@ -219,7 +219,7 @@ export interface Packet {
  * -errno where the driver has no room. The last thing before that: headers taken before must be taken again, and what
  * moves the packet afterwards makes the offsets wrong.
  */
-export declare function saveParsed(ctx: XdpContext, parsed: Parsed<ParseHeaders>): i32;
+export declare function saveParsed(ctx: XdpContext, parsed: { readonly truncated: boolean }): i32;
 /**
  * What the program before handed on, or undefined where none handed on these headers (by these names, in this order), or
  * where the kernel has taken a VLAN tag out meanwhile. Every header is checked against the packet's end again.

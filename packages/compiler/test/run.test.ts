@@ -64,13 +64,6 @@ describe.skipIf(skip)("on the kernel", () => {
   test.each(FILES)("%s", (file) => check(file, linuxTarget()));
 });
 
-test("the reference's programs compile", () => {
-  const text = readFileSync(new URL("../../../docs/language.md", import.meta.url), "utf8");
-  const programs = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map((m) => m[1]!);
-  expect(programs.length).toBeGreaterThan(0);
-  for (const p of programs) compile({ entry: "doc.bpf.ts", files: new Map([["doc.bpf.ts", p]]) });
-});
-
 const EXAMPLES = fileURLToPath(new URL("../../../examples/programs/", import.meta.url));
 
 test.each(readdirSync(EXAMPLES).filter((f) => f.endsWith(".bpf.ts")))(
