@@ -1,6 +1,6 @@
 /** A program ready to run packets, on one of the engines that the command offers. */
 import { UnsupportedError } from "@ebplane/core/errors";
-import type { Collection, CollectionSpec, Program, Target } from "@ebplane/core/object";
+import { type Collection, type CollectionSpec, type Program, type Target, usedMaps } from "@ebplane/core/object";
 import { SimTarget } from "@ebplane/core/sim";
 import { UsageError } from "./failure.ts";
 import { inSource } from "./input.ts";
@@ -59,7 +59,7 @@ export function openSession(
   fill: (maps: Collection["maps"]) => void = () => {},
 ): Session {
   const collection = inside(() => {
-    const loaded = inSource(spec, () => target.load(spec, { programs: [program] }));
+    const loaded = inSource(spec, () => target.load(spec, { programs: withTargets(spec, program) }));
     try {
       fill(loaded.maps);
     } catch (e) {
@@ -74,4 +74,19 @@ export function openSession(
     program: collection.programs.get(program)!,
     [Symbol.dispose]: () => collection.close(),
   };
+}
+
+/** A program and those that it reaches by tail calls, as far as the object says what its prog arrays hold. */
+function withTargets(spec: CollectionSpec, program: string): string[] {
+  const names = new Set<string>();
+  const add = (name: string): void => {
+    const found = spec.programs.get(name);
+    if (!found || names.has(name)) return;
+    names.add(name);
+    for (const map of usedMaps(spec, [found])) {
+      for (const { value } of spec.maps.get(map)?.contents ?? []) if ("program" in value) add(value.program);
+    }
+  };
+  add(program);
+  return [...names];
 }

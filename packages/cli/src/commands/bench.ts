@@ -2,20 +2,20 @@
  * `ebplane bench`: nanoseconds a run of each program on each engine. The engines take turns, so that a drift of the
  * machine hits all of them; quote ratios.
  *
- * What is timed: on jit and interp a batch over a ring of frames in the machine's memory (no copy in or out); on the
- * kernel BPF_PROG_TEST_RUN with as many repeats, by the kernel's own clock, over one packet at a time.
+ * What is timed is in bench/timers.ts. A program that an engine refuses has that engine's words instead of a figure; the
+ * rest goes on.
  */
 import { fromHex } from "@ebplane/core/bytes";
-import type { Program } from "@ebplane/core/object";
-import { SimTarget } from "@ebplane/core/sim";
-import { XDP, XdpRing } from "@ebplane/core/vm";
+import { BpfError } from "@ebplane/core/errors";
+import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import type { Command } from "commander";
+import { RING, type Timer, timerOf } from "../bench/timers.ts";
 import { openCapture } from "../captures.ts";
 import { type Engine, openSession, openTarget, parseEngine } from "../engines.ts";
 import { UsageError } from "../failure.ts";
 import { loadObject, pickProgram } from "../input.ts";
 import { fillMaps } from "../map-file.ts";
-import { print, printJson, table } from "../output.ts";
+import { note, print, printJson, table } from "../output.ts";
 
 interface BenchOptions {
   readonly prog?: string;
@@ -32,8 +32,6 @@ interface Times {
   readonly median: number;
 }
 
-/** Frames of a batch: more than one cache line's worth, small enough to stay in the cache. */
-const RING = 64;
 /** A round should take about this long on each engine. */
 const ROUND_MS = 30;
 
@@ -61,37 +59,79 @@ export function registerBench(program: Command): void {
       const packets = benchPackets(options);
       const spec = await loadObject(path);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
-      const results = [];
-      for (const { name } of chosen) {
-        const timers = [];
-        for (const engine of engines) {
-          const opened = await openTarget(engine);
-          const { target } = opened;
-          const session = openSession(opened, spec, name, (maps) => fillMaps(maps, options.map));
-          const live = session.program;
-          const time = target instanceof SimTarget ? batchTimer(target, live, packets) : kernelTimer(live, packets);
-          timers.push({ engine, time: calibrated(time), close: () => session[Symbol.dispose](), ns: [] as number[] });
-        }
-        for (let r = 0; r < rounds; r++) for (const t of timers) t.ns.push(t.time());
-        for (const t of timers) t.close();
-        results.push({
-          name,
-          ns: Object.fromEntries(timers.map((t) => [t.engine, summary(t.ns)])) as Record<Engine, Times>,
-        });
+      const results: Result[] = [];
+      for (const program of chosen) results.push(await measure(spec, program, engines, packets, rounds, options.map));
+      if (!results.some(({ ns }) => Object.keys(ns).length)) {
+        // Nothing to show: the first refusal is the answer.
+        throw results[0]?.refusal ?? new UsageError(`${path}: no program in it`);
       }
       if (options.json) {
-        printJson({ programs: results, packets: packets.length, rounds });
+        printJson({ programs: results.map(shown), packets: packets.length, rounds });
         return;
       }
-      const rows = results.map(({ name, ns }) => [
-        name,
-        ...engines.map((e) => `${ns[e].min.toFixed(1)} / ${ns[e].median.toFixed(1)}`),
-      ]);
+      const cell = (times: Times | undefined): string =>
+        times ? `${times.min.toFixed(1)} / ${times.median.toFixed(1)}` : "-";
       print(
         `ns a run, minimum / median of ${rounds} rounds, ${packets.length} packet${packets.length === 1 ? "" : "s"}`,
       );
-      print(table(["program", ...engines], rows, engines));
+      print(
+        table(
+          ["program", ...engines],
+          results.map(({ name, ns }) => [name, ...engines.map((e) => cell(ns[e]))]),
+          engines,
+        ),
+      );
+      for (const { name, errors } of results) {
+        for (const [engine, reason] of Object.entries(errors)) note(`${name}: not on ${engine}: ${reason}`);
+      }
     });
+}
+
+interface Result {
+  readonly name: string;
+  readonly ns: Partial<Record<Engine, Times>>;
+  /** Why an engine has no figure: what it said when it loaded or ran the program. */
+  readonly errors: Partial<Record<Engine, string>>;
+  readonly refusal: BpfError | undefined;
+}
+
+function shown({ name, ns, errors }: Result): Pick<Result, "name" | "ns"> & Partial<Result> {
+  return Object.keys(errors).length ? { name, ns, errors } : { name, ns };
+}
+
+/** One program on every engine that takes it, in turns. */
+async function measure(
+  spec: CollectionSpec,
+  program: ProgramSpec,
+  engines: readonly Engine[],
+  packets: readonly Uint8Array[],
+  rounds: number,
+  maps: readonly string[],
+): Promise<Result> {
+  const errors: Partial<Record<Engine, string>> = {};
+  let refusal: BpfError | undefined;
+  const timers: { engine: Engine; time: () => number; close: () => void; ns: number[] }[] = [];
+  for (const engine of engines) {
+    const opened = await openTarget(engine);
+    try {
+      const session = openSession(opened, spec, program.name, (live) => fillMaps(live, maps));
+      const close = (): void => session[Symbol.dispose]();
+      try {
+        timers.push({ engine, time: calibrated(timerOf(opened.target, session.program, packets)), close, ns: [] });
+      } catch (e) {
+        close();
+        throw e;
+      }
+    } catch (e) {
+      // A mistake of the command line is one for every program; what an engine refuses is an answer.
+      if (!(e instanceof BpfError) || e.code === "EMAPFILE") throw e;
+      errors[engine] = e.message.split("\n")[0]!;
+      refusal ??= e;
+    }
+  }
+  for (let r = 0; r < rounds; r++) for (const t of timers) t.ns.push(t.time());
+  for (const t of timers) t.close();
+  return { name: program.name, ns: Object.fromEntries(timers.map((t) => [t.engine, summary(t.ns)])), errors, refusal };
 }
 
 function benchPackets(options: BenchOptions): Uint8Array[] {
@@ -104,48 +144,6 @@ function benchPackets(options: BenchOptions): Uint8Array[] {
     .map((p) => p.bytes);
   if (packets.length === 0) throw new UsageError(`${options.pcap}: no packet in it`);
   return packets;
-}
-
-/** Times `batches` batches; answers milliseconds and the number of runs. */
-type Timer = (batches: number) => { readonly ms: number; readonly runs: number };
-
-/**
- * The clock is read once a `stretch` of batches. Frames are written anew before each; where the program moves the
- * packet's ends (its changes would add up until the room is used), a stretch is a single batch.
- */
-function batchTimer(sim: SimTarget, program: Program, packets: readonly Uint8Array[]): Timer {
-  const vm = sim.vmProgram(program);
-  const capacity = Math.max(3520, ...packets.map((p) => p.length));
-  const ring = new XdpRing(sim.machine.memory, RING, capacity);
-  const write = (): void => {
-    for (let i = 0; i < RING; i++) ring.write(i, packets[i % packets.length]!, { ingressIfindex: 1 });
-  };
-  const run = (): void => vm.runner.batch(ring.ctx, XDP.STRIDE, RING, ring.verdicts);
-  const ends = (): string =>
-    Array.from({ length: RING }, (_, i) => `${ring.packet(i).byteOffset}+${ring.packet(i).length}`).join();
-  write();
-  const before = ends();
-  run();
-  const stretch = ends() === before ? 64 : 1;
-  return (batches) => {
-    let ms = 0;
-    for (let done = 0; done < batches; done += stretch) {
-      write();
-      const start = performance.now();
-      for (let b = 0; b < stretch; b++) run();
-      ms += performance.now() - start;
-    }
-    return { ms, runs: Math.ceil(batches / stretch) * stretch * RING };
-  };
-}
-
-function kernelTimer(program: Program, packets: readonly Uint8Array[]): Timer {
-  return (batches) => {
-    const repeat = Math.max(1, Math.ceil((batches * RING) / packets.length));
-    let ms = 0;
-    for (const packet of packets) ms += (program.testRun({ packet, repeat }).durationNs * repeat) / 1e6;
-    return { ms, runs: repeat * packets.length };
-  };
 }
 
 /** Finds the number of batches that fill a round, which also warms the engine up; answers one round's ns a run. */

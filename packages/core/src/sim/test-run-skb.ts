@@ -3,6 +3,7 @@
  * get zeros in place of the link header back. Source: `bpf_prog_test_run_skb`, `convert___skb_to_skb` of 6.18.
  */
 import { Errno } from "../errors/index.ts";
+import type { Memory } from "../mem/index.ts";
 import { ProgType, type TestRunResult } from "../object/index.ts";
 import { SKB, SkbBuffer, type SkbMeta, SocketBuffer, type SocketInfo } from "../vm/index.ts";
 import { checkFrame, ctxAfter, ctxOf, expectZero, refuse, type TestRun, timed } from "./test-run.ts";
@@ -18,24 +19,44 @@ const AF_INET6 = 10;
 const PACKET_MULTICAST = 2;
 const PACKET_OTHERHOST = 3;
 
+/** A packet as a test run shows it to a program of an skb type, with the socket that it makes up. */
+export class TestSkb {
+  readonly skb: SkbBuffer;
+  readonly #socket: SocketBuffer;
+  readonly linkHeader: boolean;
+
+  /** @param type the program's type. */
+  constructor(memory: Memory, type: number) {
+    this.linkHeader = type === ProgType.BPF_PROG_TYPE_SCHED_CLS || type === ProgType.BPF_PROG_TYPE_SCHED_ACT;
+    this.#socket = new SocketBuffer(memory);
+    this.skb = new SkbBuffer(memory);
+  }
+
+  /** Makes packet and ctx anew; answers the ctx. @throws SysError EINVAL for a frame that the kernel would not take. */
+  write(packet: Uint8Array, meta: SkbMeta = { wireLen: 0 }): number {
+    checkFrame(packet, LONGEST);
+    const socket = this.#socket.write(socketOf(packet));
+    const { linkHeader } = this;
+    return this.skb.write(packet, { ifindex: LOOPBACK, ...meta, pktType: packetType(packet), socket, linkHeader });
+  }
+
+  close(): void {
+    this.skb.close();
+    this.#socket.close();
+  }
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
 export function runSkb(run: TestRun): TestRunResult {
   const { packet, ctx } = run.input;
   checkFrame(packet, LONGEST);
-  const { type } = run.vm.spec;
-  const linkHeader = type === ProgType.BPF_PROG_TYPE_SCHED_CLS || type === ProgType.BPF_PROG_TYPE_SCHED_ACT;
   const given = ctx && ctxOf(ctx, SKB.PUBLIC);
+  using test = new TestSkb(run.machine.memory, run.vm.spec.type);
+  const { skb, linkHeader } = test;
   const length = packet.length - (linkHeader ? 0 : ETH_HLEN);
-  const meta: SkbMeta = given ? skbMeta(given, length, run) : { wireLen: 0 };
-  const { memory } = run.machine;
-  using socket = new SocketBuffer(memory, socketOf(packet));
-  using skb = new SkbBuffer(memory);
-  const at = skb.write(packet, {
-    ifindex: LOOPBACK,
-    ...meta,
-    pktType: packetType(packet),
-    socket: socket.address,
-    linkHeader,
-  });
+  const at = test.write(packet, given && skbMeta(given, length, run));
   const { verdict, durationNs } = timed(run, at);
   let after = skb.packet();
   if (!linkHeader) {
