@@ -25,10 +25,11 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map<string, (
   ["list", async () => (await import("./commands/attach.ts")).registerAttach],
   ["map", async () => (await import("./commands/map.ts")).registerMap],
   ["prog", async () => (await import("./commands/prog.ts")).registerProg],
+  ["net", async () => (await import("./commands/net/index.ts")).registerNet],
   ["features", async () => (await import("./commands/features.ts")).registerFeatures],
   ["btf", async () => (await import("./commands/btf.ts")).registerBtf],
   ["types", async () => (await import("./commands/btf.ts")).registerBtf],
-  ["link", async () => (await import("./commands/btf.ts")).registerBtf],
+  ["link", async () => (await import("./commands/link.ts")).registerLink],
   ["schema", async () => (await import("./commands/schema.ts")).registerSchema],
 ]);
 
@@ -51,11 +52,13 @@ export async function commandFor(argv: readonly string[]): Promise<Command> {
     if (!registered.has(register)) register(program);
     registered.add(register);
   }
-  for (const command of program.commands) {
-    command.exitOverride();
-    for (const sub of command.commands) sub.exitOverride();
-  }
+  neverExit(program);
   return program;
+}
+
+function neverExit(command: Command): void {
+  command.exitOverride();
+  for (const sub of command.commands) neverExit(sub);
 }
 
 /** The subcommands that there are. */

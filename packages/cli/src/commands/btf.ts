@@ -1,11 +1,11 @@
-/** `ebplane btf dump`, `types` and `link`: types of objects and kernels as text, several objects as one. */
+/** `ebplane btf dump` and `types`: types of objects and kernels as text. */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { type Btf, dumpC, dumpTypeScript, splitBtf, TS_PRELUDE } from "@ebplane/core/btf";
-import { generateTypes, linkObjects } from "@ebplane/core/elf";
+import { generateTypes } from "@ebplane/core/elf";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
-import { loadObject, readBytes } from "../input.ts";
+import { loadObject } from "../input.ts";
 import { collect } from "../options.ts";
 import { note, print } from "../output.ts";
 import { loadBtf } from "../types-of.ts";
@@ -46,16 +46,6 @@ export function registerBtf(program: Command): void {
       const spec = await loadObject(path);
       writeFileSync(output, generateTypes(spec, { name: basename(path).replace(/\.(bpf\.)?(ts|o|ya?ml)$/, "") }));
       note(`${output}: ${spec.maps.size} maps, ${spec.variables?.size ?? 0} variables, ${spec.programs.size} programs`);
-    });
-
-  program
-    .command("link <objects...>")
-    .description("link several objects into one, as bpftool gen object does")
-    .requiredOption("-o, --output <file>", "the object to write")
-    .action((paths: string[], { output }: { output: string }) => {
-      const linked = linkObjects(paths.map((name) => ({ name, bytes: readBytes(name) })));
-      writeFileSync(output, linked);
-      note(`${output}: ${paths.length} objects, ${linked.length} bytes`);
     });
 }
 

@@ -1,19 +1,23 @@
 /** `ebplane map …`: the kernel's maps, listed, shown and changed. Keys and values are hex bytes in memory order. */
+import { setTimeout } from "node:timers/promises";
 import { type Btf, decodeValue, encodeValue, parseBtf, sizeOf } from "@ebplane/core/btf";
 import { fromHex, toHex } from "@ebplane/core/bytes";
 import { BpfError } from "@ebplane/core/errors";
-import { BPF_ANY, BPF_EXIST, BPF_NOEXIST, isPerCpu, mapTypeName } from "@ebplane/core/object";
+import { BPF_ANY, BPF_EXIST, BPF_NOEXIST, isPerCpu, MapType, mapTypeName } from "@ebplane/core/object";
 import type { LinuxMap, MapInfo } from "@ebplane/linux";
 import type { Command } from "commander";
 import { mapPins, readRecords } from "../attachments/records.ts";
 import { answerNo, UsageError } from "../failure.ts";
 import { requireKernel } from "../kernel.ts";
+import { wholeNumber } from "../options.ts";
 import { print, printJson, table, toJson } from "../output.ts";
 
 const WHICH = "a map's name, id, or file in bpffs";
 
 export function registerMap(program: Command): void {
-  const map = program.command("map").description("the kernel's maps: list, show, dump, lookup, update, delete");
+  const map = program
+    .command("map")
+    .description("the kernel's maps: their entries, their records, their names in bpffs");
 
   map
     .command("list")
@@ -93,6 +97,83 @@ export function registerMap(program: Command): void {
     });
 
   map
+    .command("create <type> <name> <path>")
+    .description("makes a map and pins it at a file in bpffs")
+    .requiredOption("--key <bytes>", "size of a key; 0 for types without")
+    .requiredOption("--value <bytes>", "size of a value; 0 for types without")
+    .requiredOption("--entries <number>", "most entries, or the bytes of a ring buffer")
+    .option("--flags <number>", "BPF_F_* of map creation", "0")
+    .action(
+      async (type: string, name: string, path: string, o: Record<"key" | "value" | "entries" | "flags", string>) => {
+        const number = Object.entries(MapType).find(
+          ([key]) => mapTypeName(MapType[key as keyof typeof MapType]) === type,
+        )?.[1];
+        if (number === undefined) throw new UsageError(`map create: no type ${type} (ebplane features lists them)`);
+        await requireKernel("map create");
+        const { ensureBpffs } = await import("@ebplane/linux");
+        const { mapCreate, objPin } = await import("@ebplane/linux/bpf");
+        const { closeSync } = await import("node:fs");
+        ensureBpffs();
+        const fd = mapCreate({
+          type: number,
+          name,
+          keySize: wholeNumber(o.key, "--key"),
+          valueSize: wholeNumber(o.value, "--value"),
+          maxEntries: wholeNumber(o.entries, "--entries"),
+          flags: wholeNumber(o.flags, "--flags"),
+        });
+        try {
+          objPin(fd, path);
+        } finally {
+          closeSync(fd);
+        }
+      },
+    );
+
+  map
+    .command("pin <map> <path>")
+    .description("gives a map a name in bpffs, which keeps it")
+    .action(async (which: string, path: string) => {
+      const { ensureBpffs } = await import("@ebplane/linux");
+      const { objPin } = await import("@ebplane/linux/bpf");
+      await withMap(which, (opened) => {
+        ensureBpffs();
+        objPin(opened.map.fd, path);
+      });
+    });
+
+  map
+    .command("freeze <map>")
+    .description("no more changes from userspace, for good")
+    .action(async (which: string) => {
+      const { mapFreeze } = await import("@ebplane/linux/bpf");
+      await withMap(which, (opened) => mapFreeze(opened.map.fd));
+    });
+
+  map
+    .command("pop <map>")
+    .description("takes the next value out of a queue or stack; exit 1 when it is empty")
+    .action(async (which: string) => {
+      await withMap(which, ({ map: live }) => {
+        const value = live.lookupAndDelete(new Uint8Array(0));
+        if (value === undefined) answerNo();
+        print(value ? toHex(value) : "empty");
+      });
+    });
+
+  map
+    .command("events <map>")
+    .description("the records of a ring buffer or perf event array as they come, in hex, until Ctrl-C")
+    .option("--count <number>", "end after as many")
+    .action(async (which: string, { count }: { count?: string }) => {
+      const most = count === undefined ? Number.POSITIVE_INFINITY : wholeNumber(count, "--count");
+      await requireKernel("map events");
+      const { openMap } = await import("@ebplane/linux");
+      using live = openMap(await findMap(which));
+      await printEvents(live, most);
+    });
+
+  map
     .command("delete <map> <key>")
     .description("takes an entry away; exit 1 when there is none")
     .action(async (which: string, text: string) => {
@@ -102,6 +183,28 @@ export function registerMap(program: Command): void {
         print(`${text}: no such key`);
       });
     });
+}
+
+async function printEvents(map: LinuxMap, most: number): Promise<void> {
+  const { PerfReader, RingBufReader } = await import("@ebplane/linux");
+  const kind = mapTypeName(map.spec.type);
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
+  process.once("SIGTERM", () => stop.abort());
+  let left = most;
+  const show = (text: string): void => {
+    print(text);
+    if (--left <= 0) stop.abort();
+  };
+  if (kind !== "ringbuf" && kind !== "perf_event_array") {
+    throw new UsageError(`map ${map.spec.name}: expected a ringbuf or perf_event_array, got ${kind}`);
+  }
+  using reader = kind === "ringbuf" ? new RingBufReader(map) : new PerfReader(map);
+  while (!stop.signal.aborted) {
+    if (reader instanceof RingBufReader) reader.consume((record) => show(toHex(record)), left);
+    else reader.consume((event, cpu) => show(`cpu ${cpu}: ${toHex(event)}`));
+    await setTimeout(50, undefined, { signal: stop.signal }).catch(() => {});
+  }
 }
 
 interface Types {

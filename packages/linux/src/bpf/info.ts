@@ -102,6 +102,28 @@ export function progInfo(fd: number): ProgInfo {
   });
 }
 
+/**
+ * The program as the kernel runs it: after the verifier's rewriting, or as the JIT's machine code. Undefined when the
+ * kernel hides it (no CAP_SYS_ADMIN, hardened, not compiled).
+ */
+export function progCode(fd: number, form: "xlated" | "jited"): Uint8Array | undefined {
+  const [lengthAt, pointerAt] = form === "xlated" ? [20, 32] : [16, 24];
+  return scratch((memory) => {
+    const block = memory.take(INFO_SIZE);
+    objInfo(fd, INFO_SIZE, block);
+    const length = block.view.getUint32(lengthAt, true);
+    if (length === 0) return undefined;
+    const code = memory.take(length);
+    block.bytes.fill(0);
+    block.view.setUint32(lengthAt, length, true);
+    setPointer(block.view, pointerAt, code.address);
+    objInfo(fd, INFO_SIZE, block);
+    // A kernel that hides it leaves the pointer NULL.
+    const hidden = block.view.getBigUint64(pointerAt, true) === 0n;
+    return hidden ? undefined : code.bytes.slice(0, Math.min(length, block.view.getUint32(lengthAt, true)));
+  });
+}
+
 export function mapInfo(fd: number): MapInfo {
   return scratch((memory) => {
     const block = memory.take(INFO_SIZE);

@@ -12,6 +12,7 @@ import { CopyBuffer } from "./copy.ts";
 const PERF_TYPE_SOFTWARE = 1;
 const PERF_COUNT_SW_BPF_OUTPUT = 10;
 const PERF_SAMPLE_RAW = 1 << 10;
+const PERF_FORMAT_LOST = 1 << 4;
 const PERF_FLAG_FD_CLOEXEC = 8;
 const PERF_EVENT_IOC_ENABLE = 0x2400;
 const PERF_RECORD_LOST = 2;
@@ -24,6 +25,8 @@ const DATA_TAIL = DATA_HEAD + 1;
 interface CpuRing {
   readonly cpu: number;
   readonly fd: number;
+  /** The kernel counts what it lost (Linux 6.0). */
+  readonly counts: boolean;
   readonly region: Region;
   readonly positions: BigUint64Array;
   readonly words: Int32Array;
@@ -55,9 +58,14 @@ export class PerfReader {
     }
   }
 
-  /** Events that the kernel had no room for, as far as it has said so. */
+  /**
+   * Events that the kernel had no room for. Before Linux 6.0 as far as it has said so: with the next event of that CPU
+   * that it had room for.
+   */
   get lost(): number {
-    return this.#lost;
+    if (!this.#open) return this.#lost;
+    const counted = this.#rings.map(({ fd, counts }) => (counts ? readLost(fd) : undefined));
+    return counted.every((n) => n !== undefined) ? counted.reduce((sum, n) => sum + n, 0) : this.#lost;
   }
 
   /** Hands every event that is there to `callback`. The bytes are valid until it returns. @returns how many. */
@@ -110,8 +118,27 @@ export class PerfReader {
     };
   }
 
+  /** Events as they come, each an array of its own, with their CPU. Leaving the loop stops the watching. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<{ readonly cpu: number; readonly event: Uint8Array }> {
+    const waiting: { cpu: number; event: Uint8Array }[] = [];
+    let wake: (() => void) | undefined;
+    const stop = this.watch((event, cpu) => {
+      waiting.push({ cpu, event: event.slice() });
+      wake?.();
+    });
+    try {
+      for (;;) {
+        yield* waiting.splice(0);
+        if (waiting.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      stop();
+    }
+  }
+
   close(): void {
     if (!this.#open) return;
+    this.#lost = this.lost;
     this.#open = false;
     for (const { fd, region } of this.#rings) {
       releaseRegion(region);
@@ -124,18 +151,19 @@ export class PerfReader {
   }
 }
 
-function openRing(map: LinuxMap, cpu: number, pages: number): CpuRing {
-  const fd = scratch((memory) => {
-    const attr = memory.take(ATTR_SIZE);
-    attr.view.setUint32(0, PERF_TYPE_SOFTWARE, true);
-    attr.view.setUint32(4, ATTR_SIZE, true);
-    attr.view.setBigUint64(8, BigInt(PERF_COUNT_SW_BPF_OUTPUT), true);
-    attr.view.setBigUint64(16, 1n, true); // sample_period
-    attr.view.setBigUint64(24, BigInt(PERF_SAMPLE_RAW), true);
-    attr.view.setUint32(48, 1, true); // wakeup_events
-    const result = syscall(NR.perf_event_open, attr.address, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-    return check("perf_event_open", result, `cpu ${cpu}`);
+/** `{ u64 value; u64 lost; }` by PERF_FORMAT_LOST. */
+function readLost(fd: number): number {
+  return scratch((memory) => {
+    const { address, view } = memory.take(16);
+    check("read", syscall(NR.read, fd, address, 16), "perf event");
+    return Number(view.getBigUint64(8, true));
   });
+}
+
+function openRing(map: LinuxMap, cpu: number, pages: number): CpuRing {
+  const counting = openEvent(cpu, PERF_FORMAT_LOST);
+  const counts = counting >= 0;
+  const fd = counts ? counting : check("perf_event_open", openEvent(cpu, 0), `cpu ${cpu}`);
   try {
     const region = mapFd(fd, (pages + 1) * PAGE_SIZE, 0, PROT_READ | PROT_WRITE, MAP_SHARED);
     const size = pages * PAGE_SIZE;
@@ -145,6 +173,7 @@ function openRing(map: LinuxMap, cpu: number, pages: number): CpuRing {
     return {
       cpu,
       fd,
+      counts,
       region,
       positions: new BigUint64Array(region.buffer, 0, PAGE_SIZE / 8),
       words: new Int32Array(region.buffer, PAGE_SIZE, size / 4),
@@ -154,4 +183,19 @@ function openRing(map: LinuxMap, cpu: number, pages: number): CpuRing {
     close(fd);
     throw error;
   }
+}
+
+/** @returns the fd, or `-errno`. */
+function openEvent(cpu: number, readFormat: number): number {
+  return scratch((memory) => {
+    const attr = memory.take(ATTR_SIZE);
+    attr.view.setUint32(0, PERF_TYPE_SOFTWARE, true);
+    attr.view.setUint32(4, ATTR_SIZE, true);
+    attr.view.setBigUint64(8, BigInt(PERF_COUNT_SW_BPF_OUTPUT), true);
+    attr.view.setBigUint64(16, 1n, true); // sample_period
+    attr.view.setBigUint64(24, BigInt(PERF_SAMPLE_RAW), true);
+    attr.view.setBigUint64(32, BigInt(readFormat), true);
+    attr.view.setUint32(48, 1, true); // wakeup_events
+    return syscall(NR.perf_event_open, attr.address, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+  });
 }

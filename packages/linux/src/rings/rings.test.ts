@@ -141,13 +141,42 @@ describe.skipIf(skip)(`rings${skip ? ` (skipped: ${skip})` : ""}`, () => {
       send.testRun({ packet, repeat: 100 });
       reader.consume(record);
     }
-    expect(got).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+    // This process may have changed its CPU, and each has a ring of its own.
+    expect(got.sort((x, y) => x - y)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
     send.testRun({ packet, repeat: 300 });
     const kept = reader.consume(() => {});
-    // The kernel tells of losses with the next event that fits.
-    send.testRun({ packet });
-    expect(reader.consume(() => {})).toBe(1);
+    expect(kept).toBeLessThan(300);
+    if (reader.lost === 0) {
+      // Before Linux 6.0 the kernel tells of losses with the next event that fits.
+      send.testRun({ packet });
+      expect(reader.consume(() => {})).toBe(1);
+    }
     expect(kept + reader.lost).toBe(300);
+    const { lost } = reader;
+    reader.close();
+    expect(reader.lost).toBe(lost);
+  });
+
+  test("perf events wake an async iterator", async () => {
+    const text = `
+      r2 = map[events]
+      w3 = -1
+      *(u64 *)(r10 - 8) = 7
+      r4 = r10
+      r4 += -8
+      r5 = 8
+      call 25
+      r0 = 2
+      exit`;
+    const events = { ...ring(0, MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY), keySize: 4, valueSize: 4 };
+    using loaded = linuxTarget().load(collectionOf([asmProgram("send", XDP, text)], [events]));
+    using reader = new PerfReader(loaded.maps.get("events") as LinuxMap, 1);
+    setTimeout(() => loaded.programs.get("send")!.testRun({ packet }), 5);
+    for await (const { cpu, event } of reader) {
+      expect(cpu).toBeGreaterThanOrEqual(0);
+      expect(number(event)).toBe(7);
+      break;
+    }
   });
 
   test("a user ring buffer carries records to the program, until it is full", () => {

@@ -1,0 +1,46 @@
+/** `ebplane net ns`: network namespaces with a name, as `ip netns` keeps them. */
+import { existsSync, readdirSync } from "node:fs";
+import type { Command } from "commander";
+import { requireKernel } from "../../kernel.ts";
+import { print, printJson, table } from "../../output.ts";
+
+const NAMED = "/run/netns";
+
+export function registerNamespaces(net: Command): void {
+  const ns = net.command("ns").description("network namespaces with a name");
+  ns.command("list", { isDefault: true })
+    .description("all there are")
+    .option("--json", "one JSON document")
+    .action(async ({ json }: { json?: boolean }) => {
+      await requireKernel("net ns");
+      const { NetNs } = await import("@ebplane/linux/netns");
+      const namespaces = (existsSync(NAMED) ? readdirSync(NAMED) : []).map((name) => {
+        using open = NetNs.openNamed(name);
+        return { name, inode: open.inode };
+      });
+      if (json) printJson({ namespaces });
+      else if (namespaces.length === 0) print("no namespaces");
+      else
+        print(
+          table(
+            ["name", "number"],
+            namespaces.map(({ name, inode }) => [name, String(inode)]),
+            ["number"],
+          ),
+        );
+    });
+  ns.command("add <name>")
+    .description("a new namespace, its loopback down")
+    .action(async (name: string) => {
+      await requireKernel("net ns");
+      const { NetNs } = await import("@ebplane/linux/netns");
+      NetNs.createNamed(name).close();
+    });
+  ns.command("del <name>")
+    .description("takes the name away; the namespace ends with its last user")
+    .action(async (name: string) => {
+      await requireKernel("net ns");
+      const { NetNs } = await import("@ebplane/linux/netns");
+      NetNs.removeNamed(name);
+    });
+}

@@ -1,0 +1,203 @@
+/** `ebplane net route` and `net rule`: where packets go. */
+import type { Encap, RouteInfo, RouteSpec, Rule, Seg6Action, Seg6Mode } from "@ebplane/linux/netlink";
+import type { Command } from "commander";
+import { UsageError } from "../../failure.ts";
+import { wholeNumber } from "../../options.ts";
+import { addList, NETNS, type Network, type Where, withRoute } from "./common.ts";
+
+interface RouteOptions extends Where {
+  readonly via?: string;
+  readonly dev?: string;
+  readonly src?: string;
+  readonly type?: string;
+  readonly metric?: string;
+  readonly table?: string;
+  readonly encap?: string;
+}
+
+interface RuleOptions extends Where {
+  readonly family: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly iif?: string;
+  readonly mark?: string;
+}
+
+/** RTN_* and RTPROT_*. Source: include/uapi/linux/rtnetlink.h. */
+const TYPES = ["", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit"];
+const PROTOCOLS: Readonly<Record<number, string>> = {
+  1: "redirect",
+  2: "kernel",
+  3: "boot",
+  4: "static",
+  9: "ra",
+  16: "dhcp",
+};
+const TABLES: Readonly<Record<number, string>> = { 253: "default", 254: "main", 255: "local" };
+
+const number = (text: string | undefined, option: string): number | undefined =>
+  text === undefined ? undefined : wholeNumber(text, option);
+
+export function registerRoutes(net: Command): void {
+  const route = net.command("route").description("routes");
+  addList<RouteInfo & { readonly device: string }>(
+    route,
+    {
+      key: "routes",
+      head: ["prefix", "via", "device", "type", "by", "metric", "table", "encapsulation"],
+      right: ["metric"],
+      row: (r) => [
+        r.dst,
+        r.via ?? "",
+        r.device,
+        TYPES[r.type] ?? String(r.type),
+        PROTOCOLS[r.protocol] ?? String(r.protocol),
+        r.metric === undefined ? "" : String(r.metric),
+        TABLES[r.table] ?? String(r.table),
+        r.encap ?? "",
+      ],
+    },
+    (n) => n.kernel.listRoutes(n.socket).map((r) => ({ ...r, device: n.nameOf(r.oif) })),
+  );
+  const options = (command: Command): Command =>
+    command
+      .option("--via <address>")
+      .option("--dev <device>")
+      .option("--src <address>", "of packets that start here")
+      .option("--type <name>", "unicast, local, broadcast, blackhole, unreachable or prohibit")
+      .option("--metric <number>")
+      .option("--table <number>")
+      .option(...NETNS);
+  options(route.command("add <prefix>"))
+    .description("adds a route, or replaces the one of the same prefix, metric and table")
+    .option(
+      "--encap <words>",
+      'what is done to packets: "ip ID DST", "seg6 MODE SEGMENT,…", "seg6local ACTION [nh6|nh4|table|oif VALUE]…"',
+    )
+    .action(async (prefix: string, given: RouteOptions) => {
+      await withRoute(given, (n) => n.kernel.addRoute(n.socket, routeSpec(prefix, given, n)));
+    });
+  options(route.command("del <prefix>"))
+    .description("removes the first route that agrees with all that is given")
+    .action(async (prefix: string, given: RouteOptions) => {
+      await withRoute(given, (n) => n.kernel.deleteRoute(n.socket, routeSpec(prefix, given, n)));
+    });
+
+  const rule = net.command("rule").description("rules that choose a routing table");
+  addList<Rule>(
+    rule,
+    {
+      key: "rules",
+      head: ["priority", "family", "from", "to", "from device", "mark", "table"],
+      right: ["priority"],
+      row: (r) => [
+        String(r.priority),
+        `ipv${r.family}`,
+        r.from ?? "all",
+        r.to ?? "all",
+        r.iif ?? "",
+        r.mark === undefined ? "" : `0x${r.mark.toString(16)}`,
+        TABLES[r.table] ?? String(r.table),
+      ],
+    },
+    (n) => n.kernel.listRules(n.socket),
+  );
+  for (const verb of ["add", "del"] as const) {
+    rule
+      .command(`${verb} <priority> <table>`)
+      .description(verb === "add" ? "adds a rule" : "removes a rule")
+      .option("--family <number>", "4 or 6", "4")
+      .option("--from <prefix>")
+      .option("--to <prefix>")
+      .option("--iif <device>")
+      .option("--mark <number>")
+      .option(...NETNS)
+      .action(async (priority: string, table: string, given: RuleOptions) => {
+        const spec = ruleSpec(priority, table, given);
+        await withRoute(given, (n) => (verb === "add" ? n.kernel.addRule : n.kernel.deleteRule)(n.socket, spec));
+      });
+  }
+}
+
+function ruleSpec(priority: string, table: string, { family, from, to, iif, mark }: RuleOptions): Rule {
+  if (family !== "4" && family !== "6") throw new UsageError(`--family: expected 4 or 6, got ${family}`);
+  return {
+    family: family === "4" ? 4 : 6,
+    priority: wholeNumber(priority, "priority"),
+    table: wholeNumber(table, "table"),
+    from,
+    to,
+    iif,
+    mark: number(mark, "--mark"),
+  };
+}
+
+function routeSpec(prefix: string, o: RouteOptions, n: Network): RouteSpec {
+  const types = ["unicast", "local", "broadcast", "blackhole", "unreachable", "prohibit"] as const;
+  const type = types.find((t) => t === (o.type ?? "unicast"));
+  if (!type) throw new UsageError(`--type: expected ${types.join(", ")}, got ${o.type}`);
+  return {
+    dst: prefix,
+    via: o.via,
+    oif: o.dev === undefined ? undefined : n.index(o.dev),
+    src: o.src,
+    type: o.type === undefined ? undefined : type,
+    metric: number(o.metric, "--metric"),
+    table: number(o.table, "--table"),
+    encap: o.encap === undefined ? undefined : parseEncap(o.encap, n),
+  };
+}
+
+const SEG6_MODES = ["inline", "encap", "l2encap", "encap.red", "l2encap.red"] as const satisfies readonly Seg6Mode[];
+const ACTIONS = [
+  "End",
+  "End.X",
+  "End.T",
+  "End.DX2",
+  "End.DX4",
+  "End.DX6",
+  "End.DT4",
+  "End.DT6",
+  "End.DT46",
+  "End.B6",
+  "End.B6.Encaps",
+] as const satisfies readonly Seg6Action[];
+
+/** The words after `--encap`. Programs have their own command: `ebplane attach PROG lwt:PREFIX:…`. */
+function parseEncap(text: string, n: Network): Encap {
+  const [type, first, ...rest] = text.trim().split(/\s+/);
+  const wrong = (expected: string): never => {
+    throw new UsageError(`--encap: expected ${expected}, got ${JSON.stringify(text)}`);
+  };
+  switch (type) {
+    case "ip": {
+      const id = /^\d+$/.test(first ?? "") ? BigInt(first!) : wrong("ip ID DST");
+      return { type, id, dst: rest[0] ?? wrong("ip ID DST") };
+    }
+    case "seg6": {
+      const mode = SEG6_MODES.find((m) => m === first) ?? wrong(`seg6 and one of ${SEG6_MODES.join(", ")}`);
+      const segments = rest[0]?.split(",") ?? wrong("seg6 MODE SEGMENT,…");
+      return { type, mode, segments };
+    }
+    case "seg6local": {
+      const action = ACTIONS.find((a) => a === first) ?? wrong(`seg6local and one of ${ACTIONS.join(", ")}`);
+      const words = new Map<string, string>();
+      for (let i = 0; i < rest.length; i += 2) words.set(rest[i]!, rest[i + 1] ?? wrong(`a value for ${rest[i]}`));
+      const known = ["nh4", "nh6", "table", "vrftable", "oif", "segs"];
+      for (const word of words.keys()) if (!known.includes(word)) wrong(`one of ${known.join(", ")}`);
+      const oif = words.get("oif");
+      return {
+        type,
+        action,
+        nh4: words.get("nh4"),
+        nh6: words.get("nh6"),
+        table: number(words.get("table"), "table"),
+        vrfTable: number(words.get("vrftable"), "vrftable"),
+        oif: oif === undefined ? undefined : n.index(oif),
+        segments: words.get("segs")?.split(","),
+      };
+    }
+    default:
+      return wrong("ip, seg6 or seg6local");
+  }
+}
