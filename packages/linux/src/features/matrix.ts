@@ -93,7 +93,7 @@ function table(list: readonly MatrixRow[]): string[] {
 }
 
 function answerText(answer: Answer | undefined): string {
-  if (!answer) return "";
+  if (!answer) return "told only when attaching";
   return answer.supported ? "✓" : `no: ${answer.reason.replace(/^[^:]*: /, "")}`;
 }
 

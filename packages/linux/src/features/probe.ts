@@ -3,11 +3,12 @@
  * say little about distribution kernels. Each answer comes with its reason, for the operator who wanted it.
  * Source: libbpf `libbpf_probe_bpf_prog_type` and bpftool `feature probe` ask the same questions.
  */
-import { BtfBuilder } from "@ebplane/core/btf";
+import { BtfBuilder, type BtfKind } from "@ebplane/core/btf";
 import { Errno, errnoName } from "@ebplane/core/errors";
 import { encode, type InsnInit, OP_CALL, OP_EXIT } from "@ebplane/core/isa";
 import {
   AttachType,
+  attachTypeName,
   BPF_F_MMAPABLE,
   BPF_F_NO_PREALLOC,
   HELPERS,
@@ -16,7 +17,7 @@ import {
   ProgType,
   progTypeName,
 } from "@ebplane/core/object";
-import { btfLoad, type MapCreate, type ProgLoad, progLoad, tryMapCreate } from "../bpf/index.ts";
+import { btfLoad, type MapCreate, type ProgLoad, progLoad, tryLinkCreate, tryMapCreate } from "../bpf/index.ts";
 import { close, PAGE_SIZE } from "../sys/index.ts";
 import { kernelBtf } from "../target/kernel-btf.ts";
 
@@ -174,17 +175,41 @@ export function probeHelpers(type: number): string[] {
 /** 6.8 and later, before it, and a number that is no helper at all. */
 const NOT_FOR_TYPE = /program of this type cannot use helper|unknown func |invalid func /;
 
+/** What programs for these attach types are attached to at load, by name and kind in the kernel's BTF. */
+const PLACES: Readonly<Record<number, readonly [string, BtfKind]>> = {
+  [AttachType.BPF_TRACE_RAW_TP]: ["btf_trace_sched_switch", "typedef"],
+  [AttachType.BPF_TRACE_ITER]: ["bpf_iter_task", "func"],
+  [AttachType.BPF_MODIFY_RETURN]: ["security_file_open", "func"],
+};
+
+/** Programs load for these on kernels without them, too; a link to no device tells: ENODEV, or EINVAL. */
+const ON_DEVICES = new Set<number>([
+  AttachType.BPF_TCX_INGRESS,
+  AttachType.BPF_TCX_EGRESS,
+  AttachType.BPF_NETKIT_PRIMARY,
+  AttachType.BPF_NETKIT_PEER,
+]);
+const NO_DEVICE = 0x7fffffff;
+
 /** Whether programs load for this attach type, in the types that have attach types at load. */
 export function probeAttachType(progType: number, attachType: number): Answer {
-  const load = { ...smallest(progType, RETURN_0), expectedAttachType: attachType };
+  const place = PLACES[attachType];
+  const load = {
+    ...smallest(progType, RETURN_0),
+    expectedAttachType: attachType,
+    ...(place && { attachBtfId: kernelBtf().find(...place) }),
+  };
   const { fd, log } = progLoad(load);
   if (fd >= 0) {
+    const link = ON_DEVICES.has(attachType) ? tryLinkCreate(fd, NO_DEVICE, attachType) : -Errno.ENODEV;
     close(fd);
-    return YES;
+    if (link === -Errno.ENODEV) return YES;
+    const name = attachTypeName(progType, attachType);
+    return { supported: false, reason: `attach type ${name}: this kernel was built without it` };
   }
   // Some types must not return 0: that complaint comes from a verifier that knows the attach type.
   if (/R0|At program exit/.test(log)) return { supported: true, reason: "the verifier knows it" };
-  return refused(fd, `attach type ${attachType}`, log);
+  return refused(fd, `attach type ${attachTypeName(progType, attachType) ?? attachType}`, log);
 }
 
 /** Instruction set and verifier, by a program that only newer ones take. */

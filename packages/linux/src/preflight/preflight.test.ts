@@ -1,11 +1,11 @@
-import { BPF_F_XDP_HAS_FRAGS, ProgType } from "@ebplane/core/object";
+import { BPF_F_XDP_HAS_FRAGS, type Order, type ProgramSpec, ProgType } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setOffload } from "../link/index.ts";
 import { addLink, getLink, setLink } from "../netlink/index.ts";
 import { NetNs } from "../netns/index.ts";
 import { linuxTarget } from "../target/target.ts";
 import { asmProgram, collectionOf, kernelSkipReason } from "../testing.ts";
-import { type Attachment, findingText, preflight, requirementsOf } from "./index.ts";
+import { type Attachment, findingText, preflight, requirementsOf, type System } from "./index.ts";
 
 const skip = kernelSkipReason();
 const XDP = ProgType.BPF_PROG_TYPE_XDP;
@@ -108,6 +108,58 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     expect(check({ program: pass, hook: xdp("a0"), encapsulation: 300 })[0]).toMatch(/the headroom is 256/);
     expect(check({ program: pass, hook: xdp("a0"), encapsulation: 50, redirectsTo: ["b0"] })).toEqual([
       "warning: b0: packets of MTU 1500 and 50 more bytes are larger than its MTU 1500; set the MTU of a0 to 1450, or clamp the MSS",
+    ]);
+  });
+
+  test("neighbours that are not there and places that are taken are told before the kernel's errno", () => {
+    const target = linuxTarget({ netns: ns.fd });
+    const cls = ["one", "two"].map((name) => asmProgram(name, ProgType.BPF_PROG_TYPE_SCHED_CLS, "r0 = -1\nexit"));
+    using loaded = target.load(collectionOf(cls));
+    const [one, two] = [loaded.programs.get("one")!, loaded.programs.get("two")!];
+    const tcx = { kind: "tcx", iface: "a0", direction: "ingress" } as const;
+    using link = target.attach(one, tcx);
+    const ordered = (order: Order) => check({ program: cls[1]!, hook: { ...tcx, order } });
+    expect(ordered({ before: { link: link.id } })).toEqual([]);
+    expect(ordered({ before: { link: 4_000_000 } })).toEqual([
+      `error: tcx:a0:ingress: link 4000000 is not attached there, to be next to; name one of those there: ${link.id}`,
+    ]);
+    expect(ordered({ after: { program: 4_000_000 } })).toEqual([
+      `error: tcx:a0:ingress: program 4000000 is not attached there, to be next to; name one of those there: ${one.id}`,
+    ]);
+    expect(() => target.attach(two, { ...tcx, order: { before: { link: 4_000_000 } } })).toThrow();
+    expect(ordered({ expectedRevision: 77n })).toEqual([
+      "error: tcx:a0:ingress: the hook is at revision 2, expected 77; look at it anew, and decide again",
+    ]);
+    const tc = { kind: "tc", iface: "b0", direction: "ingress" } as const;
+    using _filter = target.attach(one, tc);
+    expect(check({ program: cls[1]!, hook: tc })).toEqual([
+      "error: tc:b0:ingress: filter one has priority 1; choose another priority, or replace it",
+    ]);
+    expect(check({ program: cls[1]!, hook: { ...tc, priority: 2 } })).toEqual([]);
+    expect(() => target.attach(two, tc)).toThrow("EEXIST");
+  });
+
+  test("what the system forbids is told with the remedy: locked memory, locked-down helpers, an interpreter", () => {
+    const system: System = { release: "6.18.0", jit: 1, lockdown: "none", memlock: 65536 };
+    const told = (program: ProgramSpec, change: Partial<System>) =>
+      ns.run(() => preflight([{ program, hook: xdp("a0") }], { ...system, ...change })).map(findingText);
+    expect(told(pass, {})).toEqual([]);
+    expect(told(pass, { release: "5.4.0" })).toEqual([
+      "error: memlock: this kernel charges maps to RLIMIT_MEMLOCK, which is 65536 bytes; raise it: ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit",
+    ]);
+    expect(told(pass, { jit: 0 })).toEqual([expect.stringContaining("warning: jit: the kernel's JIT is off")]);
+    const reads = asmProgram(
+      "reads",
+      XDP,
+      "r1 = r10\nr1 += -8\nr2 = 8\nr3 = 0\ncall bpf_probe_read_kernel\nr0 = 2\nexit",
+    );
+    expect(told(reads, { lockdown: "integrity" })).toEqual([]);
+    expect(told(reads, { lockdown: "confidentiality" })).toEqual([
+      "error: xdp:a0:native: it reads kernel memory, which lockdown=confidentiality forbids; boot with lockdown=integrity or less",
+    ]);
+    const writes = asmProgram("writes", XDP, "call bpf_probe_write_user\nr0 = 2\nexit");
+    expect(told(writes, { lockdown: "integrity" })).toEqual([
+      "error: xdp:a0:native: it writes other processes' memory (bpf_probe_write_user), which lockdown=integrity forbids; boot without lockdown, or leave that out",
     ]);
   });
 });

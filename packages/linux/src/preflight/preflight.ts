@@ -6,20 +6,13 @@
  * a warning.
  */
 import { type Hook, hookText, type ProgramSpec, progTypeName } from "@ebplane/core/object";
-import { deviceFeatures, kernelFeatures, systemState } from "../features/index.ts";
+import { deviceFeatures, kernelFeatures, type SystemState, systemState } from "../features/index.ts";
 import { getOffload } from "../link/index.ts";
 import { memlockLimit } from "../mem/index.ts";
 import { type LinkInfo, listLinks, NETLINK_ROUTE, NetlinkSocket } from "../netlink/index.ts";
+import type { Finding } from "./finding.ts";
+import { checkOrder } from "./order.ts";
 import { requirementsOf } from "./requirements.ts";
-
-/** `error`: attaching would fail or no packet would come through. `warning`: some packets, or some cases, would suffer. */
-export interface Finding {
-  readonly severity: "error" | "warning";
-  /** Where: the hook's text, a device. */
-  readonly place: string;
-  readonly reason: string;
-  readonly remedy: string;
-}
 
 export interface Attachment {
   readonly program: ProgramSpec;
@@ -32,12 +25,24 @@ export interface Attachment {
   readonly replaces?: number;
 }
 
+/** The system's state that attaching hangs on. */
+export type System = Pick<SystemState, "release" | "jit" | "lockdown"> & {
+  /** Bytes that may be locked in memory. */
+  readonly memlock: number;
+};
+
 /** Looks at the calling thread's network namespace. An empty list: nothing stands in the way. */
-export function preflight(attachments: readonly Attachment[]): Finding[] {
+export function preflight(
+  attachments: readonly Attachment[],
+  system: System = { ...systemState(), memlock: memlockLimit() },
+): Finding[] {
   const socket = new NetlinkSocket(NETLINK_ROUTE);
   try {
     const devices = new Map(listLinks(socket).map((link) => [link.name, link]));
-    return [...checkSystem(), ...attachments.flatMap((attachment) => checkAttachment(attachment, devices))];
+    return [
+      ...checkSystem(system),
+      ...attachments.flatMap((attachment) => checkAttachment(attachment, devices, socket, system)),
+    ];
   } finally {
     socket.close();
   }
@@ -45,11 +50,9 @@ export function preflight(attachments: readonly Attachment[]): Finding[] {
 
 const MIB = 1 << 20;
 
-function checkSystem(): Finding[] {
-  const { release, jit } = systemState();
+function checkSystem({ release, jit, memlock: limit }: System): Finding[] {
   const findings: Finding[] = [];
   const [major = 0, minor = 0] = release.split(".").map(Number);
-  const limit = memlockLimit();
   // Since 5.11 maps are charged to the memory cgroup instead.
   if ((major < 5 || (major === 5 && minor < 11)) && limit < 64 * MIB) {
     findings.push({
@@ -70,7 +73,12 @@ function checkSystem(): Finding[] {
   return findings;
 }
 
-function checkAttachment(attachment: Attachment, devices: ReadonlyMap<string, LinkInfo>): Finding[] {
+function checkAttachment(
+  attachment: Attachment,
+  devices: ReadonlyMap<string, LinkInfo>,
+  socket: NetlinkSocket,
+  { lockdown }: System,
+): Finding[] {
   const { program, hook } = attachment;
   const place = hookText(hook);
   const findings: Finding[] = [];
@@ -78,8 +86,16 @@ function checkAttachment(attachment: Attachment, devices: ReadonlyMap<string, Li
   if (type && !type.supported) {
     findings.push({ severity: "error", place, reason: type.reason, remedy: "use another hook, or another kernel" });
   }
-  const { readsKernel } = requirementsOf(program);
-  if (readsKernel && systemState().lockdown === "confidentiality") {
+  const { readsKernel, writesUser } = requirementsOf(program);
+  if (writesUser && (lockdown === "integrity" || lockdown === "confidentiality")) {
+    findings.push({
+      severity: "error",
+      place,
+      reason: `it writes other processes' memory (bpf_probe_write_user), which lockdown=${lockdown} forbids`,
+      remedy: "boot without lockdown, or leave that out",
+    });
+  }
+  if (readsKernel && lockdown === "confidentiality") {
     findings.push({
       severity: "error",
       place,
@@ -87,6 +103,7 @@ function checkAttachment(attachment: Attachment, devices: ReadonlyMap<string, Li
       remedy: "boot with lockdown=integrity or less",
     });
   }
+  findings.push(...checkOrder(hook, devices, socket));
   if (hook.kind !== "xdp" && hook.kind !== "tcx" && hook.kind !== "tc") return findings;
   const device = devices.get(hook.iface);
   if (!device) {
@@ -224,9 +241,4 @@ function checkRedirects(
 
 function nameOf(index: number | undefined, devices: ReadonlyMap<string, LinkInfo>): string | undefined {
   return [...devices.values()].find((device) => device.index === index)?.name;
-}
-
-/** One line a finding, as the command prints it. */
-export function findingText({ severity, place, reason, remedy }: Finding): string {
-  return `${severity}: ${place}: ${reason}; ${remedy}`;
 }

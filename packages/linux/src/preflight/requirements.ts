@@ -11,6 +11,8 @@ export interface Requirements {
   readonly growsHead: boolean;
   /** Reads kernel memory, which lockdown=confidentiality forbids. */
   readonly readsKernel: boolean;
+  /** Writes the memory of processes, which lockdown=integrity forbids. */
+  readonly writesUser: boolean;
   /** Numbers of the helpers that it calls. */
   readonly helpers: ReadonlySet<number>;
 }
@@ -32,6 +34,8 @@ const READ_KERNEL = ids(
   "bpf_snprintf",
 );
 
+const WRITE_USER = ids("bpf_probe_write_user");
+
 export function requirementsOf(spec: ProgramSpec): Requirements {
   const helpers = new Set<number>();
   for (const insn of decode(spec.code)) if (insn.opcode === OP_CALL && insn.src === 0) helpers.add(insn.imm);
@@ -41,6 +45,7 @@ export function requirementsOf(spec: ProgramSpec): Requirements {
     redirects: calls(REDIRECT),
     growsHead: calls(GROW),
     readsKernel: calls(READ_KERNEL),
+    writesUser: calls(WRITE_USER),
     helpers,
   };
 }
