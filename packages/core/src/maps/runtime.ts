@@ -2,6 +2,7 @@
  * The map runtime on a memory: one wasm instance a thread that the interpreter and the control plane call. The JIT
  * appends its code to the same image (`RuntimeImage.bytes`), so its programs call the same functions directly.
  */
+import { Errno } from "../errors/index.ts";
 import type { Memory } from "../mem/index.ts";
 import type { MapSpec } from "../object/index.ts";
 import { SHARED, SINGLE } from "./runtime.generated.ts";
@@ -162,6 +163,9 @@ export interface LiveMap {
   close(): void;
   readonly id: number;
   readonly addr: number;
+  /** A program gives an object where others give a value, or takes one out: 0 or -errno. Of maps of sockets. */
+  putObject?(keyAddr: number, object: number, flags: number): number;
+  dropObject?(keyAddr: number): number;
   /** Its consumer is to be woken (ring buffers). */
   notified(): void;
   /** Element memory was added at `start`. */
@@ -202,6 +206,9 @@ export function createRuntime(memory: Memory, options: RuntimeOptions = {}): Map
     },
     notify: (map: number) => byAddress.get(map >>> 0)?.notified(),
     release_fields: releaseFields,
+    object_update: (map: number, key: number, object: number, flags: number) =>
+      byAddress.get(map >>> 0)?.putObject?.(key >>> 0, object >>> 0, flags >>> 0) ?? -Errno.EOPNOTSUPP,
+    object_delete: (map: number, key: number) => byAddress.get(map >>> 0)?.dropObject?.(key >>> 0) ?? -Errno.EOPNOTSUPP,
   };
   const instance = new WebAssembly.Instance(runtimeModule(image), { env });
   return {

@@ -23,6 +23,17 @@ export function socketIn(
   return answer ? -answer : handle;
 }
 
+/** A value that a program's socket stands for: the maps take handles in values. */
+function handleValue(
+  map: { readonly rt: MapRuntime; readonly spec: MapSpec; readonly scratchAddr: number },
+  socket: number,
+) {
+  const { memory } = map.rt;
+  memory.u8.fill(0, map.scratchAddr, map.scratchAddr + map.spec.valueSize);
+  memory.view.setUint32(map.scratchAddr, socket, true);
+  return map.scratchAddr;
+}
+
 class SockMap extends SlotMap {
   constructor(rt: MapRuntime, spec: MapSpec) {
     super(rt, spec, false);
@@ -33,6 +44,14 @@ class SockMap extends SlotMap {
     const handle = socketIn(this, valueAddr);
     if (handle < 0) return handle;
     return super.updateAt(keyAddr, valueAddr, flags);
+  }
+
+  putObject(keyAddr: number, socket: number, flags: number): number {
+    return socket ? this.updateAt(keyAddr, handleValue(this, socket), flags) : -Errno.EINVAL;
+  }
+
+  dropObject(keyAddr: number): number {
+    return this.deleteAt(keyAddr);
   }
 
   protected put(index: number, valueAddr: number, flags: number): number {
@@ -67,6 +86,14 @@ class SockHash extends HashBase {
     if (handle < 0) return handle;
     if (flags > 2) return -Errno.EINVAL;
     return this.rt.exports.hash_update(this.addr, keyAddr, valueAddr, flags);
+  }
+
+  putObject(keyAddr: number, socket: number, flags: number): number {
+    return socket ? this.updateAt(keyAddr, handleValue(this, socket), flags) : -Errno.EINVAL;
+  }
+
+  dropObject(keyAddr: number): number {
+    return this.deleteAt(keyAddr);
   }
 
   override lookup(key: Uint8Array): Uint8Array | undefined {

@@ -18,6 +18,12 @@ export declare function releaseFields(map: i32, value: i32): void;
 @external("env", "notify")
 export declare function notify(map: i32): void;
 
+/** A program puts an object (a socket) into a map of objects, or takes one out: 0 or -errno. */
+@external("env", "object_update")
+export declare function objectUpdate(map: i32, key: i32, object: i32, flags: i32): i32;
+@external("env", "object_delete")
+export declare function objectDelete(map: i32, key: i32): i32;
+
 @inline export function key_size(m: usize): u32 { return load<u32>(m, L.MAP_KEY_SIZE); }
 @inline export function value_size(m: usize): u32 { return load<u32>(m, L.MAP_VALUE_SIZE); }
 

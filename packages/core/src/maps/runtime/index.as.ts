@@ -1,7 +1,7 @@
 // The map runtime: the entry points by map pointer, and each family's own for callers that know the type.
 // Read env.as.ts and ../layout.ts first.
 import * as L from "../layout";
-import { cpu } from "./env.as";
+import { cpu, objectDelete, objectUpdate } from "./env.as";
 import * as A from "./array.as";
 import * as H from "./hash.as";
 import * as P from "./lpm.as";
@@ -47,8 +47,11 @@ export function map_lookup(m: usize, key: usize): usize {
     case 11: return P.lpm_lookup(m, key);
     case 12: return S.inner_map_array(m, key);
     case 13: return inner_map_hash(m, key);
-    // devmap, sockmap, cpumap, xskmap; prog_array and the like are not for reading.
-    case 14: case 15: case 16: case 17: return S.slot_lookup(m, key);
+    // devmap, cpumap, xskmap; prog_array and the like are not for reading.
+    case 14: case 16: case 17: return S.slot_lookup(m, key);
+    // sockmap and sockhash answer the socket itself.
+    case 15: return S.inner_map_array(m, key);
+    case 18: return inner_map_hash(m, key);
     case 25: return H.hash_lookup(m, key);
     default: return 0;
   }
@@ -76,6 +79,7 @@ export function map_update(m: usize, key: usize, value: usize, flags: u64): i32 
     case 9: return U.lru_update(m, key, value, f);
     case 10: return U.lru_percpu_update(m, key, value, f);
     case 11: return P.lpm_update(m, key, value, f);
+    case 15: case 18: return objectUpdate(<i32>m, <i32>key, <i32>value, <i32>f);
     default: return -L.EOPNOTSUPP;
   }
 }
@@ -87,6 +91,7 @@ export function map_delete(m: usize, key: usize): i32 {
     case 2: case 6: return -L.EINVAL;
     case 9: case 10: return U.lru_delete(m, key);
     case 11: return P.lpm_delete(m, key);
+    case 15: case 18: return objectDelete(<i32>m, <i32>key);
     default: return -L.EOPNOTSUPP;
   }
 }

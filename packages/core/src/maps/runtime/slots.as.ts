@@ -10,7 +10,7 @@ export function slot_lookup(m: usize, key: usize): usize {
   return load<u32>(v) ? v : 0;
 }
 
-/** array_of_maps: the inner map's address or 0. */
+/** array_of_maps: the inner map's address or 0; sockmap: the socket's. */
 export function inner_map_array(m: usize, key: usize): usize {
   const v = slot_lookup(m, key);
   return v ? load<u32>(v) : 0;

@@ -105,5 +105,8 @@ export function kfuncImpl(name: string, self: Self): BoundKfunc | undefined {
   const loop = KFUNC_LOOPS.get(name);
   if (loop) return { name, loop };
   const row = KFUNC_IMPLS.get(name);
-  return row && { name, impl: typeof row === "function" ? row(self) : row };
+  if (!row) return undefined;
+  const impl = typeof row === "function" ? row(self) : row;
+  // A helper's int is sign-extended to r0; a kfunc's is what C leaves in the register, whose upper half is zero.
+  return { name, impl: impl.ret === "i" ? { ...impl, ret: "u" } : impl };
 }

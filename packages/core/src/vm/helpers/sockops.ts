@@ -55,19 +55,7 @@ function intoMap(env: Env, ctx: number, map: number, key: number, flags: number,
   const ACTIVE_ESTABLISHED = 4;
   const TCP_LISTEN = 11;
   if (op !== PASSIVE_ESTABLISHED && op !== ACTIVE_ESTABLISHED && op !== TCP_LISTEN) return -Errno.EOPNOTSUPP;
-  const live = env.mapAt(map);
-  const socket = get(env, ctx, SOCK_OPS.SK);
-  if (!live || !socket) return -Errno.EINVAL;
-  const { u8, view } = env.memory;
-  const value = new Uint8Array(live.spec.valueSize);
-  new DataView(value.buffer).setUint32(0, socket, true);
-  const at = env.memory.tryAlloc(value.length);
-  if (!at) return -Errno.ENOMEM;
-  u8.set(value, at);
-  view.setUint32(at, socket, true);
-  const result = live.updateAt(key >>> 0, at, Number(flags64(flags, high)));
-  env.memory.free(at);
-  return result;
+  return env.runtime.exports.map_update(map, key, get(env, ctx, SOCK_OPS.SK), flags64(flags, high));
 }
 
 /** Address of an option in the header, or -errno; `end` where the list was ended. Source: `bpf_search_tcp_opt`. */

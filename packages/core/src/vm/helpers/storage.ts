@@ -33,9 +33,9 @@ export const STORAGE_HELPERS: readonly (readonly [number, HelperImpl])[] = [
     82,
     helper("iiiw", "i", (env, _ctx, map, key, flags, high) => {
       if (flags | high) return -Errno.EINVAL;
-      const slot = env.runtime.exports.map_lookup(map, key) || env.runtime.exports.slot_lookup(map, key);
+      const slot = socketSlot(env, map, key >>> 0);
       if (!slot) return -Errno.ENOENT;
-      setRedirect(env, REDIRECT.SOCKET, env.memory.view.getInt32(slot >>> 0, true), map, 0);
+      setRedirect(env, REDIRECT.SOCKET, env.memory.view.getInt32(slot, true), map, 0);
       return 0;
     }),
   ],
@@ -89,11 +89,15 @@ function toKey(env: Env, a: readonly number[]): number {
 
 function toSocket(env: Env, map: number, key: number, flags: number, high: number): number {
   if (flags & ~F_INGRESS || high) return SK_DROP;
-  const { view } = env.memory;
-  const type = view.getUint32((map >>> 0) + layout.MAP_TYPE, true);
-  const { slot_lookup, hash_lookup } = env.runtime.exports;
-  const slot = type === MapType.BPF_MAP_TYPE_SOCKMAP ? slot_lookup(map, key) : hash_lookup(map, key);
+  const slot = socketSlot(env, map, key);
   if (!slot) return SK_DROP;
-  setRedirect(env, REDIRECT.SOCKET, view.getInt32(slot >>> 0, true), map, flags);
+  setRedirect(env, REDIRECT.SOCKET, env.memory.view.getInt32(slot, true), map, flags);
   return SK_PASS;
+}
+
+/** Where a map of sockets keeps one, or 0. */
+function socketSlot(env: Env, map: number, key: number): number {
+  const type = env.memory.view.getUint32((map >>> 0) + layout.MAP_TYPE, true);
+  const { slot_lookup, hash_lookup } = env.runtime.exports;
+  return (type === MapType.BPF_MAP_TYPE_SOCKHASH ? hash_lookup(map, key) : slot_lookup(map, key)) >>> 0;
 }
