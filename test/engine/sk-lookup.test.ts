@@ -89,10 +89,18 @@ function run(target: Target, text: string, handles: readonly Uint8Array[], famil
   words[2] = family;
   words[3] = protocol;
   words[15] = 8080;
-  const { verdict, ctx } = live.programs.get("look")!.testRun({ packet: new Uint8Array(0), ctx: new Uint8Array(words.buffer) });
+  const { verdict, ctx } = live.programs
+    .get("look")!
+    .testRun({ packet: new Uint8Array(0), ctx: new Uint8Array(words.buffer) });
   const value = live.maps.get("out")!.lookup(new Uint8Array(4))!;
   const selected = ctx!.subarray(0, 8).some((b) => b !== 0);
-  return [`verdict ${verdict}`, `selected ${selected}`, toHex(value.subarray(0, 128)), toHex(value.subarray(128)), toHex(ctx!.subarray(8))];
+  return [
+    `verdict ${verdict}`,
+    `selected ${selected}`,
+    toHex(value.subarray(0, 128)),
+    toHex(value.subarray(128)),
+    toHex(ctx!.subarray(8)),
+  ];
 }
 
 const handle = (n: number): Uint8Array => new Uint8Array(BigUint64Array.of(BigInt(n)).buffer);
@@ -113,7 +121,13 @@ test.skipIf(skip)(`sockets are assigned as the kernel does it${skip ? ` (skipped
       for (const engine of ["interp", "jit"] as const) {
         const sim = new SimTarget({ engine });
         const sockets = STAND_INS.map((info) => new SocketBuffer(sim.machine.memory, info));
-        const ours = run(sim, text, sockets.map((s) => handle(s.address)), family, protocol);
+        const ours = run(
+          sim,
+          text,
+          sockets.map((s) => handle(s.address)),
+          family,
+          protocol,
+        );
         expect(ours, `${name} on ${engine}`).toEqual(kernel);
       }
     }

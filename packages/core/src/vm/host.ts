@@ -1,4 +1,5 @@
 /** A deterministic host: a clock that moves only when told, seeded randomness, output kept in arrays. */
+import { ConnectionTable } from "./conntrack.ts";
 import type { Host } from "./env.ts";
 
 export interface VirtualHostOptions {
@@ -17,6 +18,7 @@ const TAI_OFFSET_NS = 37_000_000_000n;
 export class VirtualHost implements Host {
   nowNs: bigint;
   readonly lines: string[] = [];
+  readonly conntrack = new ConnectionTable();
   #random: number;
   readonly #bootUnixNs: bigint;
   readonly #tickNs: bigint;

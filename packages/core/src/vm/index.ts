@@ -1,5 +1,6 @@
 /** The virtual machine: memory, engines, helpers. */
 export type { VmMap } from "../maps/index.ts";
+export { ConnectionTable } from "./conntrack.ts";
 export { Coverage } from "./coverage.ts";
 export type { FieldValue } from "./ctx/fields.ts";
 export { HookCtx, type HookInput, type SysctlText } from "./ctx/hook.ts";

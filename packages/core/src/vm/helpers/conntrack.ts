@@ -20,11 +20,14 @@ const TUPLE_IPV6 = 36;
 const IPPROTO_TCP = 6;
 const IPPROTO_UDP = 17;
 const CURRENT_NETNS = -1;
-/** What an entry of a program's own may not change. */
-const IPS_CONFIRMED = 1 << 3;
-const IPS_ASSURED = 1 << 2;
+const IPS_EXPECTED = 1 << 0;
 const IPS_SEEN_REPLY = 1 << 1;
+const IPS_ASSURED = 1 << 2;
+const IPS_CONFIRMED = 1 << 3;
 const IPS_DYING = 1 << 9;
+const IPS_FIXED_TIMEOUT = 1 << 10;
+/** Bits that are the kernel's alone: asking for them has no effect. Source: IPS_UNCHANGEABLE_MASK. */
+const UNCHANGEABLE = 0xdbf9;
 
 const connections = new WeakMap<object, Map<number, Connection>>();
 
@@ -106,14 +109,13 @@ const ask = (answer: (env: Env, a: readonly number[]) => number): HelperImpl =>
   helper("iiiii", "u", (env, ...a) => answer(env, a));
 const of = (env: Env, at: number): Connection => held(env).get(at >>> 0)!;
 
-/** Bits that may not be changed, or only be set. Source: `nf_ct_change_status_common`. */
+/** Some bits must be as they are, two may only be set; none is cleared. Source: `nf_ct_change_status_common`. */
 function changeStatus(connection: Connection, status: number): number {
   const wanted = status >>> 0;
   const changed = connection.status ^ wanted;
-  if (changed & (IPS_CONFIRMED | IPS_DYING)) return -Errno.EBUSY;
-  if (changed & IPS_SEEN_REPLY && !(wanted & IPS_SEEN_REPLY)) return -Errno.EBUSY;
-  if (changed & IPS_ASSURED && !(wanted & IPS_ASSURED)) return -Errno.EBUSY;
-  connection.status = wanted;
+  if (changed & (IPS_EXPECTED | IPS_CONFIRMED | IPS_DYING)) return -Errno.EBUSY;
+  if (changed & (IPS_SEEN_REPLY | IPS_ASSURED) & connection.status) return -Errno.EBUSY;
+  connection.status |= wanted & ~UNCHANGEABLE;
   return 0;
 }
 
@@ -150,6 +152,7 @@ export const CONNTRACK_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
   [
     "bpf_ct_change_timeout",
     helper("ii", "i", (env, at, milliseconds) => {
+      if (of(env, at).status & IPS_FIXED_TIMEOUT) return -Errno.EPERM;
       of(env, at).timeoutMs = milliseconds >>> 0;
       return 0;
     }),
@@ -160,11 +163,13 @@ export const CONNTRACK_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
     /* (connection, address, port, which) */
     "bpf_ct_set_nat_info",
     helper("iiii", "i", (env, at, address, port, which) => {
-      if (port < 0) return -Errno.EINVAL;
       const connection = of(env, at);
       const side = which === 0 ? "source" : "destination";
       const from = address >>> 0;
-      const nat = { address: env.memory.u8.slice(from, from + connection.key.source.length), port };
+      const nat = {
+        address: env.memory.u8.slice(from, from + connection.key.source.length),
+        port: Math.max(0, port) & 0xffff,
+      };
       connection.nat = { ...connection.nat, [side]: nat };
       return 0;
     }),
