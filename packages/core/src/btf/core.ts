@@ -234,10 +234,10 @@ function isFlexible(btf: Btf, step: Step, length: number): boolean {
 function matchPath(local: Path, target: Btf, targetId: number, kind: number): Path | undefined {
   const whole: Path = { btf: target, rootId: targetId, steps: [], bitOffset: 0 };
   if (kind === CORE_RELO.typeMatches) {
-    return typesMatch(local.btf, local.rootId, target, targetId, false, MAX_DEPTH) ? whole : undefined;
+    return typesMatch(pairOf(local.btf, target), local.rootId, targetId, false, MAX_DEPTH) ? whole : undefined;
   }
   if (!isFieldKind(kind) && !isEnumKind(kind)) {
-    return typesCompatible(local.btf, local.rootId, target, targetId, MAX_DEPTH) ? whole : undefined;
+    return typesCompatible(pairOf(local.btf, target), local.rootId, targetId, MAX_DEPTH) ? whole : undefined;
   }
   let at = resolve(target, targetId);
   if (isEnumKind(kind)) {
@@ -280,8 +280,18 @@ interface MemberMatch {
 }
 
 /** A member of this name, also inside nameless ones. Source: `bpf_core_match_member`. */
-function matchMember(local: Btf, step: Step, target: Btf, id: number, depth: number): MemberMatch | undefined {
+function matchMember(
+  local: Btf,
+  step: Step,
+  target: Btf,
+  id: number,
+  depth: number,
+  searched = new Set<number>(),
+): MemberMatch | undefined {
   const at = resolve(target, id);
+  // Found nowhere in it before, and not now.
+  if (searched.has(at)) return undefined;
+  searched.add(at);
   const type = target.type(at);
   if (depth <= 0) throw new BtfError(`types nest deeper than ${MAX_DEPTH}`, { typeId: id });
   if (!isStruct(type)) return undefined;
@@ -289,7 +299,7 @@ function matchMember(local: Btf, step: Step, target: Btf, id: number, depth: num
   const wanted = owner.members[step.index]!;
   for (const [index, member] of type.members.entries()) {
     if (!member.name) {
-      const inside = matchMember(local, step, target, member.type, depth - 1);
+      const inside = matchMember(local, step, target, member.type, depth - 1, searched);
       if (inside) return { ...inside, bitOffset: inside.bitOffset + member.bitOffset };
     } else if (member.name === wanted.name) {
       if (!fieldsCompatible(local, wanted.type, target, member.type, depth - 1)) return undefined;
@@ -325,13 +335,31 @@ function fieldsCompatible(local: Btf, localId: number, target: Btf, targetId: nu
   return false;
 }
 
+/** Two BTFs that are compared, and what was found of pairs of types: those may be met at the ends of 2^32 paths. */
+interface Pair {
+  readonly local: Btf;
+  readonly target: Btf;
+  readonly known: Map<string, boolean>;
+}
+
+function pairOf(local: Btf, target: Btf): Pair {
+  return { local, target, known: new Map() };
+}
+
+function once(known: Map<string, boolean>, key: string, answer: () => boolean): boolean {
+  let found = known.get(key);
+  if (found === undefined) known.set(key, (found = answer()));
+  return found;
+}
+
 /** Are two types alike, names below the root aside? Source: `__bpf_core_types_are_compat`. */
-function typesCompatible(local: Btf, localId: number, target: Btf, targetId: number, depth: number): boolean {
+function typesCompatible(pair: Pair, localId: number, targetId: number, depth: number): boolean {
+  const { local, target } = pair;
   if (depth <= 0) throw new BtfError(`types nest deeper than ${MAX_DEPTH}`, { typeId: localId });
   const a = local.type(resolve(local, localId));
   const b = target.type(resolve(target, targetId));
   if (!sameKind(a, b)) return false;
-  const inner = (x: number, y: number) => typesCompatible(local, x, target, y, depth - 1);
+  const inner = (x: number, y: number) => once(pair.known, `${x} ${y}`, () => typesCompatible(pair, x, y, depth - 1));
   switch (a.kind) {
     case "void":
     case "struct":
@@ -358,19 +386,14 @@ function typesCompatible(local: Btf, localId: number, target: Btf, targetId: num
 }
 
 /** Does the target have all of the local type, member by member? Source: `__bpf_core_types_match`. */
-function typesMatch(
-  local: Btf,
-  localId: number,
-  target: Btf,
-  targetId: number,
-  behindPointer: boolean,
-  depth: number,
-): boolean {
+function typesMatch(pair: Pair, localId: number, targetId: number, behindPointer: boolean, depth: number): boolean {
+  const { local, target } = pair;
   if (depth <= 0) throw new BtfError(`types nest deeper than ${MAX_DEPTH}`, { typeId: localId });
   const a = local.type(resolve(local, localId));
   const b = target.type(resolve(target, targetId));
   if (essentialName(a.name) !== essentialName(b.name)) return false;
-  const inner = (x: number, y: number, pointer = behindPointer) => typesMatch(local, x, target, y, pointer, depth - 1);
+  const inner = (x: number, y: number, pointer = behindPointer) =>
+    once(pair.known, `${x} ${y} ${pointer}`, () => typesMatch(pair, x, y, pointer, depth - 1));
   switch (a.kind) {
     case "void":
       return b.kind === "void";
@@ -379,20 +402,12 @@ function typesMatch(
       return behindPointer && b.kind === (a.union ? "union" : "struct");
     case "enum":
     case "enum64":
-      return (
-        isEnum(b) &&
-        a.size === b.size &&
-        a.values.every((v) => b.values.some((w) => essentialName(v.name) === essentialName(w.name)))
-      );
+      return isEnum(b) && a.size === b.size && hasAll(a.values, b.values);
     case "struct":
     case "union":
       if (behindPointer) return b.kind === a.kind || (b.kind === "fwd" && b.union === (a.kind === "union"));
-      return (
-        b.kind === a.kind &&
-        a.members.every((m) =>
-          b.members.some((n) => essentialName(m.name) === essentialName(n.name) && inner(m.type, n.type)),
-        )
-      );
+      if (b.kind !== a.kind) return false;
+      return membersMatch(a.members, b.members, inner);
     case "int":
       return b.kind === "int" && a.size === b.size && isSigned(a) === isSigned(b);
     case "ptr":
@@ -408,6 +423,35 @@ function typesMatch(
       );
   }
   return false;
+}
+
+interface Named {
+  readonly name: string;
+}
+
+function byEssentialName<T extends Named>(list: readonly T[]): Map<string, T[]> {
+  const out = new Map<string, T[]>();
+  for (const item of list) {
+    const name = essentialName(item.name);
+    const same = out.get(name);
+    if (same) same.push(item);
+    else out.set(name, [item]);
+  }
+  return out;
+}
+
+function hasAll(wanted: readonly Named[], there: readonly Named[]): boolean {
+  const names = byEssentialName(there);
+  return wanted.every((v) => names.has(essentialName(v.name)));
+}
+
+function membersMatch(
+  wanted: readonly BtfMember[],
+  there: readonly BtfMember[],
+  match: (local: number, target: number) => boolean,
+): boolean {
+  const names = byEssentialName(there);
+  return wanted.every((m) => names.get(essentialName(m.name))?.some((n) => match(m.type, n.type)));
 }
 
 function isSigned(type: BtfType): boolean {

@@ -5,9 +5,13 @@
  * A forward declaration becomes the struct of its name where all structs of that name look alike. Variables and
  * sections are kept as they are: two of one name may be two things.
  */
+import { BtfError } from "../errors/index.ts";
 import { encodeBtf } from "./encode.ts";
 import { parseBtf } from "./parse.ts";
 import type { Btf, BtfType } from "./types.ts";
+
+/** Types looked at in all rounds. */
+const MAX_WORK = 20_000_000;
 
 export interface Deduplicated {
   readonly types: readonly BtfType[];
@@ -164,7 +168,10 @@ function refine(types: readonly BtfType[], resolved: Uint32Array): Uint32Array {
     if (c === undefined) first.set(own, (c = first.size + 1));
     classes[i + 1] = c;
   });
-  for (let count = first.size; ; ) {
+  for (let count = first.size, work = 0; ; ) {
+    // A round for each level of the deepest chain: kernels have some 20.
+    work += types.length;
+    if (work > MAX_WORK) throw new BtfError("chains of types are too long to be deduplicated");
     const next = new Uint32Array(types.length + 1);
     const seen = new Map<string, number>();
     for (let id = 1; id <= types.length; id++) {

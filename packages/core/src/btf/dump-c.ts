@@ -6,7 +6,7 @@
  * take in a name become `_`.
  */
 import { BtfError } from "../errors/index.ts";
-import { alignOf, resolve, sizeOf } from "./query.ts";
+import { alignOf, namelessRoom, resolve, sizeOf } from "./query.ts";
 import type { Btf, BtfEnum, BtfMember, BtfStruct } from "./types.ts";
 
 export interface DumpCOptions {
@@ -30,7 +30,16 @@ const MAX_DEPTH = 64;
 export function dumpC(btf: Btf, options: DumpCOptions = {}): string {
   const out: string[] = [];
   const names = nameTypes(btf);
-  const printer = { btf, names, out, done: new Set<number>(), nesting: 0, pads: 0 };
+  const printer: Printer = {
+    btf,
+    names,
+    out,
+    done: new Set(),
+    needed: new Set(),
+    nesting: 0,
+    pads: 0,
+    room: namelessRoom(btf),
+  };
   const roots = options.roots ?? Array.from({ length: btf.length - 1 }, (_, i) => i + 1);
   const wanted = reachable(btf, roots);
   const enums = [...wanted].filter((id) => isEnum(btf, id));
@@ -65,10 +74,14 @@ interface Printer {
   readonly names: Names;
   readonly out: string[];
   readonly done: Set<number>;
+  /** What was asked for: twice the id, and 1 more for the complete type. */
+  readonly needed: Set<number>;
   /** Nameless structs being written inside each other. */
   nesting: number;
   /** Paddings named so far: nameless structs share their owner's names. */
   pads: number;
+  /** Nameless structs and function types that may still be written in place. */
+  room: number;
 }
 
 function cName(name: string): string {
@@ -171,6 +184,9 @@ function reachable(btf: Btf, roots: readonly number[]): Set<number> {
 /** Emits what must stand before a use of the type; `complete` when its size is needed there. */
 function need(p: Printer, id: number, complete: boolean, depth: number): void {
   if (depth > 512) return;
+  const key = id * 2 + Number(complete);
+  if (p.needed.has(key)) return;
+  p.needed.add(key);
   const { btf } = p;
   const type = btf.type(id);
   const next = (to: number, whole: boolean) => need(p, to, whole, depth + 1);
@@ -260,6 +276,7 @@ function declarator(p: Printer, id: number, inner: string, qualifiers: string, i
     case "array":
       return more(type.type, `${wrapped}[${type.length}]`, qualifiers);
     case "funcProto": {
+      if (--p.room < 0) throw new BtfError("nameless types repeat without end", { typeId: id });
       const params = type.params.map((param, i) =>
         param.type === 0 && !param.name && i === type.params.length - 1
           ? "..."
@@ -307,6 +324,7 @@ function enumText(p: Printer, id: number, indent: string): string {
 /** The struct's body with the padding that keeps every member where BTF says. */
 function structText(p: Printer, id: number, indent: string): string {
   if (p.nesting >= MAX_DEPTH) throw new BtfError(`structs nest deeper than ${MAX_DEPTH}`, { typeId: id });
+  if (p.nesting > 0 && --p.room < 0) throw new BtfError("nameless types repeat without end", { typeId: id });
   p.nesting++;
   try {
     return structBody(p, id, indent);

@@ -2,8 +2,8 @@
  * Types as TypeScript: the shapes that decodeValue gives and encodeValue takes. Each interface says its size and each
  * member its place, because wire layouts are read as often as they are programmed.
  */
-
-import { resolve, sizeOf, typeText } from "./query.ts";
+import { BtfError } from "../errors/index.ts";
+import { namelessRoom, resolve, sizeOf, typeText } from "./query.ts";
 import type { Btf, BtfStruct } from "./types.ts";
 import { isNetworkOrder } from "./value.ts";
 
@@ -28,7 +28,8 @@ const MAX_DEPTH = 32;
 
 /** The types `roots` and what they need, as TypeScript. */
 export function dumpTypeScript(btf: Btf, roots: readonly number[]): TsTypes {
-  const printer = { btf, declarations: [] as string[], names: new Map<number, string>(), used: new Set<string>() };
+  const declarations: string[] = [];
+  const printer = { btf, declarations, names: new Map(), used: new Set<string>(), room: namelessRoom(btf) };
   return { expressions: roots.map((id) => expression(printer, id, 0)), declarations: printer.declarations };
 }
 
@@ -37,6 +38,8 @@ interface Printer {
   readonly declarations: string[];
   readonly names: Map<number, string>;
   readonly used: Set<string>;
+  /** Nameless structs that may still be written in place. */
+  room: number;
 }
 
 /** `struct flow_key` → `FlowKey`. */
@@ -109,6 +112,7 @@ function structDeclaration(p: Printer, id: number): string {
 /** A nameless member's members stand among its owner's, each optional in a union: one of them is written. */
 function members(p: Printer, type: BtfStruct, base: number, depth: number): string[] {
   if (depth > MAX_DEPTH) return [];
+  if (depth > 0 && --p.room < 0) throw new BtfError(`nameless types repeat without end in ${type.kind} ${type.name}`);
   return type.members.flatMap((m) => {
     const at = base + m.bitOffset;
     const inner = p.btf.type(resolve(p.btf, m.type));

@@ -172,6 +172,14 @@ function text(btf: Btf, id: number, depth: number): string {
   }
 }
 
+/**
+ * How often nameless types may be written in place of their mention: each is mentioned once, or a few times after dedup.
+ * Two mentions a level, though, double the text at each of dozens of levels.
+ */
+export function namelessRoom(btf: Btf): number {
+  return 1000 + 8 * btf.length;
+}
+
 /** A bit offset in bytes. @throws BtfError when what is no bitfield starts inside a byte. */
 export function wholeBytes(bitOffset: number, what: string): number {
   if (bitOffset % 8) throw new BtfError(`${what || "a member"} is no bitfield, but starts at bit ${bitOffset}`);

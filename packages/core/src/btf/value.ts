@@ -45,7 +45,12 @@ export function isNetworkOrder(btf: Btf, id: number): boolean {
 export function decodeValue(btf: Btf, id: number, bytes: Uint8Array): BtfValue {
   const size = sizeOf(btf, id);
   if (bytes.length < size) throw new RangeError(`${typeText(btf, id)}: need ${size} bytes, have ${bytes.length}`);
-  return decode(btf, id, bytes, 0, 0);
+  return decode(btf, id, bytes, 0, 0, { left: bytes.length * 64 + 65536 });
+}
+
+/** Values that may still be made: members that share or take no bytes could otherwise double at each level. */
+interface Budget {
+  left: number;
 }
 
 /**
@@ -58,7 +63,8 @@ export function encodeValue(btf: Btf, id: number, value: BtfValue): Uint8Array {
   return bytes;
 }
 
-function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: number): BtfValue {
+function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: number, budget: Budget): BtfValue {
+  if (--budget.left < 0) throw new BtfError("has far more members than bytes", { typeId: id });
   if (depth > MAX_DEPTH) throw new RangeError(`${typeText(btf, id)}: nests deeper than ${MAX_DEPTH}`);
   inside(btf, id, bytes, at * 8, sizeOf(btf, id) * 8);
   const type = btf.type(resolve(btf, id));
@@ -88,7 +94,7 @@ function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: numb
       }
       const each = sizeOf(btf, type.type);
       return Array.from({ length: each ? type.length : 0 }, (_, i) =>
-        decode(btf, type.type, bytes, at + i * each, depth + 1),
+        decode(btf, type.type, bytes, at + i * each, depth + 1, budget),
       );
     }
     case "struct":
@@ -99,7 +105,7 @@ function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: numb
           if (m.name) out[m.name] = decodeBits(btf, m.type, bytes, at * 8 + m.bitOffset, m.bitSize);
           continue;
         }
-        const value = decode(btf, m.type, bytes, at + wholeBytes(m.bitOffset, m.name), depth + 1);
+        const value = decode(btf, m.type, bytes, at + wholeBytes(m.bitOffset, m.name), depth + 1, budget);
         if (m.name) out[m.name] = value;
         else if (typeof value === "object") Object.assign(out, value);
       }
@@ -233,14 +239,21 @@ function encode(
   throw new TypeError(`${path}: ${typeText(btf, id)} has no values`);
 }
 
-function findMember(btf: Btf, type: BtfStruct, name: string, depth: number): BtfStruct["members"][number] | undefined {
-  if (depth > MAX_DEPTH) return undefined;
+function findMember(
+  btf: Btf,
+  type: BtfStruct,
+  name: string,
+  depth: number,
+  searched = new Set<BtfStruct>(),
+): BtfStruct["members"][number] | undefined {
+  if (depth > MAX_DEPTH || searched.has(type)) return undefined;
+  searched.add(type);
   for (const m of type.members) {
     if (m.name === name) return m;
     if (m.name) continue;
     const inner = btf.type(resolve(btf, m.type));
     const found =
-      inner.kind === "struct" || inner.kind === "union" ? findMember(btf, inner, name, depth + 1) : undefined;
+      inner.kind === "struct" || inner.kind === "union" ? findMember(btf, inner, name, depth + 1, searched) : undefined;
     if (found) return { ...found, bitOffset: found.bitOffset + m.bitOffset };
   }
   return undefined;
