@@ -1,7 +1,12 @@
 /**
  * Profiles: what differs between kernel versions, as data. A verdict for a kernel that is not at hand is the same
- * analysis under that kernel's profile.
+ * analysis under that kernel's profile. When what came is kept elsewhere too: helpers and kfuncs, program, map and attach
+ * types say in their own tables (`object/`) since which kernel they exist.
+ *
+ * Leaves out how precise the ranges of older kernels are: where 5.4 or 5.15 gives up on a bound that 6.x keeps, the
+ * profile still accepts. docs/verifier-profiles.md is this table as text.
  */
+import { type Helper, ProgType } from "../object/index.ts";
 
 export interface Profile {
   /** Kernel version, `major.minor`. */
@@ -19,19 +24,243 @@ export function versionNumber(version: string): number {
   return Number(major) * 100 + Number(minor);
 }
 
+/** A rule that is younger than the oldest profile: the kernel that brought it, what it allows, and where it is decided. */
+export interface Rule {
+  readonly since: string;
+  readonly what: string;
+  readonly source: string;
+}
+
+/** Names are used in the code: `allows(profile, "uninitialisedStack")`. */
+export const RULES = {
+  globalFunctions: {
+    since: "5.6",
+    what: "global functions are verified once, by their BTF; before, every call is walked",
+    source: "kernel/bpf/verifier.c check_func_call; kernel/bpf/btf.c btf_check_func_arg_match",
+  },
+  boundedSpills: {
+    since: "5.10",
+    what: "a number with a range keeps it over a spill to the stack; before, only constants do",
+    source: "kernel/bpf/verifier.c check_stack_write_fixed_off, register_is_bounded",
+  },
+  tailCallsWithFunctions: {
+    since: "5.10",
+    what: "a program with functions of its own may tail call",
+    source: "kernel/bpf/verifier.c check_map_func_compatibility (x86-64 JIT)",
+  },
+  legacyLoadsWithFunctions: {
+    since: "5.10",
+    what: "a program with functions of its own may have legacy packet loads",
+    source: "kernel/bpf/verifier.c check_ld_abs, check_abnormal_return",
+  },
+  sleepable: {
+    since: "5.10",
+    what: "programs that may sleep (BPF_F_SLEEPABLE)",
+    source: "kernel/bpf/syscall.c bpf_prog_load",
+  },
+  atomics: {
+    since: "5.12",
+    what: "atomic operations beyond add, and those that fetch",
+    source: "kernel/bpf/verifier.c check_atomic",
+  },
+  globalPointers: {
+    since: "5.12",
+    what: "global functions may have parameters that point to memory",
+    source: "kernel/bpf/btf.c btf_prepare_func_args",
+  },
+  variableStack: {
+    since: "5.12",
+    what: "loads and stores at a variable offset of the stack",
+    source: "kernel/bpf/verifier.c check_stack_read_var_off, check_stack_write_var_off",
+  },
+  bindResult: {
+    since: "5.12",
+    what: "bind hooks may return 0 to 3 (bit 1: no check of the capability); before, 0 or 1",
+    source: "kernel/bpf/verifier.c check_return_code",
+  },
+  functionPointers: {
+    since: "5.13",
+    what: "lddw of a function's address, for callbacks",
+    source: "kernel/bpf/verifier.c check_ld_imm (BPF_PSEUDO_FUNC)",
+  },
+  kernelFunctions: {
+    since: "5.13",
+    what: "calls of kernel functions",
+    source: "kernel/bpf/verifier.c check_kfunc_call",
+  },
+  narrowSpills: {
+    since: "5.16",
+    what: "a number spilled with fewer than 8 bytes keeps its range",
+    source: "kernel/bpf/verifier.c check_stack_write_fixed_off, coerce_reg_to_size",
+  },
+  xdpFragments: {
+    since: "5.18",
+    what: "XDP programs that take several buffers (BPF_F_XDP_HAS_FRAGS)",
+    source: "kernel/bpf/syscall.c bpf_prog_load",
+  },
+  sleepableProbes: {
+    since: "6.0",
+    what: "uprobes that may sleep",
+    source: "kernel/bpf/verifier.c can_be_sleepable",
+  },
+  uninitialisedStack: {
+    since: "6.3",
+    what: "stack that nothing has written may be read: its bytes are unknown numbers",
+    source: "kernel/bpf/verifier.c check_stack_read_fixed_off, check_stack_range_initialized (allow_uninit_stack)",
+  },
+  deviceBound: {
+    since: "6.3",
+    what: "XDP programs bound to a device, for its metadata (BPF_F_XDP_DEV_BOUND_ONLY)",
+    source: "kernel/bpf/offload.c bpf_prog_dev_bound_init",
+  },
+  contextConstants: {
+    since: "6.4",
+    what: "a constant may be stored to a ctx field by one instruction (BPF_ST)",
+    source: "kernel/bpf/verifier.c do_check",
+  },
+  v4: {
+    since: "6.6",
+    what: "instructions of cpu v4: loads and moves with sign, signed division, bswap, gotol",
+    source: "kernel/bpf/verifier.c check_alu_op, do_check",
+  },
+  finerFrames: {
+    since: "6.6",
+    what: "each function's stack frame is rounded up to 16 bytes; before, to 32 and at least 32",
+    source: "kernel/bpf/verifier.c round_up_stack_depth",
+  },
+  lazyGlobals: {
+    since: "6.8",
+    what: "global functions that nothing calls are not verified",
+    source: "kernel/bpf/verifier.c do_check_subprogs",
+  },
+  argumentTags: {
+    since: "6.8",
+    what: "tags on parameters of global functions (arg:ctx, arg:nonnull, arg:trusted …)",
+    source: "kernel/bpf/btf.c btf_prepare_func_args",
+  },
+  mayGoto: { since: "6.9", what: "may_goto", source: "kernel/bpf/verifier.c check_cond_jmp_op (BPF_JCOND)" },
+  arena: {
+    since: "6.9",
+    what: "arenas and casts to their address space",
+    source: "kernel/bpf/verifier.c check_alu_op",
+  },
+  splitSelections: {
+    since: "6.12",
+    what: "a number that is 0 or -1 is walked as both when a constant is masked with it",
+    source: "kernel/bpf/verifier.c maybe_fork_scalars",
+  },
+  privateStack: {
+    since: "6.13",
+    what: "large frames of tracing programs lie on a stack of their own",
+    source: "kernel/bpf/verifier.c check_max_stack_depth, bpf_enable_priv_stack",
+  },
+  readsKeepSpills: {
+    since: "6.14",
+    what: "a helper that only reads stack memory leaves the numbers spilled there known",
+    source: "kernel/bpf/verifier.c check_stack_range_initialized",
+  },
+  loadAcquire: {
+    since: "6.15",
+    what: "load-acquire and store-release",
+    source: "kernel/bpf/verifier.c check_atomic_load, check_atomic_store",
+  },
+  sureLookups: {
+    since: "6.15",
+    what: "a lookup in an array with a constant index inside of it is never NULL",
+    source: "kernel/bpf/verifier.c get_constant_map_key",
+  },
+  untypedCast: {
+    since: "6.17",
+    what: "bpf_rdonly_cast to void gives memory that may be read",
+    source: "kernel/bpf/verifier.c check_special_kfunc",
+  },
+  nestedRcu: {
+    since: "6.18",
+    what: "the RCU read lock nests",
+    source: "kernel/bpf/verifier.c check_kfunc_call (active_rcu_locks)",
+  },
+  linksBackwards: {
+    since: "6.18",
+    what: "a copy that lies a constant below its original stays linked to it, too",
+    source: "kernel/bpf/verifier.c adjust_reg_min_max_vals, sync_linked_regs",
+  },
+} as const satisfies Record<string, Rule>;
+export type RuleName = keyof typeof RULES;
+
+/** The kernel of this profile has the rule. */
+export function allows(profile: Profile, rule: RuleName): boolean {
+  return profile.version >= versionNumber(RULES[rule].since);
+}
+
+/** Ctx fields that are younger than the oldest profile. Source: include/uapi/linux/bpf.h of the versions. */
+export const FIELD_SINCE: Readonly<Record<string, string>> = {
+  "__sk_buff.gso_size": "5.7",
+  "__sk_buff.hwtstamp": "5.16",
+  "__sk_buff.tstamp_type": "5.18",
+  "xdp_md.egress_ifindex": "5.8",
+  "bpf_sock.rx_queue_mapping": "5.8",
+  "bpf_sock_ops.skb_data": "5.10",
+  "bpf_sock_ops.skb_data_end": "5.10",
+  "bpf_sock_ops.skb_len": "5.10",
+  "bpf_sock_ops.skb_tcp_flags": "5.10",
+  "bpf_sock_ops.skb_hwtstamp": "6.2",
+  "sk_msg_md.sk": "5.8",
+  "bpf_sk_lookup.ingress_ifindex": "5.17",
+  "sk_reuseport_md.sk": "5.14",
+  "sk_reuseport_md.migrating_sk": "5.14",
+};
+
+const NETWORK =
+  "socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb " +
+  "flow_dissector sk_reuseport sk_lookup";
+const CGROUP = "cgroup_sock cgroup_sock_addr cgroup_device cgroup_sysctl cgroup_sockopt";
+
 /**
- * First kernels of what came to the instruction set after 5.4.
- * Source: kernel/bpf/verifier.c and Documentation/bpf/instruction-set.rst of those versions.
+ * Helpers that more program types may call since some kernel; the table in `object/helpers.ts` says what 6.18 allows.
+ * Source: the `*_func_proto` functions of net/core/filter.c, kernel/bpf/helpers.c, kernel/bpf/cgroup.c and
+ * kernel/trace/bpf_trace.c of 6.1 and 6.12, compared with each other and with what 6.18 answered.
  */
-export const SINCE = {
-  /** Atomic operations beyond add, and the fetching forms. */
-  atomics: 512,
-  /** cpu v4: sign-extending loads and moves, signed division, unconditional byte swap, gotol. */
-  v4: 606,
-  mayGoto: 609,
-  arena: 609,
-  loadAcquire: 615,
-} as const;
+export const BROADENED: readonly { readonly since: string; readonly helpers: string; readonly types: string }[] = [
+  {
+    since: "6.10",
+    helpers: "get_current_pid_tgid get_current_cgroup_id get_current_ancestor_cgroup_id",
+    types: NETWORK,
+  },
+  { since: "6.10", helpers: "get_ns_current_pid_tgid", types: `${NETWORK} ${CGROUP} sk_msg` },
+  { since: "6.10", helpers: "current_task_under_cgroup", types: CGROUP },
+  {
+    since: "6.16",
+    helpers:
+      "copy_from_user copy_from_user_task find_vma get_branch_snapshot get_task_stack perf_event_read " +
+      "perf_event_read_value send_signal send_signal_thread task_storage_get task_storage_delete",
+    types: `${NETWORK} ${CGROUP} sk_msg netfilter`,
+  },
+  { since: "6.16", helpers: "current_task_under_cgroup get_current_comm", types: `${NETWORK} sk_msg netfilter` },
+  { since: "6.16", helpers: "get_current_uid_gid", types: `${NETWORK} netfilter` },
+  {
+    since: "6.16",
+    helpers: "get_cgroup_classid",
+    types:
+      "socket_filter xdp cgroup_skb sock_ops sk_skb flow_dissector sk_reuseport sk_lookup kprobe tracepoint " +
+      "raw_tracepoint tracing perf_event syscall netfilter",
+  },
+];
+
+const broadened = new Map<string, number>();
+for (const { since, helpers, types } of BROADENED) {
+  for (const helper of helpers.split(" ")) {
+    for (const type of types.split(" ")) {
+      const number = (ProgType as Record<string, number>)[`BPF_PROG_TYPE_${type.toUpperCase()}`]!;
+      const key = `${helper} ${number}`;
+      broadened.set(key, Math.max(versionNumber(since), broadened.get(key) ?? 0));
+    }
+  }
+}
+
+/** The version since which programs of this type may call the helper: its own, or the later one that widened it. */
+export function helperSince(helper: Helper, progType: number): number {
+  return Math.max(versionNumber(helper.since), broadened.get(`${helper.name} ${progType}`) ?? 0);
+}
 
 /** `6.6` for 606. */
 export function versionText(version: number): string {

@@ -11,6 +11,7 @@ import type { Context } from "./context.ts";
 import { ADD_CONST, Kind, markPrecise, type Node, type Reg, scalarReg, unknownReg } from "./domain/reg.ts";
 import { scalarEqual, scalarIn, UNKNOWN } from "./domain/scalar.ts";
 import { Byte, byteAt, type Checkpoint, detach, type Frame, markRead, type Slot, type State } from "./domain/state.ts";
+import { allows } from "./profile.ts";
 
 /**
  * Pairs of ids that play the same part in the old and the new state. They are few, so a search through them is faster
@@ -325,6 +326,7 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
       if ((live >> i) & 1 && !regSafe(a.regs[i]!, b.regs[i]!, ids, exactness)) return false;
     }
     if (!stackSafe(a, b, ids, exactness)) return false;
+    if (!allows(cx.profile, "uninitialisedStack") && !asMuchSet(a, b)) return false;
   }
   for (let i = 0; i < old.refs.length; i++) if (!ids.same(old.refs[i]!.id, cur.refs[i]!.id)) return false;
   return true;
@@ -377,6 +379,18 @@ function stackSafe(old: Frame, cur: Frame, ids: IdMap, exactness: Exactness): bo
     if (a && !slotSafe(a, b, ids, exactness)) return false;
   }
   return true;
+}
+
+/** Where unset bytes may not be read: what the old state had set and read is set in the new one, too. */
+function asMuchSet(old: Frame, cur: Frame): boolean {
+  return old.stack.every((a, i) => {
+    if (!a || !old.read.has(i)) return true;
+    const bytes = cur.stack[i]?.bytes ?? 0;
+    for (let k = 0; k < 8; k++) {
+      if (byteAt(a.bytes, k) !== Byte.INVALID && byteAt(bytes, k) === Byte.INVALID) return false;
+    }
+    return true;
+  });
 }
 
 /** The slots `from` + each bit of `set`. */

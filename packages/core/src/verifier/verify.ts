@@ -7,7 +7,9 @@
 import { type Btf, essentialName, resolve } from "../btf/index.ts";
 import type { Insn } from "../isa/index.ts";
 import {
+  ATTACH_TYPE_SINCE,
   AttachType,
+  attachTypeName,
   BPF_F_ANY_ALIGNMENT,
   BPF_F_SLEEPABLE,
   BPF_F_STRICT_ALIGNMENT,
@@ -20,8 +22,10 @@ import {
   type LineInfo,
   lineAt,
   type MapSpec,
+  PROG_TYPE_SINCE,
   type ProgramSpec,
   ProgType,
+  progTypeName,
   type StructOpsSpec,
 } from "../object/index.ts";
 import { analyse } from "./cfg/cfg.ts";
@@ -33,7 +37,16 @@ import { Context, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./c
 import { Kind, pointer } from "./domain/reg.ts";
 import { Frame, type PathStep, State } from "./domain/state.ts";
 import { TypeTable } from "./domain/type-ref.ts";
-import { DEFAULT_PROFILE, type ProfileName, profileOf } from "./profile.ts";
+import {
+  allows,
+  DEFAULT_PROFILE,
+  type Profile,
+  type ProfileName,
+  profileOf,
+  RULES,
+  type RuleName,
+  versionNumber,
+} from "./profile.ts";
 import { finishPath, isVisited } from "./prune.ts";
 import { type CauseStep, explain } from "./report/explain.ts";
 import { kernelLog } from "./report/log.ts";
@@ -142,12 +155,13 @@ export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
 
 function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   refuseUnknown(program.type);
+  const profile = env.profile ? profileOf(env.profile) : DEFAULT_PROFILE;
+  checkKnown(program, profile);
   checkSleepable(program);
   if (program.type === ProgType.BPF_PROG_TYPE_STRUCT_OPS && !isGplCompatible(env.license)) {
     const message = "struct_ops programs must have a GPL-compatible licence";
     throw new Refusal("reject", "licence", message, 0, undefined, 'declare the licence "GPL"');
   }
-  const profile = env.profile ? profileOf(env.profile) : DEFAULT_PROFILE;
   const state = new State();
   const frame = new Frame(-1, 0);
   frame.regs[1] = pointer(Kind.CTX);
@@ -188,6 +202,39 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
 function refuseUnknown(type: number): void {
   if (type > ProgType.BPF_PROG_TYPE_UNSPEC && type <= ProgType.BPF_PROG_TYPE_NETFILTER) return;
   throw new Refusal("reject", "program-type", `${type} is no program type`, 0, undefined, undefined);
+}
+
+/** Program types whose attach type the kernel looks at when it loads them. Source: `bpf_prog_load_check_attach`. */
+const ATTACH_AT_LOAD: ReadonlySet<number> = new Set([
+  ProgType.BPF_PROG_TYPE_CGROUP_SOCK,
+  ProgType.BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+  ProgType.BPF_PROG_TYPE_CGROUP_SOCKOPT,
+  ProgType.BPF_PROG_TYPE_SK_LOOKUP,
+  ProgType.BPF_PROG_TYPE_SK_REUSEPORT,
+  ProgType.BPF_PROG_TYPE_TRACING,
+  ProgType.BPF_PROG_TYPE_LSM,
+]);
+
+/** What a program asks of its kernel before any instruction: its type, its hook, its flags. */
+function checkKnown({ type, attachType, flags }: ProgramSpec, profile: Profile): void {
+  const need = (since: string | undefined, what: string): void => {
+    if (since === undefined || versionNumber(since) <= profile.version) return;
+    const message = `${what} came with Linux ${since}, the profile is ${profile.kernel}`;
+    throw new Refusal("reject", "profile", message, 0, undefined, undefined);
+  };
+  const rule = (name: RuleName): void => need(RULES[name].since, RULES[name].what);
+  need(nameOf(PROG_TYPE_SINCE, ProgType, type), `${progTypeName(type)} programs`);
+  if (ATTACH_AT_LOAD.has(type)) {
+    const since = nameOf(ATTACH_TYPE_SINCE, AttachType, attachType);
+    need(since, `attach type ${attachTypeName(type, attachType) ?? attachType}`);
+  }
+  if (flags & BPF_F_SLEEPABLE) rule(type === ProgType.BPF_PROG_TYPE_KPROBE ? "sleepableProbes" : "sleepable");
+  if (flags & BPF_F_XDP_HAS_FRAGS) rule("xdpFragments");
+  if (flags & BPF_F_XDP_DEV_BOUND_ONLY) rule("deviceBound");
+}
+
+function nameOf(since: Readonly<Record<string, string>>, numbers: Readonly<Record<string, number>>, number: number) {
+  return Object.entries(since).find(([name]) => numbers[name] === number)?.[1];
 }
 
 /** Which programs may, and must, be loaded as ones that sleep. Source: kernel/bpf/verifier.c `can_be_sleepable`. */
@@ -279,7 +326,7 @@ function walk(cx: Context, limit: number): void {
 
 /** Kernels before 6.8 verify global functions that nothing calls, too. */
 function callAllGlobals(cx: Context): void {
-  if (cx.profile.version >= 608) return;
+  if (allows(cx.profile, "lazyGlobals") || !allows(cx.profile, "globalFunctions")) return;
   for (const [start, { global, problem }] of cx.signatures) {
     if (!global) continue;
     if (problem) cx.reject("global-function", problem.message, { pc: start });

@@ -3,17 +3,20 @@
  * `docs/linux-support.md` is its output: `npx tsx --conditions=source packages/linux/src/features/matrix-main.ts`.
  */
 import {
+  ATTACH_TYPE_SINCE,
   AttachType,
   attachTypeName,
+  compareVersions,
   HELPERS,
+  MAP_TYPE_SINCE,
   MapType,
   mapTypeName,
+  PROG_TYPE_SINCE,
   ProgType,
   progTypeName,
 } from "@ebplane/core/object";
 import { kernelFeatures } from "./features.ts";
 import type { Answer } from "./probe.ts";
-import { ATTACH_TYPE_SINCE, compareVersions, MAP_TYPE_SINCE, PROG_TYPE_SINCE } from "./since.ts";
 
 /** The kernels that distributions stay on. */
 export const KERNELS = ["5.4", "5.15", "6.1", "6.6", "6.12", "6.18"] as const;

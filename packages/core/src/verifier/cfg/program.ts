@@ -31,6 +31,7 @@ import {
   BPF_MOV,
   BPF_NEG,
   BPF_PSEUDO_CALL,
+  BPF_PSEUDO_FUNC,
   BPF_PSEUDO_KFUNC_CALL,
   BPF_REG_FP,
   BPF_RSH,
@@ -55,7 +56,7 @@ import {
   slotsOf,
 } from "../../isa/index.ts";
 import { Refusal } from "../context.ts";
-import { type Profile, SINCE, versionText } from "../profile.ts";
+import { type Profile, RULES, type RuleName, versionNumber } from "../profile.ts";
 
 export interface Program {
   /** Slots, lddw counted twice. */
@@ -118,9 +119,11 @@ export function decodeProgram(code: Uint8Array, profile: Profile): Pick<Program,
 }
 
 function formProblem(insn: Insn, profile: Profile): string | undefined {
-  const needed = firstKernel(insn);
-  if (needed > profile.version)
-    return `the instruction needs Linux ${versionText(needed)}, the profile is ${profile.kernel}`;
+  const rule = ruleOf(insn);
+  const since = rule && RULES[rule].since;
+  if (since && versionNumber(since) > profile.version) {
+    return `the instruction needs Linux ${since}, the profile is ${profile.kernel}`;
+  }
   if (insn.dst > BPF_REG_FP) return `r${insn.dst} is no register: there are r0 to r10`;
   const cls = insn.opcode & CLASS_MASK;
   const srcIsRegister = insn.opcode !== OP_LDDW && insn.opcode !== OP_CALL;
@@ -144,25 +147,31 @@ function formProblem(insn: Insn, profile: Profile): string | undefined {
   }
 }
 
-/** The version that brought the instruction; 0 for those of 5.4. */
-function firstKernel({ opcode, off, imm }: Insn): number {
+/** The rule that brought the instruction; undefined for those of 5.4. */
+function ruleOf({ opcode, src, off, imm }: Insn): RuleName | undefined {
   const op = opcode & OP_MASK;
+  const signed = off !== 0 && (op === BPF_MOV || op === BPF_DIV || op === BPF_MOD);
   switch (opcode & CLASS_MASK) {
     case BPF_ALU64:
-      if (op === BPF_END) return SINCE.v4;
-      if (op === BPF_MOV && off === BPF_ADDR_SPACE_CAST) return SINCE.arena;
-      return off !== 0 && (op === BPF_MOV || op === BPF_DIV || op === BPF_MOD) ? SINCE.v4 : 0;
+      if (op === BPF_END) return "v4";
+      if (op === BPF_MOV && off === BPF_ADDR_SPACE_CAST) return "arena";
+      return signed ? "v4" : undefined;
     case BPF_ALU:
-      return off !== 0 && (op === BPF_MOV || op === BPF_DIV || op === BPF_MOD) ? SINCE.v4 : 0;
+      return signed ? "v4" : undefined;
     case BPF_LDX:
-      return (opcode & MODE_MASK) === BPF_MEMSX ? SINCE.v4 : 0;
+      return (opcode & MODE_MASK) === BPF_MEMSX ? "v4" : undefined;
     case BPF_STX:
-      if ((opcode & MODE_MASK) !== BPF_ATOMIC) return 0;
-      if (imm === BPF_LOAD_ACQ || imm === BPF_STORE_REL) return SINCE.loadAcquire;
-      return imm === 0 ? 0 : SINCE.atomics;
+      if ((opcode & MODE_MASK) !== BPF_ATOMIC) return undefined;
+      if (imm === BPF_LOAD_ACQ || imm === BPF_STORE_REL) return "loadAcquire";
+      return imm === 0 ? undefined : "atomics";
+    case BPF_LD:
+      return opcode === OP_LDDW && src === BPF_PSEUDO_FUNC ? "functionPointers" : undefined;
+    case BPF_ST:
+      return undefined;
     default:
-      if (opcode === OP_GOTOL) return SINCE.v4;
-      return opcode === OP_MAY_GOTO ? SINCE.mayGoto : 0;
+      if (opcode === OP_GOTOL) return "v4";
+      if (opcode === OP_CALL && src === BPF_PSEUDO_KFUNC_CALL) return "kernelFunctions";
+      return opcode === OP_MAY_GOTO ? "mayGoto" : undefined;
   }
 }
 

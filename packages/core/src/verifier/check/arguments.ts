@@ -24,6 +24,7 @@ import {
 } from "../domain/reg.ts";
 import type { Special } from "../domain/state.ts";
 import type { TypeRef } from "../domain/type-ref.ts";
+import { allows } from "../profile.ts";
 import { checkFree, dynptrAt } from "../transfer/dynptr.ts";
 import { loadTyped } from "../transfer/kernel.ts";
 import { readReg } from "../transfer/registers.ts";
@@ -427,7 +428,7 @@ function memory(
     facts.stackWrites.push({ register, size });
     return;
   }
-  requireReadable(cx, frame, min, max - min + size, register, writes || cx.profile.version < 614);
+  requireReadable(cx, frame, min, max - min + size, register, writes || !allows(cx.profile, "readsKeepSpills"));
 }
 
 /** Forgets what the helper has overwritten on the stack. */

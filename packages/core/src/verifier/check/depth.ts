@@ -7,6 +7,7 @@ import { helperByName, ProgType } from "../../object/index.ts";
 import { calledPc } from "../cfg/cfg.ts";
 import { isPseudoCall } from "../cfg/program.ts";
 import type { Context } from "../context.ts";
+import { allows, RULES } from "../profile.ts";
 
 const TAIL_CALL = helperByName("bpf_tail_call");
 /** A function that may tail call must have at most this much stack above it. */
@@ -30,9 +31,20 @@ function isAsync(cx: Context, pc: number): boolean {
 /** The deepest chain in bytes; refuses one that is too deep. */
 export function checkStackDepth(cx: Context): number {
   const { subprogs, insns, slots } = cx.program;
-  const round = cx.profile.version >= 606 ? 16 : 32;
-  const privateStack = cx.profile.version >= 613 && PRIVATE_STACK.has(cx.progType);
+  const round = allows(cx.profile, "finerFrames") ? 16 : 32;
+  const privateStack = allows(cx.profile, "privateStack") && PRIVATE_STACK.has(cx.progType);
   const least = round === 32 ? 1 : 0;
+  const tailCall = insns.find((insn) => insn?.opcode === OP_CALL && insn.src === 0 && insn.imm === TAIL_CALL);
+  if (tailCall && subprogs.length > 1 && !allows(cx.profile, "tailCallsWithFunctions")) {
+    cx.reject(
+      "profile",
+      `a program with functions of its own cannot tail call before ${RULES.tailCallsWithFunctions.since}`,
+      {
+        pc: tailCall.pc,
+        fix: "inline the functions (static __always_inline)",
+      },
+    );
+  }
   const depths = new Map<number, number>();
   const callees = new Map<number, { pc: number; target: number }[]>();
   const tailCalls = new Set<number>();

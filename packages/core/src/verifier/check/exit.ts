@@ -5,6 +5,7 @@
 import { AttachType, ProgType, progTypeName } from "../../object/index.ts";
 import type { Context } from "../context.ts";
 import { isPointer, Kind, kindName } from "../domain/reg.ts";
+import { allows } from "../profile.ts";
 import { tracedRange } from "./traced.ts";
 
 const P = ProgType;
@@ -73,7 +74,9 @@ export function checkReturn(cx: Context): void {
   if (cx.root) return;
   const range = cx.traced ? tracedRange(cx.traced) : returnRange(cx.progType, cx.attachType);
   if (!range || range === "void") return;
-  const [min, max] = range;
+  const [min, most] = range;
+  const bind = cx.progType === P.BPF_PROG_TYPE_CGROUP_SOCK_ADDR && most === 3;
+  const max = bind && !allows(cx.profile, "bindResult") ? 1 : most;
   const wanted = min === max ? String(min) : `${min} to ${max}`;
   if (isPointer(r0)) {
     cx.reject(

@@ -1,6 +1,7 @@
 /** Which helper takes which type of map. Source: kernel/bpf/verifier.c `check_map_func_compatibility`. */
-import { AttachType, MapType, mapTypeName, ProgType, progTypeName } from "../../object/index.ts";
+import { AttachType, MAP_TYPE_SINCE, MapType, mapTypeName, ProgType, progTypeName } from "../../object/index.ts";
 import type { Context, MapRef } from "../context.ts";
+import { versionNumber } from "../profile.ts";
 
 const T = MapType;
 
@@ -138,6 +139,12 @@ export function checkMapUsable(cx: Context, map: MapRef): void {
         `${progTypeName(cx.progType)} programs cannot use map ${map.name}, whose value has a ${field.struct}`,
       );
     }
+  }
+  const since = Object.entries(MAP_TYPE_SINCE).find(
+    ([name]) => (T as Record<string, number>)[name] === map.spec.type,
+  )?.[1];
+  if (since && versionNumber(since) > cx.profile.version) {
+    cx.reject("profile", `map ${map.name} is of type ${mapTypeName(map.spec.type)}, which needs Linux ${since}`);
   }
   if (map.spec.type === T.BPF_MAP_TYPE_STRUCT_OPS)
     cx.reject("map", `map ${map.name} holds struct_ops: no program uses it`);

@@ -55,6 +55,7 @@ import {
   withConst32,
 } from "../domain/scalar.ts";
 import { tnumAdd, tnumSub } from "../domain/tnum.ts";
+import { allows } from "../profile.ts";
 import { readReg } from "./registers.ts";
 
 export function alu(cx: Context, insn: Insn): void {
@@ -101,7 +102,7 @@ function scalarArith(cx: Context, insn: Insn, op: number, is32: boolean, dst: Re
   const b = src ? src.val : immScalar(insn.imm);
   let a = dst.val;
   // (-1 or 0) combined with a constant is how compilers select without a branch: walk both values apart.
-  if ((op === BPF_AND || op === BPF_OR) && b.isConst && cx.profile.version >= 612) {
+  if ((op === BPF_AND || op === BPF_OR) && b.isConst && allows(cx.profile, "splitSelections")) {
     const fork = forkValue(a);
     if (fork !== undefined) {
       const other = cx.push(insn.pc, cx.state.clone());
@@ -122,7 +123,7 @@ function scalarArith(cx: Context, insn: Insn, op: number, is32: boolean, dst: Re
  * where the kernel loses the link.
  */
 function linkDistance(cx: Context, op: number, is32: boolean, dst: Reg, b: Scalar, same: boolean): number | undefined {
-  const newer = cx.profile.version >= 618;
+  const newer = allows(cx.profile, "linksBackwards");
   if (is32 || same || dst.id === 0 || (dst.id & ADD_CONST) !== 0 || !b.isConst) return undefined;
   if (op !== BPF_ADD && !(newer && op === BPF_SUB)) return undefined;
   const distance = op === BPF_ADD ? b.smin : -b.smin;

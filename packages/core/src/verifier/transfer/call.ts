@@ -40,7 +40,7 @@ import {
 import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
 import { Byte, byteAt, Frame, isSpill, spillSize } from "../domain/state.ts";
 import type { TypeRef } from "../domain/type-ref.ts";
-import { versionNumber } from "../profile.ts";
+import { allows, helperSince, versionNumber, versionText } from "../profile.ts";
 import { leaveCallback, pushCallback } from "./callback.ts";
 import { dropDynptr, makeDynptr } from "./dynptr.ts";
 import { callGlobal } from "./global.ts";
@@ -54,7 +54,7 @@ export function call(cx: Context, insn: Insn, next: number): number | undefined 
   if (insn.src === BPF_PSEUDO_CALL) {
     const target = calledPc(insn);
     const callee = cx.signatures.get(target);
-    if (!callee?.global) return enter(cx, insn, target);
+    if (!callee?.global || !allows(cx.profile, "globalFunctions")) return enter(cx, insn, target);
     callGlobal(cx, target, callee);
     return next;
   }
@@ -101,8 +101,10 @@ function helperCall(cx: Context, insn: Insn): void {
   if (!helperAllowed(helper, cx.progType, cx.attachType) && !socketIterator(cx, helper)) {
     cx.reject("helper", `${progTypeName(cx.progType)} programs cannot call ${name}`);
   }
-  if (versionNumber(helper.since) > cx.profile.version) {
-    cx.reject("helper", `${name} needs Linux ${helper.since}, the profile is ${cx.profile.kernel}`);
+  const since = helperSince(helper, cx.progType);
+  if (since > cx.profile.version) {
+    const who = since > versionNumber(helper.since) ? ` in ${progTypeName(cx.progType)} programs` : "";
+    cx.reject("helper", `${name} needs Linux ${versionText(since)}${who}, the profile is ${cx.profile.kernel}`);
   }
   if (helper.gplOnly && !cx.gpl) {
     cx.reject("licence", `${name} may only be called by programs under a GPL-compatible licence`, {
@@ -309,7 +311,7 @@ function keyIsInArray(cx: Context, facts: CallFacts, args: readonly Reg[]): bool
   const spec = facts.map!.spec;
   const array = spec.type === MapType.BPF_MAP_TYPE_ARRAY || spec.type === MapType.BPF_MAP_TYPE_PERCPU_ARRAY;
   const key = args[facts.keyRegister]!;
-  if (!array || cx.profile.version < 615 || key.kind !== Kind.STACK || !key.val.isConst || spec.keySize !== 4)
+  if (!array || !allows(cx.profile, "sureLookups") || key.kind !== Kind.STACK || !key.val.isConst || spec.keySize !== 4)
     return false;
   const at = key.off + Number(key.val.smin);
   const slot = frameOf(cx, key).stack[slotIndex(at)];

@@ -28,6 +28,7 @@ import {
   unknownReg,
 } from "../domain/reg.ts";
 import { Frame, State } from "../domain/state.ts";
+import { allows, RULES } from "../profile.ts";
 import { dynptrAt } from "./dynptr.ts";
 import { notNull } from "./jump.ts";
 import { forgetPacket, readReg } from "./registers.ts";
@@ -53,6 +54,9 @@ export function callGlobal(cx: Context, target: number, callee: Signature): void
 }
 
 function checkParam(cx: Context, param: Param, register: number, place: string): void {
+  if (param.kind !== "scalar" && param.kind !== "ctx" && !allows(cx.profile, "globalPointers")) {
+    cx.reject("profile", `${place} points to memory, which needs Linux ${RULES.globalPointers.since}`, { register });
+  }
   const r = readReg(cx, register);
   switch (param.kind) {
     case "scalar":

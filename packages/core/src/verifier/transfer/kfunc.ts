@@ -30,7 +30,7 @@ import {
 } from "../domain/reg.ts";
 import { constScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
 import { Byte, byteAt, fill, markRead, overwrite } from "../domain/state.ts";
-import { versionNumber } from "../profile.ts";
+import { allows, versionNumber } from "../profile.ts";
 import { walkCallback, walkLater } from "./callback.ts";
 import { makeDynptr } from "./dynptr.ts";
 import { dropIterator, makeIterator, splitNext } from "./iterator.ts";
@@ -135,7 +135,8 @@ function sections(cx: Context, kfunc: Kfunc): void {
   const { state } = cx;
   switch (kfunc.name) {
     case "bpf_rcu_read_lock":
-      if (state.rcuDepth && cx.profile.version < 618) cx.reject("rcu", "the RCU read lock is taken while it is held");
+      if (state.rcuDepth && !allows(cx.profile, "nestedRcu"))
+        cx.reject("rcu", "the RCU read lock is taken while it is held");
       state.rcuDepth++;
       return;
     case "bpf_rcu_read_unlock":
@@ -404,7 +405,7 @@ function castTo(cx: Context, kfunc: Kfunc, facts: KfuncFacts): Reg {
   if (!kernel)
     return cx.unsupported("kernel-btf", `${kfunc.name} names a type of the kernel's BTF, and none was given`);
   const id = facts.constant!;
-  if (id === 0 && cx.profile.version >= 617) return pointer(Kind.MEM, { flags: RDONLY | UNTRUSTED, num: 0 });
+  if (id === 0 && allows(cx.profile, "untypedCast")) return pointer(Kind.MEM, { flags: RDONLY | UNTRUSTED, num: 0 });
   const type = id < kernel.length ? kernel.type(id) : undefined;
   if (type?.kind !== "struct" && type?.kind !== "union") {
     return cx.reject("argument", `argument 2 of ${kfunc.name} must be the type id of a struct of the kernel`, {

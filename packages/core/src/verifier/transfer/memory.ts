@@ -50,6 +50,7 @@ import {
   TRUSTED,
 } from "../domain/reg.ts";
 import { constScalar, immScalar, loadedScalar, UNKNOWN } from "../domain/scalar.ts";
+import { allows, FIELD_SINCE, RULES, versionNumber } from "../profile.ts";
 import { loadMap, loadTyped, storeTyped } from "./kernel.ts";
 import { kptrAt, loadKptr, storeKptr } from "./kptr.ts";
 import { readReg } from "./registers.ts";
@@ -74,6 +75,16 @@ export function store(cx: Context, insn: Insn): void {
   sameKind(cx, insn, base);
   if (immediate && isContextLike(base)) {
     if (base.kind !== Kind.CTX) refuseWrite(cx, insn.dst, base);
+    if (!allows(cx.profile, "contextConstants")) {
+      cx.reject(
+        "profile",
+        `a constant is stored to the ctx by one instruction, which needs Linux ${RULES.contextConstants.since}`,
+        {
+          register: insn.dst,
+          fix: "put it into a register first",
+        },
+      );
+    }
   }
   write(cx, insn.dst, base, insn.off, accessSize(insn.opcode), value, immediate ? -1 : insn.src, false);
 }
@@ -242,6 +253,7 @@ function loadCtx(cx: Context, register: number, base: Reg, off: number, size: nu
       },
     );
   }
+  fieldKnown(cx, register, layout.struct, field.name);
   return field.value === "scalar" ? scalarReg(loadedScalar(size, signed)) : ctxPointer(cx, field.value, field.of);
 }
 
@@ -267,6 +279,15 @@ function loadTraced(cx: Context, traced: Traced, register: number, off: number, 
 function tcpSocket(cx: Context, traced: Traced, id: number): number {
   const congestion = traced.name.startsWith("tcp_congestion_ops.");
   return congestion && cx.types.byId(id).name === "sock" ? cx.types.byName("tcp_sock").id : id;
+}
+
+/** Fields that this profile's kernel does not have yet. */
+function fieldKnown(cx: Context, register: number, struct: string, name: string): void {
+  const since = FIELD_SINCE[`${struct}.${name}`];
+  if (since === undefined || versionNumber(since) <= cx.profile.version) return;
+  cx.reject("ctx-access", `${struct}.${name} came with Linux ${since}, the profile is ${cx.profile.kernel}`, {
+    register,
+  });
 }
 
 function ctxPointer(cx: Context, value: CtxValue, of: string): Reg {
@@ -441,6 +462,12 @@ export function loadPacket(cx: Context, insn: Insn): void {
     });
   }
   if (cx.state.lock) cx.reject("lock", "a legacy packet load may end the program while a lock is held");
+  if (cx.program.subprogs.length > 1 && !allows(cx.profile, "legacyLoadsWithFunctions")) {
+    cx.reject(
+      "profile",
+      `a program with functions of its own has no legacy packet loads before Linux ${RULES.legacyLoadsWithFunctions.since}`,
+    );
+  }
   const ctx = readReg(cx, 6);
   if (ctx.kind !== Kind.CTX) {
     cx.reject("legacy-load", "a legacy packet load needs the ctx in r6", {

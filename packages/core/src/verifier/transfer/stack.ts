@@ -22,6 +22,7 @@ import {
   spillSize,
   withByte,
 } from "../domain/state.ts";
+import { allows, RULES } from "../profile.ts";
 import { fitsBytes, sharedId } from "./alu.ts";
 import { forgetDynptr } from "./dynptr.ts";
 
@@ -44,6 +45,15 @@ export function stackRange(
     const at = base + Number(v.smin);
     checkWithin(cx, at, at, size, register, ptr);
     return [at, at];
+  }
+  if (!allows(cx.profile, "variableStack")) {
+    cx.reject(
+      "profile",
+      `r${register} (fp) has a variable offset into the stack, which needs Linux ${RULES.variableStack.since}`,
+      {
+        register,
+      },
+    );
   }
   const limit = BigInt(1 << 29);
   if (v.smax >= limit || v.smin <= -limit) {
@@ -95,7 +105,7 @@ export function writeFixed(cx: Context, frame: Frame, at: number, size: number, 
   forgetDynptr(cx, frame, i);
   const old = frame.stack[i];
   const aligned = (at & 7) === 0;
-  if (value.kind === Kind.SCALAR && aligned) {
+  if (value.kind === Kind.SCALAR && aligned && keepsNumber(cx, value, size)) {
     const fits = fitsBytes(value.val, size);
     let spilled = value;
     if (fromReg >= 0 && fits) spilled = sharedId(cx, fromReg, value);
@@ -129,6 +139,25 @@ export function writeFixed(cx: Context, frame: Frame, at: number, size: number, 
   for (let k = 0; k < size; k++) bytes = withByte(bytes, byteIndex(at) + k, zero ? Byte.ZERO : Byte.MISC);
   frame.stack[i] = { bytes, reg: undefined, special: undefined };
   if (size === 8) frame.written.add(i);
+}
+
+/** Older kernels remember fewer numbers. */
+function keepsNumber(cx: Context, value: Reg, size: number): boolean {
+  if (size < 8 && !allows(cx.profile, "narrowSpills")) return false;
+  return value.val.isConst || allows(cx.profile, "boundedSpills");
+}
+
+/** A byte that no path has written: its value says nothing, and older kernels refuse to read it. */
+function checkSet(cx: Context, b: Byte, at: number, register: number): void {
+  if (b !== Byte.INVALID || allows(cx.profile, "uninitialisedStack")) return;
+  cx.reject(
+    "uninitialised",
+    `the stack at fp${at} is read and not set on this path, which needs Linux ${RULES.uninitialisedStack.since}`,
+    {
+      register,
+      fix: "set it before, for instance with = {} at its declaration",
+    },
+  );
 }
 
 function emptySlot(): Slot {
@@ -215,6 +244,7 @@ export function readFixed(cx: Context, frame: Frame, at: number, size: number, r
     let zeroBytes = 0;
     for (let k = 0; k < size; k++) {
       const b = byteAt(slot.bytes, byteIndex(at) + k);
+      checkSet(cx, b, at + k, register);
       if (b === Byte.SPILL) spillBytes++;
       else if (b === Byte.ZERO) zeroBytes++;
       else if (b !== Byte.MISC && b !== Byte.INVALID) badRead(cx, at, size, register);
@@ -225,6 +255,7 @@ export function readFixed(cx: Context, frame: Frame, at: number, size: number, r
   let zeroBytes = 0;
   for (let k = 0; k < size; k++) {
     const b = slot ? byteAt(slot.bytes, byteIndex(at) + k) : Byte.INVALID;
+    checkSet(cx, b, at + k, register);
     if (b === Byte.ZERO) zeroBytes++;
     else if (b !== Byte.MISC && b !== Byte.INVALID) badRead(cx, at, size, register);
   }
@@ -270,9 +301,13 @@ export function requireReadable(
     next = Math.min((p & ~7) + 8, at + length);
     const i = slotIndex(p);
     const slot = frame.stack[i];
-    if (!slot) continue;
+    if (!slot) {
+      checkSet(cx, Byte.INVALID, p, register);
+      continue;
+    }
     for (let q = p; q < next; q++) {
       const b = byteAt(slot.bytes, byteIndex(q));
+      checkSet(cx, b, q, register);
       if (b === Byte.DYNPTR || b === Byte.ITER || b === Byte.IRQ) badRead(cx, q, 1, register);
     }
     markRead(cx.state, frame, i);

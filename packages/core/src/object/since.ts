@@ -1,9 +1,10 @@
 /**
- * Which kernel brought what: program, map and attach types. (Helpers: `since` in the helper table of core.)
+ * Which kernel brought what: program, map and attach types. (Helpers and kfuncs say it in their own tables.)
  * Source: the commits that added each to include/uapi/linux/bpf.h, first release that has it; up to 4.20 also listed
  * in bcc's docs/kernel-versions.md.
  */
-import type { AttachTypeName, MapTypeName, ProgTypeName } from "@ebplane/core/object";
+import type { MapTypeName } from "./map-types.ts";
+import type { AttachTypeName, ProgTypeName } from "./prog-types.ts";
 
 export const PROG_TYPE_SINCE: Readonly<Record<Exclude<ProgTypeName, "BPF_PROG_TYPE_UNSPEC">, string>> = {
   BPF_PROG_TYPE_SOCKET_FILTER: "3.19",

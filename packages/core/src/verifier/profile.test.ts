@@ -1,0 +1,220 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { assemble } from "../asm/index.ts";
+import {
+  AttachType,
+  BPF_F_XDP_HAS_FRAGS,
+  helperById,
+  type MapSpec,
+  MapType,
+  type ProgramSpec,
+  ProgType,
+} from "../object/index.ts";
+import { verify } from "./index.ts";
+import {
+  BROADENED,
+  FIELD_SINCE,
+  helperSince,
+  PROFILE_NAMES,
+  type ProfileName,
+  RULES,
+  versionNumber,
+} from "./profile.ts";
+
+const P = ProgType;
+const map = (name: string, type: number, keySize: number, valueSize: number, maxEntries = 4): MapSpec => ({
+  name,
+  type,
+  keySize,
+  valueSize,
+  maxEntries,
+  flags: 0,
+});
+const MAPS = new Map(
+  [
+    map("array", MapType.BPF_MAP_TYPE_ARRAY, 4, 8),
+    map("ring", MapType.BPF_MAP_TYPE_RINGBUF, 0, 0, 4096),
+    map("progs", MapType.BPF_MAP_TYPE_PROG_ARRAY, 4, 4),
+  ].map((spec) => [spec.name, spec]),
+);
+
+function program(text: string, init: Partial<ProgramSpec> = {}): ProgramSpec {
+  const { code, relocs, lineInfo } = assemble(text);
+  const base = { name: "test", section: "", attachType: 0, flags: 0, funcInfo: [] };
+  return { ...base, type: P.BPF_PROG_TYPE_XDP, code, relocs, lineInfo, ...init };
+}
+
+/** The oldest profile that accepts; "none" when all refuse. Every newer one must accept, too. */
+function firstToAccept(spec: ProgramSpec): string {
+  const verdicts = PROFILE_NAMES.map(
+    (profile: ProfileName) => verify(spec, { maps: MAPS, license: "GPL", profile }).verdict === "accept",
+  );
+  const first = verdicts.indexOf(true);
+  expect(verdicts.slice(Math.max(first, 0)).every((v) => v === first >= 0)).toBe(true);
+  return first < 0 ? "none" : PROFILE_NAMES[first]!;
+}
+
+const OK = "r0 = 2\nexit";
+const lookup = (key: string) => `
+  *(u32 *)(r10 -8) = ${key}
+  r2 = r10
+  r2 += -8
+  r1 = map[array]
+  call 1`;
+
+// A program, and the oldest profile that accepts it.
+const CASES: readonly [what: string, spec: ProgramSpec, first: string][] = [
+  ["plain", program(OK), "5.4"],
+  ["a byte of stack that nothing wrote is read", program("r0 = *(u8 *)(r10 -8)\nr0 &= 1\nexit"), "6.6"],
+  [
+    "a number in a range is kept over an 8-byte spill",
+    program(`
+      r6 = r1
+      call 7
+      r0 &= 7
+      *(u64 *)(r10 -8) = r0
+      r1 = *(u64 *)(r10 -8)
+      r2 = *(u32 *)(r6 +0)
+      r3 = *(u32 *)(r6 +4)
+      r4 = r2
+      r4 += 8
+      if r4 > r3 goto out
+      r2 += r1
+      out: r0 = 2
+      exit`),
+    "5.15",
+  ],
+  [
+    "and over a 4-byte one",
+    program(`
+      r6 = r1
+      call 7
+      r0 &= 7
+      *(u32 *)(r10 -8) = r0
+      r1 = *(u32 *)(r10 -8)
+      r2 = r10
+      r2 += -16
+      *(u64 *)(r10 -16) = 0
+      *(u64 *)(r10 -24) = 0
+      if r1 > 7 goto out
+      r0 = 2
+      exit
+      out: r0 = *(u64 *)(r1 +0)
+      exit`),
+    "6.1",
+  ],
+  [
+    "the stack is read at a variable offset",
+    program(`
+      call 7
+      r0 &= 7
+      *(u64 *)(r10 -8) = 0
+      *(u64 *)(r10 -16) = 0
+      r1 = r10
+      r1 += -16
+      r1 += r0
+      r0 = *(u8 *)(r1 +0)
+      exit`),
+    "5.15",
+  ],
+  [
+    "an atomic that fetches",
+    program("r0 = 1\n*(u64 *)(r10 -8) = 0\nr1 = 1\nr1 = atomic_fetch_add((u64 *)(r10 -8), r1)\nexit"),
+    "5.15",
+  ],
+  ["a byte swap of cpu v4", program("r0 = 1\nr0 = bswap16 r0\nexit"), "6.6"],
+  ["may_goto", program("r0 = 0\nmay_goto out\nr0 = 1\nout: exit"), "6.12"],
+  [
+    "a constant stored to the ctx",
+    program("*(u32 *)(r1 +8) = 5\nr0 = 0\nexit", { type: P.BPF_PROG_TYPE_SCHED_CLS }),
+    "6.6",
+  ],
+  ["a ring buffer", program("r1 = map[ring]\nr2 = 0\ncall 134\nr0 = 0\nexit"), "5.15"],
+  ["XDP fragments", program(OK, { flags: BPF_F_XDP_HAS_FRAGS }), "6.1"],
+  ["a tail call beside a function", program("call f\nr0 = 1\nexit\nf: r0 = 2\nexit"), "5.4"],
+  [
+    "an array value at a constant index is used without a check",
+    program(`${lookup("1")}\nr0 = *(u32 *)(r0 +0)\nr0 &= 1\nexit`),
+    "6.18",
+  ],
+  ["who is running, in XDP", program("call 14\nr0 = 2\nexit"), "6.12"],
+  ["their user, in XDP", program("call 15\nr0 = 2\nexit"), "6.18"],
+  ["in which cgroup, in tc", program("call 80\nr0 = 0\nexit", { type: P.BPF_PROG_TYPE_SCHED_CLS }), "6.12"],
+  ["who is running, in a tracepoint", program("call 14\nr0 = 0\nexit", { type: P.BPF_PROG_TYPE_TRACEPOINT }), "5.4"],
+  [
+    "sk_lookup programs",
+    program("r0 = 1\nexit", { type: P.BPF_PROG_TYPE_SK_LOOKUP, attachType: AttachType.BPF_SK_LOOKUP }),
+    "5.15",
+  ],
+  [
+    "netfilter programs",
+    program("r0 = 1\nexit", { type: P.BPF_PROG_TYPE_NETFILTER, attachType: AttachType.BPF_NETFILTER }),
+    "6.6",
+  ],
+  [
+    "UNIX connect hooks",
+    program("r0 = 1\nexit", {
+      type: P.BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+      attachType: AttachType.BPF_CGROUP_UNIX_CONNECT,
+    }),
+    "6.12",
+  ],
+  [
+    "a bind hook that returns 3",
+    program("r0 = 3\nexit", { type: P.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, attachType: AttachType.BPF_CGROUP_INET4_BIND }),
+    "5.15",
+  ],
+  [
+    "the time stamp of the hardware",
+    program("r0 = *(u64 *)(r1 +184)\nr0 = 0\nexit", { type: P.BPF_PROG_TYPE_SCHED_CLS }),
+    "6.1",
+  ],
+  [
+    "the device that a redirect leaves by",
+    program("r0 = *(u32 *)(r1 +20)\nr0 = 2\nexit", { attachType: AttachType.BPF_XDP_DEVMAP }),
+    "5.15",
+  ],
+];
+
+test.each(CASES)("%s", (_what, spec, first) => {
+  expect(firstToAccept(spec)).toBe(first);
+});
+
+test("a tail call in a program with functions needs 5.10", () => {
+  const text = `
+    r6 = r1
+    call f
+    r1 = r6
+    r2 = map[progs]
+    r3 = 0
+    call 12
+    r0 = 2
+    exit
+    f: r0 = 0
+    exit`;
+  expect(firstToAccept(program(text))).toBe("5.15");
+});
+
+test("every rule, field and widened helper names a version between the oldest and the newest profile", () => {
+  const [oldest, newest] = [PROFILE_NAMES[0], PROFILE_NAMES.at(-1)!].map(versionNumber) as [number, number];
+  const versions = [
+    ...Object.values(RULES).map((r) => r.since),
+    ...Object.values(FIELD_SINCE),
+    ...BROADENED.map((b) => b.since),
+  ];
+  for (const since of versions) {
+    expect(versionNumber(since)).toBeGreaterThan(oldest);
+    expect(versionNumber(since)).toBeLessThanOrEqual(newest);
+  }
+  expect(helperSince(helperById(14)!, P.BPF_PROG_TYPE_XDP)).toBe(610);
+  expect(helperSince(helperById(14)!, P.BPF_PROG_TYPE_KPROBE)).toBe(402);
+});
+
+test("docs/verifier-profiles.md has each rule", () => {
+  const doc = readFileSync(new URL("../../../../docs/verifier-profiles.md", import.meta.url), "utf8");
+  for (const { since, what, source } of Object.values(RULES) as { since: string; what: string; source: string }[]) {
+    expect(doc).toContain(`| ${since} | ${what} | ${source} |`);
+  }
+  for (const { since, helpers, types } of BROADENED) expect(doc).toContain(`| ${since} | ${helpers} | ${types} |`);
+  for (const [field, since] of Object.entries(FIELD_SINCE)) expect(doc).toContain(`| ${since} | ${field} |`);
+});
