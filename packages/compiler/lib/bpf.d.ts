@@ -7,7 +7,7 @@
 export * from "./prelude.bpf.js";
 export * from "./tables.js";
 
-import type { AnyContext } from "./tables.js";
+import type { AnyContext, Socket } from "./tables.js";
 
 declare const type: unique symbol;
 declare const order: unique symbol;
@@ -277,22 +277,94 @@ interface Lookup<K, V> extends MapOf<K, V> {
   /** The live value (reads and writes go to the map), or undefined. */
   lookup(key: K): RefTo<V> | undefined;
 }
-export interface KeyedMap<K, V> extends Lookup<K, V> {
+/** True ends the round. */
+// biome-ignore lint/suspicious/noConfusingVoidType: of what a function gives, void is nothing
+type Ends = boolean | void;
+interface Visit<K, V> {
+  /**
+   * Calls the function for every entry until it gives true: how many were visited. It is a function of its own: it sees
+   * what it is handed, maps and global data, not the variables around it. The state is a struct on the stack.
+   */
+  forEach(visit: (key: Readonly<RefTo<K>>, value: RefTo<V>) => Ends): i32;
+  forEach<S extends object>(visit: (key: Readonly<RefTo<K>>, value: RefTo<V>, state: S) => Ends, state: S): i32;
+}
+interface PerCpu<K, V> {
+  /** The value that another CPU has. */
+  lookupCpu(key: K, cpu: number): RefTo<V> | undefined;
+}
+interface Keyed<K, V> extends Lookup<K, V> {
   /** 0, or -errno. `flags`: BPF_ANY (default), BPF_NOEXIST, BPF_EXIST. */
   update(key: K, value: V, flags?: number): i32;
   delete(key: K): i32;
 }
-export interface ArrayMap<V> extends Lookup<u32, V> {
+export interface KeyedMap<K, V> extends Keyed<K, V>, Visit<K, V> {}
+export interface ArrayMap<V> extends Lookup<u32, V>, Visit<u32, V> {
   update(key: u32, value: V, flags?: number): i32;
 }
 export declare function hash<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
-export declare function percpuHash<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
+export declare function percpuHash<K, V>(
+  key: Type<K>,
+  value: Type<V>,
+  options: MapOptions,
+): KeyedMap<K, V> & PerCpu<K, V>;
 export declare function lruHash<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
-export declare function lruPercpuHash<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
+export declare function lruPercpuHash<K, V>(
+  key: Type<K>,
+  value: Type<V>,
+  options: MapOptions,
+): KeyedMap<K, V> & PerCpu<K, V>;
 /** The key starts with a u32 prefix length, then the data in network order. */
-export declare function lpmTrie<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): KeyedMap<K, V>;
+export declare function lpmTrie<K, V>(key: Type<K>, value: Type<V>, options: MapOptions): Keyed<K, V>;
 export declare function array<V>(value: Type<V>, options: MapOptions): ArrayMap<V>;
-export declare function percpuArray<V>(value: Type<V>, options: MapOptions): ArrayMap<V>;
+export declare function percpuArray<V>(value: Type<V>, options: MapOptions): ArrayMap<V> & PerCpu<u32, V>;
+
+/** Maps of maps: `lookup` gives the map in the slot. `maps` fills an array's first slots at load. */
+export interface MapOfMaps<K, M> extends AnyMap {
+  lookup(key: K): M | undefined;
+}
+export declare function arrayOfMaps<M extends AnyMap>(
+  like: M,
+  options: MapOptions & { readonly maps?: readonly M[] },
+): MapOfMaps<u32, M>;
+export declare function hashOfMaps<K, M extends AnyMap>(key: Type<K>, like: M, options: MapOptions): MapOfMaps<K, M>;
+
+/** First in, first out; `stack` last in. */
+export interface Queue<V> extends AnyMap {
+  push(value: V, flags?: number | bigint): i32;
+  pop(): V | undefined;
+  peek(): V | undefined;
+}
+export declare function queue<V>(value: Type<V>, options: MapOptions): Queue<V>;
+export declare function stack<V>(value: Type<V>, options: MapOptions): Queue<V>;
+export interface BloomFilter<V> extends AnyMap {
+  add(value: V, flags?: number | bigint): i32;
+  /** False only when it was never added. */
+  has(value: V): boolean;
+}
+export declare function bloomFilter<V>(value: Type<V>, options: MapOptions): BloomFilter<V>;
+
+/** Sockets, for `skRedirectMap`, `msgRedirectMap`, `sockMapUpdate`, `skSelectReuseport` and their kin. */
+export declare function sockmap(options: MapOptions): MapOf<u32, u32>;
+export declare function sockhash<K>(key: Type<K>, options: MapOptions): MapOf<K, u32>;
+export declare function reuseportSockarray(options: MapOptions): MapOf<u32, u32>;
+/** A value for each socket, for `skStorageGet`. */
+export declare function skStorage<V>(value: Type<V>, options?: Omit<MapOptions, "maxEntries">): MapOf<Socket, V>;
+/** A value for each attachment to a cgroup, for `getLocalStorage`. */
+export declare function cgroupStorage<V>(value: Type<V>, options?: Omit<MapOptions, "maxEntries">): MapOf<object, V>;
+export declare function percpuCgroupStorage<V>(
+  value: Type<V>,
+  options?: Omit<MapOptions, "maxEntries">,
+): MapOf<object, V>;
+/** Cgroups, for `skbUnderCgroup` and `currentTaskUnderCgroup`. */
+export declare function cgroupArray(options: MapOptions): AnyMap;
+/** Stacks, for `getStackid`. */
+export declare function stackTrace(options: MapOptions): AnyMap;
+
+export interface PerfEventArray extends AnyMap {
+  /** Copies `value` to the reader of this CPU: 0, or -errno. */
+  output(ctx: AnyContext, value: object, flags?: bigint): i32;
+}
+export declare function perfEventArray(options: MapOptions): PerfEventArray;
 
 /** Where packets are redirected to: interfaces, CPUs or AF_XDP sockets. */
 export interface RedirectMap extends AnyMap {
@@ -308,7 +380,10 @@ export interface ProgArray extends AnyMap {
   /** Runs the program at `index` in place of this one; goes on with the next statement when there is none. */
   tailCall(ctx: AnyContext, index: number): void;
 }
-export declare function progArray(options: MapOptions): ProgArray;
+/** `programs` fills the first slots at load; all are of one type. A program that calls through it needs its type written: `const next: ProgArray = …`. */
+export declare function progArray(
+  options: MapOptions & { readonly programs?: readonly Program<AnyContext>[] },
+): ProgArray;
 
 export interface RingBuffer extends AnyMap {
   /** Copies `value` into the ring: 0, or -errno when it is full. */
@@ -325,6 +400,41 @@ export interface RingBuffer extends AnyMap {
 }
 /** `maxEntries` is the ring's size in bytes: a power of two, at least a page. */
 export declare function ringBuffer(options: MapOptions): RingBuffer;
+
+// ---- functions that helpers call back, locks, timers ----
+
+/**
+ * Runs the function up to `count` times, until it gives true: how often it ran. Verified once, however often it runs. It
+ * is a function of its own: it sees the index, the state (a struct on the stack), maps and global data.
+ */
+export declare function bpfLoop(count: number, body: (index: u32) => Ends): i32;
+export declare function bpfLoop<S extends object>(count: number, body: (index: u32, state: S) => Ends, state: S): i32;
+
+declare const opaque: unique symbol;
+/** `struct bpf_spin_lock`, a field of a map's value: between the two calls nothing else is called. */
+export interface bpfSpinLock {
+  readonly [opaque]: "lock";
+}
+export declare const bpfSpinLock: Type<bpfSpinLock>;
+export declare function spinLock(lock: bpfSpinLock): void;
+export declare function spinUnlock(lock: bpfSpinLock): void;
+
+/** `struct bpf_timer`, a field of a map's value. GPL only. */
+export interface bpfTimer {
+  readonly [opaque]: "timer";
+}
+export declare const bpfTimer: Type<bpfTimer>;
+/** 0, or -EBUSY when it was begun before. `clock`: 0 realtime, 1 monotonic (default), 7 boot time. */
+export declare function timerInit(timer: bpfTimer, map: AnyMap, clock?: number): i32;
+/** What runs when it fires, with the map's key and value. */
+export declare function timerSetCallback<K, V>(
+  timer: bpfTimer,
+  map: MapOf<K, V>,
+  fires: (key: Readonly<RefTo<K>>, value: RefTo<V>) => void,
+): i32;
+export declare function timerStart(timer: bpfTimer, ns: bigint, flags?: bigint): i32;
+/** 1 when it was waiting, 0 when not, or -errno. */
+export declare function timerCancel(timer: bpfTimer): i32;
 
 // ---- atomics: the first argument is a field in a map or in global data ----
 

@@ -18,6 +18,7 @@ import {
   lower,
   type MapDecl,
   type ModuleSettings,
+  type ProgramDecl,
 } from "./lower/index.ts";
 import { optimize } from "./opt/index.ts";
 import { PLACE_FILE, type Source } from "./parse/index.ts";
@@ -116,7 +117,12 @@ export function compile(input: CompileInput): Compiled {
   const used = new Set(
     [...programs.values()].flatMap((p) => p.relocs.flatMap((r) => (r.kind === "map" ? [r.name] : []))),
   );
-  for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map, types));
+  for (const name of used) {
+    // A set grows while it is gone through: maps bring what their slots hold.
+    for (const slot of lowered.maps.get(name)?.slots ?? []) if ("keySize" in slot) used.add(slot.name);
+  }
+  const programName = (decl: ProgramDecl): string => lowered.programs.find((p) => p.decl === decl)?.name ?? "";
+  for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map, types, programName));
   for (const map of data.maps()) maps.set(map.name, map);
   const variables = data.variables((object) => types.id(object.type));
   const spec: CollectionSpec = {
@@ -266,7 +272,11 @@ function lineInfo(places: readonly Place[], starts: ReadonlySet<number>, sources
   return out;
 }
 
-function mapSpec(map: MapDecl, types: TypeTable): MapSpec {
+function mapSpec(map: MapDecl, types: TypeTable, programName: (decl: ProgramDecl) => string): MapSpec {
+  const contents = map.slots.map((slot, k) => {
+    const key = new Uint8Array(Uint32Array.of(k).buffer);
+    return { key, value: "keySize" in slot ? { map: slot.name } : { program: programName(slot) } };
+  });
   return {
     name: map.name,
     type: map.type,
@@ -277,6 +287,8 @@ function mapSpec(map: MapDecl, types: TypeTable): MapSpec {
     pinning: map.pinned ? "by-name" : "none",
     keyTypeId: map.key && types.id(map.key),
     valueTypeId: map.value && types.id(map.value),
+    ...(map.inner ? { inner: mapSpec(map.inner.map as MapDecl, types, programName) } : {}),
+    ...(contents.length ? { contents } : {}),
   };
 }
 

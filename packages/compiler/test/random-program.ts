@@ -138,6 +138,8 @@ class Generator {
   private holding = 0;
   private header = false;
   private inFunction: Num | undefined;
+  /** In a function that gives nothing. */
+  private silent = false;
 
   constructor(rand: () => number) {
     this.rand = rand;
@@ -308,7 +310,10 @@ class Generator {
     if (op === "<<" || op === ">>" || op === ">>>") {
       const b = this.chance(0.6)
         ? this.shiftLiteral(kind)
-        : this.expr(kind === "i64" ? "u64" : kind === "i32" ? "u32" : kind, depth - 1);
+        : // TypeScript takes `x << (((y) > …` for type arguments: what stands right of << begins with a name.
+          op === "<<"
+          ? this.leaf(kind === "i64" ? "u64" : kind === "i32" ? "u32" : kind)
+          : this.expr(kind === "i64" ? "u64" : kind === "i32" ? "u32" : kind, depth - 1);
       return {
         text: `(${a.text} ${op} ${b.text})`,
         run: (e) => {
@@ -418,7 +423,7 @@ class Generator {
   }
 
   private statement(depth: number): Stmt {
-    const r = this.int(depth > 0 ? 16 : 6);
+    const r = this.int(depth > 0 ? 17 : 6);
     switch (r) {
       case 0:
       case 1:
@@ -445,6 +450,8 @@ class Generator {
         return this.structs.length ? this.partAssignment(this.pick(this.structs)) : this.declaration(depth);
       case 13:
         return this.hashAccess(depth);
+      case 15:
+        return this.callbackLoop(depth);
       case 14:
         return this.structs.length ? this.takeApart(this.pick(this.structs)) : this.assignment();
       default:
@@ -467,6 +474,48 @@ class Generator {
     return {
       lines: [`${mutable ? "let" : "const"} ${name}: ${t} = ${v.text};`],
       run: (e) => void e.vars.set(name, v.run(e)),
+    };
+  }
+
+  /** `bpfLoop`: its function sees the index, its state and what is global. */
+  private callbackLoop(depth: number): Stmt {
+    // The kernel takes nothing but the stack for the state.
+    const own = this.structs.filter((s) => /^s\d/.test(s));
+    if (!own.length) return this.structDeclaration();
+    const struct = this.pick(own);
+    const n = 1 + this.int(6);
+    const i = this.name("ix");
+    const state = this.name("st");
+    const outer = {
+      vars: this.vars,
+      structs: this.structs,
+      header: this.header,
+      loops: this.loops,
+      silent: this.silent,
+    };
+    this.vars = [{ name: i, type: "u32", mutable: false }];
+    this.structs = [state, ...this.globalStructs.map((g) => g.name)];
+    this.header = false;
+    this.loops = [];
+    this.silent = true;
+    const body = this.body(1 + this.int(3), depth - 1);
+    const stop = this.chance(0.4) ? this.condition(1) : undefined;
+    Object.assign(this, outer);
+    return {
+      lines: [
+        `bpfLoop(${n}, (${i}, ${state}) => {`,
+        ...body.lines,
+        ...(stop ? [`return ${stop.text};`] : []),
+        `}, ${struct});`,
+      ],
+      run: (e) => {
+        e.structs.set(state, e.structs.get(struct)!);
+        for (let k = 0; k < n; k++) {
+          e.vars.set(i, BigInt(k));
+          body.run(e);
+          if (stop?.run(e)) break;
+        }
+      },
     };
   }
 
@@ -717,6 +766,7 @@ class Generator {
         },
       };
     }
+    if (this.silent) return this.assignment();
     const c = this.condition(2);
     const t = this.inFunction ?? "u32";
     const v = this.narrow(t, 1);
@@ -908,7 +958,7 @@ class Generator {
     const result = this.narrow("u32", 3);
     const plain = FIELDS.filter(([n]) => !n.includes("."));
     const source = [
-      'import { array, arrayOf, be16, be32, be64, bits, hash, header, htonl, i8, i16, i32, i64, ntohl, ntohll, ntohs, range, struct, subprog, table, u8, u16, u32, u64, xdp, type Infer } from "ebplane/bpf";',
+      'import { array, arrayOf, be16, be32, be64, bits, bpfLoop, hash, header, htonl, i8, i16, i32, i64, ntohl, ntohll, ntohs, range, struct, subprog, table, u8, u16, u32, u64, xdp, type Infer } from "ebplane/bpf";',
       "const Inner = struct({ x: u8, y: i32 });",
       `const Value = struct({ ${plain.map(([n, t]) => `${n}: ${t}`).join(", ")}, inner: Inner, h: arrayOf(u16, 4), k: bits(5), l: bits(17) });`,
       "type Value = Infer<typeof Value>;",

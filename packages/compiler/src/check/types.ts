@@ -58,8 +58,15 @@ export interface Field {
    */
   readonly bit: number | undefined;
 }
+/** A map that another map holds: known only through a pointer. */
+export interface InnerMapType {
+  readonly kind: "map";
+  readonly name: string;
+  /** The declaration that stands for all of them. */
+  readonly map: unknown;
+}
 /** What memory can hold. */
-export type MemType = IntType | BoolType | BitsType | ArrayType | StructType;
+export type MemType = IntType | BoolType | BitsType | ArrayType | StructType | InnerMapType;
 export type ScalarType = IntType | BoolType;
 
 function int(bits: IntType["bits"], signed: boolean, be = false, loose = false): IntType {
@@ -110,6 +117,8 @@ export function typeName(t: MemType): string {
       return t.element === U8 ? `bytes(${t.length})` : `arrayOf(${typeName(t.element)}, ${t.length})`;
     case "struct":
       return t.name;
+    case "map":
+      return `a map of ${t.name}`;
   }
 }
 
@@ -126,6 +135,8 @@ export function sizeOf(t: MemType): number {
       return sizeOf(t.element) * t.length;
     case "struct":
       return t.size;
+    case "map":
+      return 4;
   }
 }
 

@@ -29,6 +29,8 @@ export class TypeTable {
         return this.btf.int("bool", 1, { encoding: "bool" });
       case "bits":
         return this.btf.int("u32", 4);
+      case "map":
+        return 0;
       case "array":
         return this.btf.array(this.id(t.element), t.length);
       case "struct":

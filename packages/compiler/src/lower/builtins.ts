@@ -2,7 +2,6 @@
  * The names that `ebplane/bpf` gives without being written in the language: types, constructors of structs and maps,
  * programs, conversions, helpers. One function each, in one table.
  */
-import { MapType } from "@ebplane/core/object";
 import {
   type ArrayType,
   alignOf,
@@ -18,29 +17,24 @@ import {
   U64,
 } from "../check/index.ts";
 import { constant, type Insn, RODATA } from "../ir/index.ts";
-import type { Expr } from "../parse/index.ts";
-import { callHelper, memoryArg } from "./calls.ts";
+import { arg, type BuiltinTools, type CallNode, flag, numberArg, options, typeArg } from "./arguments.ts";
+import { CALLBACKS } from "./callbacks.ts";
+import { callHelper } from "./calls.ts";
 import { type Context, refuse } from "./context.ts";
-import { cast, describe, pointer, toScalar } from "./convert.ts";
+import { cast, describe, toScalar } from "./convert.ts";
 import { PT_REGS } from "./ctx.ts";
 import { encodeValue, requireWritable } from "./data.ts";
 import { restoreParsed, saveParsed } from "./handover.ts";
 import { headerLinks } from "./headers.ts";
 import { helperForm } from "./helpers.ts";
-import { FLOW_KEYS, SOCKET, TCP_SOCKET } from "./kernel.ts";
-import { MAP_FORMS, type MapDecl } from "./maps.ts";
-import { copyBytes, equalBytes, type Place } from "./memory.ts";
+import { FLOW_KEYS, SOCKET, SPIN_LOCK, TCP_SOCKET, TIMER } from "./kernel.ts";
+import { makeMap } from "./mapcalls.ts";
+import { MAP_FORMS } from "./maps.ts";
+import { copyBytes, equalBytes } from "./memory.ts";
 import { PROGRAM_FORMS, PROGRAM_NAMESPACES, type ProgramForm } from "./programs.ts";
-import { RINGBUF_DISCARD, RINGBUF_RESERVE, RINGBUF_SUBMIT } from "./reservations.ts";
 import { moduleOf } from "./scope.ts";
 import type { ProgramDecl, RefVal, Val } from "./values.ts";
 
-export type CallNode = Expr & { kind: "call" };
-/** `place` lowers an expression as something to be written. */
-export interface BuiltinTools {
-  readonly place: (e: Expr) => Place;
-  readonly construct: (type: MemType, init: Expr | undefined, at: number) => Val;
-}
 type Builtin = (cx: Context, call: CallNode, tools: BuiltinTools) => Val;
 
 /** A name of `ebplane/bpf`: a value, or undefined when there is no such name. */
@@ -51,7 +45,9 @@ export function builtin(name: string): Val | undefined {
   if (struct) return { k: "type", type: struct };
   if (PROGRAM_FORMS.has(name)) return { k: "builtin", name };
   if (PROGRAM_NAMESPACES.has(name)) return { k: "namespace", name };
-  return BUILTINS.has(name) || MAP_FORMS.has(name) || helperForm(name) ? { k: "builtin", name } : undefined;
+  return BUILTINS.has(name) || CALLBACKS.has(name) || MAP_FORMS.has(name) || helperForm(name)
+    ? { k: "builtin", name }
+    : undefined;
 }
 
 export function callBuiltin(cx: Context, name: string, call: CallNode, tools: BuiltinTools): Val {
@@ -60,47 +56,8 @@ export function callBuiltin(cx: Context, name: string, call: CallNode, tools: Bu
   const form = PROGRAM_FORMS.get(name);
   if (form) return makeProgram(cx, form, call);
   if (MAP_FORMS.has(name)) return makeMap(cx, name, call);
+  if (CALLBACKS.has(name)) return CALLBACKS.get(name)!(cx, call, tools);
   return callHelper(cx, name, call, tools);
-}
-
-function arg(cx: Context, call: CallNode, k: number, what: string): Val {
-  const a = call.args[k];
-  return a ? cx.expr(a) : refuse(cx, call.at, `${what} is missing`);
-}
-
-function typeArg(cx: Context, call: CallNode, k: number): MemType {
-  const v = arg(cx, call, k, "the type");
-  if (v.k === "type") return v.type;
-  return refuse(cx, call.args[k]!.at, `expected a type (u32, bytes(4), a struct …), got ${describe(v)}`);
-}
-
-/** A number known at compile time. */
-export function constantOf(cx: Context, v: Val, what: string, at: number): bigint {
-  if (v.k === "lit") return v.value;
-  if (v.k === "int" && v.v.op === "const") return v.v.value;
-  return refuse(cx, at, `${what} must be known at compile time`);
-}
-
-function numberArg(cx: Context, call: CallNode, k: number, what: string): number {
-  return Number(constantOf(cx, arg(cx, call, k, what), what, call.args[k]!.at));
-}
-
-/** Options: an object literal of compile-time values. */
-function options(cx: Context, e: Expr | undefined, allowed: readonly string[]): Map<string, Val> {
-  const out = new Map<string, Val>();
-  if (!e) return out;
-  if (e.kind !== "object") return refuse(cx, e.at, `expected options in braces: { ${allowed.join(", ")} }`);
-  for (const p of e.props) {
-    if (p.name === undefined || !allowed.includes(p.name)) {
-      refuse(cx, p.at, `there is no option ${p.name ?? "…"}: expected ${allowed.join(", ")}`);
-    }
-    out.set(p.name!, cx.expr(p.value));
-  }
-  return out;
-}
-
-function flag(v: Val | undefined): boolean {
-  return v?.k === "int" && v.v.op === "const" && v.v.value === 1n;
 }
 
 // ---- types ----
@@ -389,101 +346,12 @@ export function callNamespace(cx: Context, namespace: string, name: string, call
   return refuse(cx, call.at, `there is no ${namespace}.${name}: there is ${names.join(", ")}`);
 }
 
-function makeMap(cx: Context, name: string, call: CallNode): Val {
-  const form = MAP_FORMS.get(name)!;
-  const types = form.takes === "key value" ? 2 : form.takes === "value" ? 1 : 0;
-  const key = types === 2 ? typeArg(cx, call, 0) : undefined;
-  const value = types ? typeArg(cx, call, types - 1) : undefined;
-  const o = options(cx, call.args[types], ["maxEntries", "flags", "pinned"]);
-  const max = o.get("maxEntries");
-  if (!max) return refuse(cx, call.at, `${name} needs { maxEntries: … }`);
-  const maxEntries = Number(constantOf(cx, max, "maxEntries", call.at));
-  if (maxEntries < 1 || maxEntries > 0xffffffff)
-    refuse(cx, call.at, `maxEntries: expected 1 or more, got ${maxEntries}`);
-  const flags = o.get("flags");
-  const map: MapDecl = {
-    name: "",
-    at: call.at,
-    type: form.type,
-    key: key ?? (types === 1 ? U32 : undefined),
-    value,
-    keySize: key ? sizeOf(key) : form.keySize,
-    valueSize: value ? sizeOf(value) : form.valueSize,
-    maxEntries,
-    flags: form.flags | (flags ? Number(constantOf(cx, flags, "flags", call.at)) : 0),
-    pinned: flag(o.get("pinned")),
-  };
-  return { k: "map", map };
-}
-
-// ---- methods of maps ----
-
-export function callMap(cx: Context, map: MapDecl, name: string, call: CallNode, tools: BuiltinTools): Val {
-  if (!map.name) refuse(cx, call.at, "give the map a name: export const name = …");
-  const { b } = cx;
-  const at = call.at;
-  const memory = (type: MemType, k: number, what: string): Insn => {
-    const e = call.args[k];
-    return e ? memoryArg(cx, e, type, what, tools) : refuse(cx, at, `${what} is missing`);
-  };
-  const flags = (k: number, wide: boolean): Insn =>
-    call.args[k] ? toScalar(cx, cx.expr(call.args[k]!), wide ? U64 : U32, call.args[k]!.at) : constant(0n);
-  const status = (v: Insn): Val => ({ k: "int", type: { ...U32, signed: true }, v: b.zext(32, v) });
-  if (map.key && map.value) {
-    const region = { kind: "map", name: map.name } as const;
-    if (name === "lookup") {
-      const key = memory(map.key, 0, "the key");
-      const v = b.call(1, [b.map(map.name), key], { pure: true });
-      return { k: "ref", type: map.value, address: v, off: 0, region, nullable: true };
-    }
-    if (name === "update") {
-      const key = memory(map.key, 0, "the key");
-      const value = memory(map.value, 1, "the value");
-      const f = flags(2, false);
-      return status(b.call(2, [b.map(map.name), key, value, f], { map: map.name }));
-    }
-    const isArray = map.type === MapType.BPF_MAP_TYPE_ARRAY || map.type === MapType.BPF_MAP_TYPE_PERCPU_ARRAY;
-    if (name === "delete" && !isArray) {
-      return status(b.call(3, [b.map(map.name), memory(map.key, 0, "the key")], { map: map.name }));
-    }
-    return refuse(cx, at, `this map has no ${name}: it has lookup, update${isArray ? "" : ", delete"}`);
-  }
-  if (map.type === MapType.BPF_MAP_TYPE_PROG_ARRAY) {
-    if (name !== "tailCall") return refuse(cx, at, `a program array has no ${name}: it has tailCall(ctx, index)`);
-    const index = toScalar(cx, arg(cx, call, 1, "the index"), U32, at);
-    b.call(12, [cx.ctx!, b.map(map.name), index], {});
-    return { k: "void" };
-  }
-  if (map.type === MapType.BPF_MAP_TYPE_RINGBUF) {
-    if (name === "reserve") {
-      const type = typeArg(cx, call, 0);
-      const address = b.call(RINGBUF_RESERVE, [b.map(map.name), constant(BigInt(sizeOf(type))), flags(1, true)], {});
-      return { k: "ref", type, address, off: 0, region: { kind: "map", name: map.name }, nullable: true };
-    }
-    const known = ["output", "submit", "discard"];
-    if (!known.includes(name)) {
-      return refuse(cx, at, `a ring buffer has no ${name}: it has reserve(Type), submit, discard and output(value)`);
-    }
-    const v = arg(cx, call, 0, "the value");
-    if (v.k !== "ref" || v.nullable) {
-      const how = v.k === "ref" ? ": test it first" : "";
-      return refuse(cx, at, `${name}: expected a struct, got ${describe(v)}${how}`);
-    }
-    if (name !== "output") {
-      b.call(name === "submit" ? RINGBUF_SUBMIT : RINGBUF_DISCARD, [pointer(cx, v), flags(1, true)], {});
-      return { k: "void" };
-    }
-    const size = constant(BigInt(sizeOf(v.type)));
-    return status(b.call(130, [b.map(map.name), pointer(cx, v), size, flags(1, true)], {}));
-  }
-  if (name !== "redirect") return refuse(cx, at, `this map has no ${name}: it has redirect(key, flags)`);
-  const key = toScalar(cx, arg(cx, call, 0, "the key"), U32, at);
-  const r = b.call(51, [b.map(map.name), key, flags(1, true)], {});
-  return { k: "int", type: U32, v: b.zext(32, r) };
-}
-
 /** Structs of the kernel's that annotations name. */
-const KERNEL_STRUCTS = new Map<string, StructType>([SOCKET, TCP_SOCKET, FLOW_KEYS, PT_REGS].map((t) => [t.name, t]));
+const KERNEL_STRUCTS = new Map<string, StructType>([
+  ...[SOCKET, TCP_SOCKET, FLOW_KEYS, PT_REGS].map((t): [string, StructType] => [t.name, t]),
+  ["bpfSpinLock", SPIN_LOCK],
+  ["bpfTimer", TIMER],
+]);
 
 const BUILTINS = new Map<string, Builtin>([
   ["struct", makeStruct("struct")],

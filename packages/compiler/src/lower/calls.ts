@@ -3,7 +3,7 @@ import { type HelperArg, helperAllowed, isGplCompatible } from "@ebplane/core/ob
 import { type IntType, type MemType, sizeOf, U64 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
 import type { Expr } from "../parse/index.ts";
-import type { BuiltinTools, CallNode } from "./builtins.ts";
+import type { BuiltinTools, CallNode } from "./arguments.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, pointer, toScalar } from "./convert.ts";
 import { requireWritable } from "./data.ts";

@@ -46,7 +46,7 @@ export function encodeValue(cx: Context, out: Uint8Array, off: number, type: Mem
     }
     const size = sizeOf(type.element);
     for (const [k, item] of v.fields) encodeValue(cx, out, off + Number(k) * size, type.element, item, at);
-  } else if (type.kind !== "bits") putBytes(out, off, sizeOf(type), scalarOf(cx, type, v, at));
+  } else if (type.kind !== "bits" && type.kind !== "map") putBytes(out, off, sizeOf(type), scalarOf(cx, type, v, at));
 }
 
 function encodeStruct(

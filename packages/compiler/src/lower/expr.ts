@@ -2,21 +2,15 @@
 import { BOOL, type IntType, type MemType, NUMBER, type StructType, sizeOf, typeName, U64 } from "../check/index.ts";
 import { type BinOp, type Block, type Cmp, constant, type Insn, type Width } from "../ir/index.ts";
 import type { BinaryOp, Expr } from "../parse/index.ts";
-import {
-  type BuiltinTools,
-  type CallNode,
-  callBuiltin,
-  callMap,
-  callNamespace,
-  callType,
-  constantOf,
-  makeSubprogram,
-} from "./builtins.ts";
+import { type BuiltinTools, type CallNode, constantOf } from "./arguments.ts";
+import { callBuiltin, callNamespace, callType, makeSubprogram } from "./builtins.ts";
 import { type Context, type Fact, type Facts, factAt, forget, NO_FACTS, refuse, under } from "./context.ts";
 import { arithmeticType, describe, flatten, joinTypes, narrowed, operand, rebuild } from "./convert.ts";
 import { ctxAs, ctxField } from "./ctx.ts";
 import { dataRef, globalData, requireWritable } from "./data.ts";
 import { parsePacket } from "./headers.ts";
+import { callMap } from "./mapcalls.ts";
+import type { MapDecl } from "./maps.ts";
 import {
   allocate,
   copyBytes,
@@ -759,30 +753,10 @@ function call(cx: Context, e: CallNode): Val {
   const callee = e.callee;
   if (callee.kind === "member") {
     const object = lowerExpr(cx, callee.object);
-    const name = callee.name;
-    cx.b.at = e.at;
-    if (object.k === "builtin" && object.name === "subprog" && name === "global") return makeSubprogram(cx, e, true);
-    if (object.k === "builtin" && PROGRAM_FORMS.has(`${object.name}.${name}`)) {
-      return callNamespace(cx, object.name, name, e);
+    if (inChain(callee) && (object.k === "opt" || object.k === "undef" || (object.k === "ref" && object.nullable))) {
+      return ifThere(cx, object, e.at, (there) => method(cx, there, e, callee));
     }
-    if (object.k === "map") return callMap(cx, object.map, name, e, tools(cx));
-    if (object.k === "namespace") return callNamespace(cx, object.name, name, e);
-    if (object.k === "ctx") return callCtx(cx, name, e);
-    if (object.k === "cursor") {
-      const args = e.args.map((a) => lowerExpr(cx, a));
-      cx.b.at = e.at;
-      if (name === "parse") return parsePacket(cx, object.position, args, e.at);
-      return cursorCall(cx, object.position, name, args, e.at);
-    }
-    const method = object.k === "record" ? object.fields.get(name) : undefined;
-    if (method?.k === "fn")
-      return cx.invoke(
-        method,
-        e.args.map((a) => lowerExpr(cx, a)),
-        e.at,
-      );
-    requireThere(cx, object, callee.object);
-    return refuse(cx, callee.nameAt, `${describe(object)} has no function ${name}`);
+    return method(cx, object, e, callee);
   }
   const f = lowerExpr(cx, callee);
   cx.b.at = e.at;
@@ -804,6 +778,44 @@ function call(cx: Context, e: CallNode): Val {
     default:
       return refuse(cx, callee.at, `${describe(f)} cannot be called`);
   }
+}
+
+function method(cx: Context, object: Val, e: CallNode, callee: Expr & { kind: "member" }): Val {
+  const name = callee.name;
+  cx.b.at = e.at;
+  if (object.k === "builtin" && object.name === "subprog" && name === "global") return makeSubprogram(cx, e, true);
+  if (object.k === "builtin" && PROGRAM_FORMS.has(`${object.name}.${name}`)) {
+    return callNamespace(cx, object.name, name, e);
+  }
+  if (object.k === "map") return callMap(cx, object.map, name, e, tools(cx));
+  if (object.k === "ref" && object.type.kind === "map") {
+    const there = requireThere(cx, object, callee.object) as RefVal;
+    return callMap(
+      cx,
+      there.type.kind === "map" ? (there.type.map as MapDecl) : refuse(cx, e.at, ""),
+      name,
+      e,
+      tools(cx),
+      there.address,
+    );
+  }
+  if (object.k === "namespace") return callNamespace(cx, object.name, name, e);
+  if (object.k === "ctx") return callCtx(cx, name, e);
+  if (object.k === "cursor") {
+    const args = e.args.map((a) => lowerExpr(cx, a));
+    cx.b.at = e.at;
+    if (name === "parse") return parsePacket(cx, object.position, args, e.at);
+    return cursorCall(cx, object.position, name, args, e.at);
+  }
+  const own = object.k === "record" ? object.fields.get(name) : undefined;
+  if (own?.k === "fn")
+    return cx.invoke(
+      own,
+      e.args.map((a) => lowerExpr(cx, a)),
+      e.at,
+    );
+  requireThere(cx, object, callee.object);
+  return refuse(cx, callee.nameAt, `${describe(object)} has no function ${name}`);
 }
 
 function callCtx(cx: Context, name: string, e: CallNode): Val {

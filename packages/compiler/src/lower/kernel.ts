@@ -85,3 +85,11 @@ export const FLOW_KEYS: StructType = {
   align: 4,
   length: undefined,
 };
+
+/** A struct that only helpers touch. Its name makes the kernel know it in a map's value. */
+function opaque(name: string, size: number, align: number): StructType {
+  return { kind: "struct", name, form: "struct", fields: new Map(), size, align, length: undefined };
+}
+
+export const SPIN_LOCK: StructType = opaque("bpf_spin_lock", 4, 4);
+export const TIMER: StructType = opaque("bpf_timer", 16, 8);

@@ -103,7 +103,7 @@ export function equalBytes(cx: Context, a: RefVal, b: RefVal, size: number): Ins
 export function readPlace(cx: Context, p: Place): Val {
   if (p.bit) return { k: "int", type: U32, v: readBits(cx, p, p.bit) };
   const t = p.type;
-  if (t.kind === "struct" || t.kind === "array" || t.kind === "bits") {
+  if (t.kind === "struct" || t.kind === "array" || t.kind === "bits" || t.kind === "map") {
     return { k: "ref", type: t, address: p.address, off: p.off, region: p.region, nullable: false };
   }
   const size = sizeOf(t) as Size;

@@ -14,6 +14,7 @@ import { builtin, nameType } from "./builtins.ts";
 import { type Context, Refused, refuse } from "./context.ts";
 import { globalData } from "./data.ts";
 import { lowerExpr } from "./expr.ts";
+import type { MapDecl } from "./maps.ts";
 import { CONTEXTS } from "./programs.ts";
 import type { Bound, Module, Scope } from "./scope.ts";
 import { lowerStatement, resolveType, widen } from "./stmt.ts";
@@ -228,6 +229,10 @@ export function moduleName(cx: Context, module: Module, name: string): Bound | u
 
 function nameValue(v: Val, name: string, prefix: string): void {
   if (v.k === "map" && !v.map.name) v.map.name = prefix + name;
+  if (v.k === "map" && v.map.inner) {
+    const inner = v.map.inner.map as MapDecl;
+    inner.name ||= `${v.map.name}_inner`;
+  }
   if (v.k === "subprog" && !v.name) v.name = prefix + name;
   if (v.k === "data" && !v.object.name) v.object.name = prefix + name;
   if (v.k === "type") nameType(v.type, name);

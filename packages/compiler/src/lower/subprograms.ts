@@ -183,6 +183,32 @@ export function callSubprogram(
   return rebuild(i.result, narrow(cx.b, i.result, [r], global));
 }
 
+/** How a helper calls a function back. */
+interface Callback {
+  /** Arguments that the helper passes first and the function does not see. */
+  readonly skip: number;
+  /** What its result means: 1 ends the round, or nothing. */
+  readonly result: "stop" | "nothing";
+}
+
+/** The subprogram that a helper calls back with such arguments. */
+export function callbackOf(
+  cx: Context,
+  run: FnVal,
+  types: readonly ValType[],
+  skip: number,
+  result: Callback["result"],
+  at: number,
+): Callee {
+  const name = `${cx.b.fn.name}_${run.fn.name === "the function" ? "callback" : run.fn.name}`;
+  const seen = run.fn.params.length;
+  if (seen > types.length - skip)
+    refuse(cx, at, `the function takes ${seen} values, it is given ${types.length - skip}`);
+  const i = instanceOf(cx, name, run, false, types.map(passed), at, { skip, result });
+  if (!i.result) throw new Refused();
+  return i.sub.callee;
+}
+
 /** The function that such arguments get. */
 export function instanceOf(
   cx: Context,
@@ -191,6 +217,7 @@ export function instanceOf(
   global: boolean,
   types: readonly ValType[],
   at: number,
+  callback?: Callback,
 ): Instance {
   if (cx.frames.some((f) => f.fn === run.fn)) {
     refuse(cx, at, `${name} calls itself: there is no recursion, write a bounded loop`);
@@ -236,8 +263,9 @@ export function instanceOf(
   const instance: Instance = { run, args: types, sub: made, result: undefined };
   cx.instances.push(instance);
   try {
-    const v = cx.invoke(run, values, at);
-    instance.result = giveBack(cx, name, v, global, run.fn.at);
+    const own = callback ? values.slice(callback.skip, callback.skip + run.fn.params.length) : values;
+    const v = cx.invoke(run, own, at);
+    instance.result = callback ? endRound(cx, v, callback, run.fn.at) : giveBack(cx, name, v, global, run.fn.at);
     if (instance.result.k === "int") made.returns = instance.result.type;
     cx.finish(b);
     checkReservations(b.fn, cx.report);
@@ -251,6 +279,15 @@ export function instanceOf(
 function paramName(run: FnVal, k: number): string {
   const b = run.fn.params[k]?.binding;
   return b?.kind === "name" ? b.name : `arg${k + 1}`;
+}
+
+/** The kernel wants 0 or 1 of a callback. */
+function endRound(cx: Context, v: Val, { result }: Callback, at: number): ValType {
+  if (v.k === "void" || v.k === "undef") cx.b.ret(constant(0n));
+  else if (result === "nothing") refuse(cx, at, `the function gives ${describe(v)}: it gives nothing here`);
+  else if (v.k === "int" && v.type.kind === "bool") cx.b.ret(v.v);
+  else refuse(cx, at, `the function gives ${describe(v)}: it gives true to stop, false or nothing to go on`);
+  return { k: "void" };
 }
 
 /** Ends the function with its result in r0. */
