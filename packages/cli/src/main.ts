@@ -19,6 +19,8 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map<string, (
   ["asm", async () => (await import("./commands/asm.ts")).registerAsm],
   ["disasm", async () => (await import("./commands/asm.ts")).registerAsm],
   ["exec", async () => (await import("./commands/exec.ts")).registerExec],
+  ["debug", async () => (await import("./commands/debug.ts")).registerDebug],
+  ["trace", async () => (await import("./commands/debug.ts")).registerDebug],
   ["bench", async () => (await import("./commands/bench.ts")).registerBench],
   ["attach", async () => (await import("./commands/attach.ts")).registerAttach],
   ["detach", async () => (await import("./commands/attach.ts")).registerAttach],

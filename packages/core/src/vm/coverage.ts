@@ -1,5 +1,15 @@
 /** Which insns, branches and source lines ran: counts by slot, and the lcov form that editors and CI read. */
-import { BPF_JMP, BPF_JMP32, CLASS_MASK, type Insn, OP_GOTOL, OP_JA, OP_MASK, OP_MAY_GOTO } from "../isa/index.ts";
+import {
+  BPF_JMP,
+  BPF_JMP32,
+  CLASS_MASK,
+  decode,
+  type Insn,
+  OP_GOTOL,
+  OP_JA,
+  OP_MASK,
+  OP_MAY_GOTO,
+} from "../isa/index.ts";
 import { lineAt, type ProgramSpec } from "../object/index.ts";
 
 export class Coverage {
@@ -39,18 +49,34 @@ export class Coverage {
     return files;
   }
 
+  /** How many insns, ways of conditional jumps and source lines ran, each of how many. */
+  summary(spec: ProgramSpec): Record<"insns" | "branches" | "lines", readonly [ran: number, of: number]> {
+    const insns = decode(spec.code);
+    const ways = insns.filter(isConditional).flatMap(({ pc }) => [this.taken[pc]!, this.notTaken[pc]!]);
+    const lines = [...this.lines(spec).values()].flatMap((file) => [...file.values()]);
+    const ran = (counts: readonly number[]): readonly [number, number] => [
+      counts.filter((n) => n > 0).length,
+      counts.length,
+    ];
+    return { insns: ran(insns.map(({ pc }) => this.insns[pc]!)), branches: ran(ways), lines: ran(lines) };
+  }
+
   /** One lcov record a source file. Source: geninfo(1), "FILES". */
   lcov(spec: ProgramSpec): string {
     const out: string[] = [];
+    const branches = decode(spec.code).filter(isConditional);
     for (const [file, lines] of this.lines(spec)) {
       out.push(`TN:${spec.name}`, `SF:${file}`);
       let found = 0;
       let hit = 0;
-      for (let pc = 0; pc < this.insns.length; pc++) {
+      for (const insn of branches) {
+        const { pc } = insn;
         const info = lineAt(spec, pc);
+        if (info?.file !== file) continue;
         const ways = [this.taken[pc]!, this.notTaken[pc]!];
-        if (info?.file !== file || !(ways[0]! + ways[1]!)) continue;
-        ways.forEach((count, way) => void out.push(`BRDA:${info.line},${pc},${way},${count}`));
+        const ran = ways[0]! + ways[1]! > 0;
+        // A branch that was never reached has no count, which is another thing than 0.
+        ways.forEach((count, way) => void out.push(`BRDA:${info.line},${pc},${way},${ran ? count : "-"}`));
         found += 2;
         hit += ways.filter((count) => count > 0).length;
       }

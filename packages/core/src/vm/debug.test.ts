@@ -122,7 +122,7 @@ test("coverage counts insns, branches and lines, as lcov too", () => {
   expect(d.coverage.notTaken[1]).toBe(1);
   expect(d.coverage.taken[1]).toBe(0);
   const program = {
-    ...rawProgram(new Uint8Array(48)),
+    ...rawProgram(d.program.code),
     lineInfo: assemble("r0 = 1\nif r0 == 0 goto no\nr0 = 2\ngoto out\nno: r0 = 3\nout: exit", { file: "a.s" }).lineInfo,
   };
   expect(d.coverage.lcov(program)).toBe(

@@ -11,11 +11,13 @@ import { OP_CALL } from "../isa/index.ts";
 import { helperById, type LineInfo, lineAt, type ProgramSpec } from "../object/index.ts";
 import { Coverage } from "./coverage.ts";
 import { GuardedRun, type GuardedState, type GuardOptions, type Step } from "./guard.ts";
+import type { InterpRunner } from "./interp-engine.ts";
 import type { Machine, VmProgram } from "./machine.ts";
 
 /** Where `resume` stops, before the insn is executed. */
 export type Breakpoint =
-  | { readonly kind: "pc"; readonly pc: number }
+  /** Of the program that the run began with, or of one that it reaches by a tail call. */
+  | { readonly kind: "pc"; readonly pc: number; readonly program?: string }
   | { readonly kind: "line"; readonly line: number; readonly file?: string }
   /** A helper is about to be called with this key of a map (by the map's address). */
   | { readonly kind: "mapKey"; readonly map: number; readonly key: Uint8Array }
@@ -39,10 +41,11 @@ const DEFAULT_BUDGET = 50_000_000;
 
 export class Debugger {
   readonly run: GuardedRun;
-  readonly coverage: Coverage;
+  /** What ran of each program: the one that the run began with, and those that it reached by tail calls. */
+  readonly coverages = new Map<ProgramSpec, Coverage>();
   readonly breakpoints = new Set<Breakpoint>();
   readonly #machine: Machine;
-  readonly #spec: ProgramSpec;
+  readonly #first: VmProgram;
   readonly #every: number;
   readonly #checkpoints: Checkpoint[] = [];
   /** The memory as it was at the last checkpoint. */
@@ -54,8 +57,7 @@ export class Debugger {
   constructor(machine: Machine, program: VmProgram, args: readonly number[], options: DebugOptions = {}) {
     this.run = new GuardedRun(machine, program, args, { budget: DEFAULT_BUDGET, ...options });
     this.#machine = machine;
-    this.#spec = program.spec;
-    this.coverage = new Coverage(program.spec.code.length / 8);
+    this.#first = program;
     this.#every = Math.max(options.checkpointEvery ?? 10_000, machine.memory.size >> 9);
     this.#base = machine.memory.u8.slice();
     this.#shadow = this.#base.slice();
@@ -67,16 +69,27 @@ export class Debugger {
     return this.run.activation.executed;
   }
 
+  /** The program that runs now. */
+  get program(): ProgramSpec {
+    return programOf(this.#machine, this.run, this.#first).spec;
+  }
+
+  /** What ran of the program that the run began with. */
+  get coverage(): Coverage {
+    return coverageOf(this.coverages, this.#first.spec);
+  }
+
   /** The source line of the next insn. */
   get line(): LineInfo | undefined {
-    return lineAt(this.#spec, this.run.pc);
+    return lineAt(this.program, this.run.pc);
   }
 
   /** Executes one insn; undefined when the run is over (see `run.result`). */
   step(): Step | undefined {
     this.#checkpoint();
+    const { program } = this;
     const step = this.run.step();
-    if (step) this.coverage.record(step.insn, this.run.pc);
+    if (step) coverageOf(this.coverages, program).record(step.insn, this.run.pc);
     return step;
   }
 
@@ -138,7 +151,7 @@ export class Debugger {
     for (const b of this.breakpoints) {
       switch (b.kind) {
         case "pc":
-          if (b.pc === pc) return b;
+          if (b.pc === pc && this.program.name === (b.program ?? this.#first.spec.name)) return b;
           break;
         case "line": {
           const line = this.line;
@@ -214,4 +227,20 @@ export class Debugger {
     this.run.restore(this.#checkpoints[at]!.state);
     if (this.position < position) this.run.runUntil(position);
   }
+}
+
+/** The program whose code a run is in: tail calls lead to others than it began with. */
+export function programOf(machine: Machine, run: GuardedRun, first: VmProgram): VmProgram {
+  const { prog } = run.activation;
+  const runs = (p: VmProgram): boolean => (p.runner as Partial<InterpRunner>).linked === prog;
+  if (runs(first)) return first;
+  for (const program of machine.programs.values()) if (runs(program)) return program;
+  return first;
+}
+
+/** The counts of a program, made when first asked for. */
+export function coverageOf(all: Map<ProgramSpec, Coverage>, program: ProgramSpec): Coverage {
+  let found = all.get(program);
+  if (!found) all.set(program, (found = new Coverage(program.code.length / 8)));
+  return found;
 }

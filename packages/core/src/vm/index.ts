@@ -7,7 +7,7 @@ export { HookCtx, type HookInput, type SysctlText } from "./ctx/hook.ts";
 export { SkbBuffer, type SkbMeta } from "./ctx/skb.ts";
 export { SocketBuffer, type SocketInfo } from "./ctx/socket.ts";
 export { type XdpHints, type XdpMeta, XdpRing } from "./ctx/xdp.ts";
-export { type Breakpoint, Debugger, type DebugOptions } from "./debug.ts";
+export { type Breakpoint, coverageOf, Debugger, type DebugOptions, programOf } from "./debug.ts";
 export type { BoundKfunc, Engine, ProgramMap, Resolved, Runner } from "./engine.ts";
 export type { EngineName } from "./engines.ts";
 export type {
