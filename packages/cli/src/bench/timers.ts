@@ -4,7 +4,7 @@
  */
 import { UnsupportedError } from "@ebplane/core/errors";
 import { type Program, ProgType, progTypeName, type Target } from "@ebplane/core/object";
-import { SimTarget, TestSkb } from "@ebplane/core/sim";
+import { SimTarget, SKB_TEST_TYPES, TestSkb } from "@ebplane/core/sim";
 import { SKB, XDP, XdpRing } from "@ebplane/core/vm";
 
 /** Packets of a batch: more than one cache line's worth, small enough to stay in the cache. */
@@ -13,20 +13,10 @@ export const RING = 64;
 /** Times `batches` batches; answers milliseconds and the number of runs. */
 export type Timer = (batches: number) => { readonly ms: number; readonly runs: number };
 
-const SKB_TYPES: ReadonlySet<number> = new Set([
-  ProgType.BPF_PROG_TYPE_SCHED_CLS,
-  ProgType.BPF_PROG_TYPE_SCHED_ACT,
-  ProgType.BPF_PROG_TYPE_SOCKET_FILTER,
-  ProgType.BPF_PROG_TYPE_CGROUP_SKB,
-  ProgType.BPF_PROG_TYPE_LWT_IN,
-  ProgType.BPF_PROG_TYPE_LWT_OUT,
-  ProgType.BPF_PROG_TYPE_LWT_XMIT,
-]);
-
 /** @throws UnsupportedError for a program type without packets. */
 export function timerOf(target: Target, program: Program, packets: readonly Uint8Array[]): Timer {
   const { type } = program.spec;
-  if (type !== ProgType.BPF_PROG_TYPE_XDP && !SKB_TYPES.has(type)) {
+  if (type !== ProgType.BPF_PROG_TYPE_XDP && !SKB_TEST_TYPES.has(type)) {
     throw new UnsupportedError("bench", `${progTypeName(type)} programs are run by no packet`);
   }
   // Refuses what a run would refuse (a frame that is too short, say), on every engine with the same words.

@@ -86,16 +86,6 @@ interface Placer {
   bounds(): { readonly ctx: number; readonly data: number; readonly end: number };
 }
 
-const SKB_TYPES: ReadonlySet<number> = new Set([
-  ProgType.BPF_PROG_TYPE_SCHED_CLS,
-  ProgType.BPF_PROG_TYPE_SCHED_ACT,
-  ProgType.BPF_PROG_TYPE_SOCKET_FILTER,
-  ProgType.BPF_PROG_TYPE_CGROUP_SKB,
-  ProgType.BPF_PROG_TYPE_LWT_IN,
-  ProgType.BPF_PROG_TYPE_LWT_OUT,
-  ProgType.BPF_PROG_TYPE_LWT_XMIT,
-]);
-
 function placer({ memory }: Machine, { type }: ProgramSpec): Placer {
   const word = (at: number): number => memory.view.getUint32(at, true);
   if (type === ProgType.BPF_PROG_TYPE_XDP) {
@@ -106,7 +96,7 @@ function placer({ memory }: Machine, { type }: ProgramSpec): Placer {
       bounds: () => ({ ctx: ring.ctx, data: word(ring.ctx + XDP.DATA), end: word(ring.ctx + XDP.DATA_END) }),
     };
   }
-  if (!SKB_TYPES.has(type)) {
+  if (!SKB_TEST_TYPES.has(type)) {
     throw new UnsupportedError("packets", `${progTypeName(type)} programs are run by no packet`);
   }
   const test = new TestSkb(memory, type);

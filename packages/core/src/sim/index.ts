@@ -1,4 +1,4 @@
 /** The network simulator: devices and hooks around the machine, as a `Target`. */
 export * from "./device.ts";
 export * from "./target.ts";
-export { TestSkb } from "./test-run-skb.ts";
+export { SKB_TEST_TYPES, TestSkb } from "./test-run-skb.ts";

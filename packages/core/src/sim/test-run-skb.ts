@@ -19,6 +19,17 @@ const AF_INET6 = 10;
 const PACKET_MULTICAST = 2;
 const PACKET_OTHERHOST = 3;
 
+/** Program types whose test runs take an skb. */
+export const SKB_TEST_TYPES: ReadonlySet<number> = new Set([
+  ProgType.BPF_PROG_TYPE_SCHED_CLS,
+  ProgType.BPF_PROG_TYPE_SCHED_ACT,
+  ProgType.BPF_PROG_TYPE_SOCKET_FILTER,
+  ProgType.BPF_PROG_TYPE_CGROUP_SKB,
+  ProgType.BPF_PROG_TYPE_LWT_IN,
+  ProgType.BPF_PROG_TYPE_LWT_OUT,
+  ProgType.BPF_PROG_TYPE_LWT_XMIT,
+]);
+
 /** A packet as a test run shows it to a program of an skb type, with the socket that it makes up. */
 export class TestSkb {
   readonly skb: SkbBuffer;

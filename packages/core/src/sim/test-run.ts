@@ -10,7 +10,7 @@ import { Errno, errnoName, SysError, UnsupportedError } from "../errors/index.ts
 import { ProgType, progTypeName, type TestRunInput, type TestRunResult } from "../object/index.ts";
 import type { Machine, VmProgram } from "../vm/index.ts";
 import { runFlowDissector, runRawTracepoint, runSkLookup, runSyscall } from "./test-run-hooks.ts";
-import { runSkb } from "./test-run-skb.ts";
+import { runSkb, SKB_TEST_TYPES } from "./test-run-skb.ts";
 import { runXdp } from "./test-run-xdp.ts";
 
 export interface TestRun {
@@ -24,17 +24,10 @@ export interface TestRun {
 const T = ProgType;
 
 export function testRun(run: TestRun): TestRunResult {
+  if (SKB_TEST_TYPES.has(run.vm.spec.type)) return runSkb(run);
   switch (run.vm.spec.type) {
     case T.BPF_PROG_TYPE_XDP:
       return runXdp(run);
-    case T.BPF_PROG_TYPE_SCHED_CLS:
-    case T.BPF_PROG_TYPE_SCHED_ACT:
-    case T.BPF_PROG_TYPE_SOCKET_FILTER:
-    case T.BPF_PROG_TYPE_CGROUP_SKB:
-    case T.BPF_PROG_TYPE_LWT_IN:
-    case T.BPF_PROG_TYPE_LWT_OUT:
-    case T.BPF_PROG_TYPE_LWT_XMIT:
-      return runSkb(run);
     case T.BPF_PROG_TYPE_FLOW_DISSECTOR:
       return runFlowDissector(run);
     case T.BPF_PROG_TYPE_SK_LOOKUP:
