@@ -2,7 +2,7 @@
 import { fromHex } from "@ebplane/core/bytes";
 import { UnsupportedError } from "@ebplane/core/errors";
 import { type BpfMap, type CollectionSpec, type ProgramSpec, ProgType, progTypeName } from "@ebplane/core/object";
-import { type SimTarget, TestSkb } from "@ebplane/core/sim";
+import { type SimTarget, SKB_TEST_TYPES, TestSkb } from "@ebplane/core/sim";
 import { type Machine, SKB, type VmProgram, XDP, XdpRing } from "@ebplane/core/vm";
 import { openCapture } from "../captures.ts";
 import { openSession, openTarget } from "../engines.ts";
