@@ -39,9 +39,24 @@ class LocalStorageMap extends HashBase {
   }
 
   updateAt(keyAddr: number, valueAddr: number, flags: number): number {
-    const owner = this.word(keyAddr);
-    if (!owner || !(this.rt.host.owner?.(owner, this.type) ?? true)) return -Errno.EBADF;
+    if (!this.#isOwner(this.word(keyAddr))) return -Errno.EBADF;
     return this.rt.exports.hash_update(this.addr, keyAddr, valueAddr, flags);
+  }
+
+  override deleteAt(keyAddr: number): number {
+    return this.#isOwner(this.word(keyAddr)) ? super.deleteAt(keyAddr) : -Errno.EBADF;
+  }
+
+  override lookup(key: Uint8Array): Uint8Array | undefined {
+    const command = "BPF_MAP_LOOKUP_ELEM";
+    this.readable(command);
+    this.putKey(command, key);
+    if (!this.#isOwner(this.word(this.keyAddr))) this.fail(command, Errno.EBADF, "no such owner");
+    return super.lookup(key);
+  }
+
+  #isOwner(handle: number): boolean {
+    return handle !== 0 && (this.rt.host.owner?.(handle, this.type) ?? true);
   }
 
   protected override nextKeyAt(): number {

@@ -500,13 +500,17 @@ export abstract class MapBase implements VmMap {
     const { exports } = this.rt;
     const { addr, keyAddr, outKey } = this;
     const size = Math.max(1, this.spec.keySize);
-    for (let more = exports.map_next_key(addr, 0, outKey); more === 0; ) {
+    // Storages are hashes that bpf(2) cannot walk.
+    const isStorage = this.spec.maxEntries === 0;
+    const after = isStorage ? exports.hash_next_key : exports.map_next_key;
+    const find = isStorage ? exports.hash_lookup : exports.map_lookup;
+    for (let more = after(addr, 0, outKey); more === 0; ) {
       this.rt.memory.u8.copyWithin(keyAddr, outKey, outKey + size);
       for (let cpu = 0; cpu < (this.perCpu ? this.rt.cpus : 1); cpu++) {
-        const value = this.perCpu ? exports.map_lookup_percpu(addr, keyAddr, cpu) : exports.map_lookup(addr, keyAddr);
+        const value = this.perCpu ? exports.map_lookup_percpu(addr, keyAddr, cpu) : find(addr, keyAddr);
         if (value) this.rt.releaseFields(addr, value >>> 0);
       }
-      more = exports.map_next_key(addr, keyAddr, outKey);
+      more = after(addr, keyAddr, outKey);
     }
   }
 

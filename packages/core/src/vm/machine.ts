@@ -7,6 +7,7 @@
  */
 
 import type { Btf } from "../btf/index.ts";
+import { UnsupportedError } from "../errors/index.ts";
 import { createMap, createRuntime, layout, type MapRuntime, type ValueField, type VmMap } from "../maps/index.ts";
 import { Memory, type MemoryOptions } from "../mem/index.ts";
 import { type MapSpec, MapType, type ProgramSpec } from "../object/index.ts";
@@ -36,6 +37,21 @@ const VALUE_FIELDS: Readonly<Record<FieldKind, ValueField["kind"]>> = {
   refcount: "refcount",
   kptr: "kptr",
 };
+
+/** A callback would give an exception another result than its cookie: there are none here, so none is left out silently. */
+function refuseExceptionCallback(spec: ProgramSpec, btf: Btf | undefined): void {
+  const main = spec.funcInfo[0]?.typeId;
+  if (!btf || main === undefined) return;
+  for (let id = 1; id < btf.length; id++) {
+    const tag = btf.type(id);
+    if (tag.kind !== "declTag" || tag.type !== main || !tag.name.startsWith("exception_callback:")) continue;
+    const name = tag.name.slice("exception_callback:".length);
+    throw new UnsupportedError(
+      "exception callback",
+      `program ${spec.name}: its exception callback ${name} would not be run`,
+    );
+  }
+}
 
 export interface MachineOptions {
   readonly memory?: Memory | MemoryOptions;
@@ -142,6 +158,7 @@ export class Machine implements Env {
     }
     const resolved = resolve(spec, options.maps ?? new Map(), options.btf);
     const throws = [...resolved.kfuncs.values()].some((k) => k.name === "bpf_throw");
+    if (throws) refuseExceptionCallback(spec, options.btf);
     const bare = engineByName(engine)(this, resolved, options);
     const runner = throws ? this.#catching(bare) : bare;
     resolved.self.runner = runner;
