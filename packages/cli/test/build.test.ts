@@ -168,6 +168,26 @@ test.skipIf(skip)("bpftool shows the TypeScript line of every instruction", asyn
   expect(own.map((m) => m[1])).toContain("if (ip.ttl < LIMIT) return XDP_DROP;");
 });
 
+test("BTF has every struct of the source, used in a map or not", async () => {
+  const text = `import { arrayOf, be16, bits, header, struct, u8, u32, xdp } from "ebplane/bpf";
+const Local = struct({ a: u8, b: arrayOf(u32, 2) });
+const telemetry = header({ version: bits(4), words: bits(4), id: be16 });
+export const main = xdp((ctx) => {
+  const l = Local({ a: 1 });
+  l.b[0] = ctx.length;
+  const t = ctx.header(telemetry);
+  return t && t.words === l.a ? l.b[0] & 1 : 2;
+});
+`;
+  const source = file("t.bpf.ts", text);
+  const object = source.replace(".bpf.ts", ".o");
+  expect(await ebplaneHere(["build", source, "-o", object])).toMatchObject({ code: 0 });
+  const { stdout } = await ebplaneHere(["btf", "dump", object]);
+  expect(stdout).toMatch(/struct Local \{\n\t\S+ a;\n\t\S+ b\[2\];\n\};/);
+  // C counts the bits of a byte from the lowest.
+  expect(stdout).toMatch(/struct telemetry \{\n\tu8 words: 4;\n\tu8 version: 4;\n\tbe16 id;\n\}/);
+});
+
 test("the help has every subcommand, each also alone, and --version loads none", async () => {
   const all = await commandFor(["node", "ebplane", "--help"]);
   expect(all.commands.map((c) => c.name())).toEqual([...COMMAND_NAMES]);

@@ -124,6 +124,7 @@ export function compile(input: CompileInput): Compiled {
   const programName = (decl: ProgramDecl): string => lowered.programs.find((p) => p.decl === decl)?.name ?? "";
   for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map, types, programName));
   for (const map of data.maps()) maps.set(map.name, map);
+  for (const t of lowered.structs) types.id(t);
   const variables = data.variables((object) => types.id(object.type));
   const spec: CollectionSpec = {
     programs,

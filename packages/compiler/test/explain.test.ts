@@ -25,6 +25,47 @@ export const main = xdp((ctx) => {
   return CLASSES[ctx.ingressIfindex & 3];
 });`;
 
+const STALE = `import { ethernet, xdp, xdpAdjustHead } from "ebplane/bpf";
+export const main = xdp((ctx) => {
+  const eth = ctx.header(ethernet);
+  if (!eth) return 1;
+  xdpAdjustHead(ctx, 4);
+  eth.src[0] = 7;
+  return eth.dst[0] === 1 ? 1 : 2;
+});`;
+const FAR = `import { ethernet, header, ntohs, range, u8, xdp } from "ebplane/bpf";
+const last = header({ value: u8 });
+export const main = xdp((ctx) => {
+  const p = ctx.packet();
+  const eth = p.take(ethernet);
+  if (!eth) return 1;
+  for (const _ of range(8)) p.skip(ntohs(eth.proto));
+  const end = p.take(last);
+  return end ? end.value : 1;
+});`;
+const ENDLESS = `import { type u32, xdp } from "ebplane/bpf";
+export const main = xdp((ctx) => {
+  let n: u32 = 0;
+  while (ctx.rxQueueIndex !== 5) n += 0;
+  return n;
+});`;
+const SIZE = `import { bytes, csumDiff, struct, u32, xdp } from "ebplane/bpf";
+const Buffer = struct({ data: bytes(64) });
+export const main = xdp((ctx) => {
+  const buffer = Buffer();
+  const length = ctx.rxQueueIndex & 127;
+  return u32(csumDiff(undefined, [buffer, length], 0) & 0xffffn);
+});`;
+const WRITE = `import { arrayOf, struct, u32, xdp } from "ebplane/bpf";
+const Slots = struct({ used: arrayOf(u32, 8) });
+export const main = xdp((ctx) => {
+  const slots = Slots();
+  const queue = ctx.rxQueueIndex;
+  if (queue > 8) return 1;
+  slots.used[queue] = 5;
+  return slots.used[queue & 7];
+});`;
+
 function explained(source: string, target: Target): string {
   const compiled = compile({ entry: "p.bpf.ts", files: new Map([["p.bpf.ts", source]]) });
   try {
@@ -52,4 +93,31 @@ describe.each([
       "5:18: the index may lie outside `CLASSES` here, which has 3 elements: test it (if (i < 3) …)",
     );
   });
+  test.skipIf(why).each([
+    [
+      "a header that was taken before the packet moved",
+      STALE,
+      "6:3: `eth.src` was taken before the packet moved (a helper that changes it was called since): take it again after the call",
+    ],
+    [
+      "an offset that may be too large",
+      FAR,
+      "9:16: `end` may lie beyond the packet end here: test it (if (!end) return …), or take it again with take(last); an offset that the program computes must stay below 65536 with the header's size",
+    ],
+    [
+      "a loop that may never end",
+      ENDLESS,
+      "4:10: this loop may never end: change what its condition tests on every round",
+    ],
+    [
+      "memory that is shorter than what a helper is told",
+      SIZE,
+      "6:14: `length` may be more than `buffer` has, or 0: it has 64 bytes: test it (if (length > 0 && length <= 64) …)",
+    ],
+    [
+      "a write by an index that its test does not bound",
+      WRITE,
+      "7:3: `queue` may lie outside `slots.used` here, which has 8 elements: test it (if (queue < 8) …), or mask it (queue & 7)",
+    ],
+  ])("%s is named", (_title, source, message) => expect(explained(source, target())).toBe(message));
 });

@@ -103,7 +103,7 @@ export function registerVerify(program: Command): void {
       for (const { program: p, report, source, kernel: k } of results) {
         print(verdictText(p, report, source));
         if (k) print(`  kernel: ${k.verdict}${k.message ? `: ${k.message}` : ""}`);
-        if (k?.source && k.source !== source) print(`  ${k.source}`);
+        if (k?.source && k.source !== source && !k.source.endsWith(k.message)) print(`  ${k.source}`);
       }
     });
 }

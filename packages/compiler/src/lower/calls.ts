@@ -2,7 +2,7 @@
 import { type HelperArg, helperAllowed, isGplCompatible } from "@ebplane/core/object";
 import { type IntType, type MemType, sizeOf, U64 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
-import type { Expr } from "../parse/index.ts";
+import { type Expr, nameOf } from "../parse/index.ts";
 import type { BuiltinTools, CallNode } from "./arguments.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, pointer, toScalar } from "./convert.ts";
@@ -36,6 +36,8 @@ interface Gathered {
   readonly args: Insn[];
   readonly writes: number[];
   map: MapDecl | undefined;
+  /** Place of the call. */
+  readonly at: number;
 }
 
 export function callHelper(cx: Context, name: string, call: CallNode, tools: BuiltinTools): Val {
@@ -43,7 +45,7 @@ export function callHelper(cx: Context, name: string, call: CallNode, tools: Bui
   const { helper } = form;
   const { b } = cx;
   requireHelper(cx, name, helper, call.at);
-  const got: Gathered = { args: [], writes: [], map: undefined };
+  const got: Gathered = { args: [], writes: [], map: undefined, at: call.at };
   let given = 0;
   for (const [k, spec] of helper.args.entries()) {
     if (isSize(spec)) continue;
@@ -67,6 +69,7 @@ export function callHelper(cx: Context, name: string, call: CallNode, tools: Bui
   }
   const { args, writes, map } = got;
   const changed = map ? { map: map.value ? map.name : true } : {};
+  b.at = call.at;
   const r = b.call(helper.id, args, { packet: helper.changesPacket, writes, pure: PURE.has(helper.name), ...changed });
   if (helper.changesPacket) reloadPacket(cx);
   return resultOf(form, r, cx, map);
@@ -128,6 +131,10 @@ function memory(cx: Context, e: Expr, spec: HelperArg, form: HelperForm, k: numb
   const bytes = pair?.get("1");
   if (bytes?.k === "lit" && bytes.value > BigInt(sizeOf(v.type))) {
     refuse(cx, e.at, `${bytes.value} bytes are more than the ${sizeOf(v.type)} of ${describe(v)}`);
+  }
+  if (bytes?.k === "int" && e.kind === "array") {
+    const site = { memory: nameOf(e.items[0]!), bytes: nameOf(e.items[1]!), size: sizeOf(v.type) };
+    cx.sizeSites.set(got.at, site);
   }
   got.args.push(bytes ? number(cx, bytes, { ...U64, bits: 32, loose: false }, e.at) : constant(BigInt(sizeOf(v.type))));
 }

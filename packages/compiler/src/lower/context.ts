@@ -53,6 +53,13 @@ export interface AccessSite {
   readonly packet: boolean;
 }
 
+/** Memory that a helper is given with a number of bytes that only the verifier can bound. */
+export interface SizeSite {
+  readonly memory: string;
+  readonly bytes: string;
+  readonly size: number;
+}
+
 /** Values for `config(name, …)`. */
 export type Constants = Readonly<Record<string, number | bigint | boolean>>;
 
@@ -89,6 +96,8 @@ export interface Context {
   readonly removed: Removed[];
   /** By place of the index. */
   readonly indexSites: Map<number, IndexSite>;
+  /** By place of the call. */
+  readonly sizeSites: Map<number, SizeSite>;
   /** By place of the access. */
   readonly accessSites: Map<number, AccessSite>;
   /** Functions that were lowered, and of them those that control reaches. */

@@ -1,7 +1,7 @@
 /** Expressions to values: names, operators, members, calls, conditions and what they teach about `undefined`. */
 import { BOOL, type IntType, type MemType, NUMBER, type StructType, sizeOf, typeName, U64 } from "../check/index.ts";
 import { type BinOp, type Block, type Cmp, constant, type Insn, type Width } from "../ir/index.ts";
-import type { BinaryOp, Expr } from "../parse/index.ts";
+import { type BinaryOp, type Expr, nameOf } from "../parse/index.ts";
 import { type BuiltinTools, type CallNode, constantOf } from "./arguments.ts";
 import { callBuiltin, callNamespace, callType, makeSubprogram } from "./builtins.ts";
 import { type Context, type Fact, type Facts, factAt, forget, NO_FACTS, refuse, under } from "./context.ts";
@@ -222,7 +222,9 @@ function element(cx: Context, e: Expr & { kind: "index" }): Val {
 /** The element's place; what the source calls it is kept for the case that the verifier finds it outside. */
 function elementAt(cx: Context, array: RefVal, index: Val, e: Expr & { kind: "index" }): Place {
   cx.b.at = e.index.at;
-  if (array.type.kind === "array") {
+  noteAccess(cx, array, e);
+  const known = index.k === "lit" || (index.k === "int" && index.v.op === "const");
+  if (array.type.kind === "array" && !known) {
     const { length } = array.type;
     cx.indexSites.set(e.index.at, { array: nameOf(e.object), index: nameOf(e.index), length });
   }
@@ -230,19 +232,10 @@ function elementAt(cx: Context, array: RefVal, index: Val, e: Expr & { kind: "in
 }
 
 /** Keeps what the source calls the memory, for the case that the verifier refuses the access. */
-function noteAccess(cx: Context, object: RefVal, e: Expr & { kind: "member" }): void {
-  const packet = object.region.kind === "packet";
-  cx.accessSites.set(e.at, { name: nameOf(e.object), type: typeName(object.type), packet });
-}
-
-/** A name or a path as written; other expressions have none. */
-function nameOf(e: Expr): string {
-  if (e.kind === "name") return e.name;
-  if (e.kind === "member") {
-    const object = nameOf(e.object);
-    return object && `${object}.${e.name}`;
-  }
-  return "";
+function noteAccess(cx: Context, object: RefVal, e: Expr & { kind: "member" | "index" }): void {
+  const site = { name: nameOf(e.object), type: typeName(object.type), packet: object.region.kind === "packet" };
+  cx.accessSites.set(e.at, site);
+  if (e.kind === "index") cx.accessSites.set(e.index.at, site);
 }
 
 /** The expression has a `?.` before it: all of it is left out where that finds nothing. */
@@ -704,6 +697,8 @@ function store(cx: Context, target: Expr, value: (old: () => Val) => Val, at: nu
   cx.b.at = at;
   const site = cx.accessSites.get(target.at);
   if (site) cx.accessSites.set(at, site);
+  const index = target.kind === "index" ? cx.indexSites.get(target.index.at) : undefined;
+  if (index) cx.indexSites.set(at, index);
   writePlace(cx, place, next, at);
   return next;
 }

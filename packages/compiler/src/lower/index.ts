@@ -1,6 +1,6 @@
 /** Syntax tree to intermediate form: each exported program of the entry file, with all it calls. */
 import { ctxLayout } from "@ebplane/core/object";
-import { I32, NUMBER } from "../check/index.ts";
+import { I32, NUMBER, type StructType } from "../check/index.ts";
 import { Builder, type Fn, mapOperands, reversePostorder } from "../ir/index.ts";
 import type { FunctionNode, Source } from "../parse/index.ts";
 import { ownConstant } from "./builtins.ts";
@@ -12,6 +12,7 @@ import {
   type ModuleSettings,
   Refused,
   type Removed,
+  type SizeSite,
 } from "./context.ts";
 import { toScalar } from "./convert.ts";
 import { lowerExpr } from "./expr.ts";
@@ -25,7 +26,7 @@ import { checkArgs, invoke, resolveType } from "./stmt.ts";
 import type { Subprogram } from "./subprograms.ts";
 import type { ProgramDecl, Val, ValType } from "./values.ts";
 
-export type { AccessSite, Constants, IndexSite, ModuleSettings } from "./context.ts";
+export type { AccessSite, Constants, IndexSite, ModuleSettings, SizeSite } from "./context.ts";
 export type { MapDecl } from "./maps.ts";
 export type { ReadFile } from "./modules.ts";
 export type { SubParam, Subprogram } from "./subprograms.ts";
@@ -50,8 +51,12 @@ export interface Lowered {
   readonly sources: readonly Source[];
   readonly removed: readonly Removed[];
   readonly usedConstants: ReadonlyMap<string, number | bigint | boolean>;
+  /** Structs, unions and headers of the user's files, for BTF. */
+  readonly structs: readonly StructType[];
   /** By place of the index. */
   readonly indexSites: ReadonlyMap<number, IndexSite>;
+  /** By place of the call. */
+  readonly sizeSites: ReadonlyMap<number, SizeSite>;
   /** By place of the access. */
   readonly accessSites: ReadonlyMap<number, AccessSite>;
   /** Functions of the user's files that no program reaches. */
@@ -84,6 +89,7 @@ export function lower(
   }
   const declared: { name: string; decl: ProgramDecl }[] = [];
   const maps = new Map<string, MapDecl>();
+  const structs = new Set<StructType>();
   for (const m of modules.all) {
     for (const s of m.node.body) {
       if (s.kind !== "let") continue;
@@ -100,6 +106,7 @@ export function lower(
           if (other && other !== bound.value.map) complain(d.at, `there is another map named ${bound.value.map.name}`);
           maps.set(bound.value.map.name, bound.value.map);
         }
+        if (bound.value.k === "type" && bound.value.type.kind === "struct") structs.add(bound.value.type);
         if (bound.value.k === "program" && m === modules.entry) declared.push({ name, decl: bound.value.program });
       }
     }
@@ -139,7 +146,9 @@ export function lower(
     removed,
     usedConstants: cx.usedConstants,
     indexSites: cx.indexSites,
+    structs: [...structs],
     accessSites: cx.accessSites,
+    sizeSites: cx.sizeSites,
     unusedFunctions,
   };
 }
@@ -152,8 +161,10 @@ function nothing(modules: Modules): Lowered {
     sources: modules.sources,
     removed: [],
     usedConstants: new Map(),
+    structs: [],
     indexSites: new Map(),
     accessSites: new Map(),
+    sizeSites: new Map(),
     unusedFunctions: [],
   };
 }
@@ -182,6 +193,7 @@ function makeContext(
     removed: [],
     indexSites: new Map(),
     accessSites: new Map(),
+    sizeSites: new Map(),
     calledFunctions: new Set(),
     reachedFunctions: new Set(),
     license: undefined,

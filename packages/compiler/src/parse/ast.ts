@@ -181,3 +181,13 @@ export interface ModuleNode {
   readonly reexports: readonly ImportNode[];
   readonly assigned: ReadonlySet<string>;
 }
+
+/** A name or a path as written; other expressions have none. */
+export function nameOf(e: Expr): string {
+  if (e.kind === "name") return e.name;
+  if (e.kind === "member") {
+    const object = nameOf(e.object);
+    return object && `${object}.${e.name}`;
+  }
+  return "";
+}
