@@ -190,11 +190,16 @@ export function objectIds(kind: ObjectKind): number[] {
   }
 }
 
-/** A new fd of the object with this id, or undefined when it is gone. */
+/**
+ * A new fd of the object with this id, or undefined when it is gone, or not there yet: a link that another process is
+ * making has its id before it is attached (EAGAIN; kernel/bpf/syscall.c `bpf_link_by_id`).
+ */
 export function fdById(kind: ObjectKind, id: number): number | undefined {
   attr(12).setUint32(0, id, true);
   const result = bpf(FD_BY_ID[kind], 12);
-  return result === -Errno.ENOENT ? undefined : check(cmdName(FD_BY_ID[kind]), result, `id ${id}`);
+  return result === -Errno.ENOENT || result === -Errno.EAGAIN
+    ? undefined
+    : check(cmdName(FD_BY_ID[kind]), result, `id ${id}`);
 }
 
 /** Turns run statistics on until the returned fd is closed. It costs some 70 ns a run. */

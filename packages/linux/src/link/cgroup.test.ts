@@ -1,5 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
+import { createInterface } from "node:readline";
 import type { SysError } from "@ebplane/core/errors";
 import { AttachType, CGROUP_HOOKS, type CgroupHookType, type Hook, type Link, ProgType } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -86,7 +87,7 @@ for line in sys.stdin:
     let answer: (line: string) => void = () => {};
     beforeAll(() => {
       child = ns.spawn("sh", ["-c", `echo $$ > ${CGROUP}/cgroup.procs && exec python3 -c "$0"`, TRIES]);
-      child.stdout!.on("data", (line) => answer(String(line).trim()));
+      createInterface({ input: child.stdout! }).on("line", (line) => answer(line));
     });
     afterAll(async () => {
       const ended = new Promise((resolve) => child.on("close", resolve));

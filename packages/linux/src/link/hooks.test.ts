@@ -12,7 +12,7 @@ import {
   listQdiscs,
   listRoutes,
 } from "../netlink/index.ts";
-import { bindUdp, receiveUdp, sendUdp } from "../netns/index.ts";
+import { awaitUdp, bindUdp, countUdp, sendUdp } from "../netns/index.ts";
 import { close } from "../sys/index.ts";
 import { linuxTarget } from "../target/target.ts";
 import {
@@ -36,13 +36,12 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
   });
   afterAll(() => net.close());
 
-  /** Sends `n` datagrams from client to server; how many arrive. */
-  function traffic(n = 3): number {
+  /** Sends three datagrams from client to server; how many arrive, where as many are expected. */
+  function traffic(expected: 0 | 3): number {
     const rx = bindUdp(net.server, "10.2.0.2", 5000);
     const tx = bindUdp(net.client, "10.1.0.2", 5001);
-    for (let i = 0; i < n; i++) sendUdp(tx, "10.2.0.2", 5000, Uint8Array.of(i));
-    let arrived = 0;
-    while (receiveUdp(rx)) arrived++;
+    for (let i = 0; i < 3; i++) sendUdp(tx, "10.2.0.2", 5000, Uint8Array.of(i));
+    const arrived = countUdp(rx, expected);
     close(rx);
     close(tx);
     return arrived;
@@ -89,13 +88,13 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
       ),
     );
     const link = edge().attach(loaded.programs.get("pass")!, hook as Hook);
-    expect(traffic()).toBe(3);
+    expect(traffic(3)).toBe(3);
     expect(hitsOf(loaded.maps)).toBe(3);
     link.update(loaded.programs.get("drop")!);
-    expect(traffic()).toBe(0);
+    expect(traffic(0)).toBe(0);
     expect(hitsOf(loaded.maps)).toBe(6);
     link.close();
-    expect(traffic()).toBe(3);
+    expect(traffic(3)).toBe(3);
     expect(hitsOf(loaded.maps)).toBe(6);
   });
 
@@ -110,15 +109,15 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     const [drop, accept] = [loaded.programs.get("v0")!, loaded.programs.get("v1")!];
     {
       using link = edge().attach(accept, hook);
-      expect(traffic()).toBe(3);
+      expect(traffic(3)).toBe(3);
       expect(hitsOf(loaded.maps)).toBe(3);
       expect(() => link.update(drop)).toThrow("the kernel cannot replace a program here");
     }
     {
       using _ = edge().attach(drop, hook);
-      expect(traffic()).toBe(0);
+      expect(traffic(0)).toBe(0);
     }
-    expect(traffic()).toBe(3);
+    expect(traffic(3)).toBe(3);
   });
 
   test("tcx programs run in the order asked for", () => {
@@ -278,14 +277,14 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     const tx = bindUdp(net.client, "10.1.0.2", 6001);
     loaded.maps.get("socks")!.update(new Uint8Array(4), new Uint8Array(BigUint64Array.of(BigInt(rx)).buffer));
     sendUdp(tx, "10.2.0.2", 6999, Uint8Array.of(1));
-    expect(receiveUdp(rx)).toBeUndefined();
+    expect(awaitUdp(rx, 20)).toBeUndefined();
     {
       using _ = target.attach(loaded.programs.get("lookup")!, { kind: "netns", type: "sk_lookup" });
       sendUdp(tx, "10.2.0.2", 6999, Uint8Array.of(2));
-      expect(receiveUdp(rx)).toEqual(Uint8Array.of(2));
+      expect(awaitUdp(rx)).toEqual(Uint8Array.of(2));
     }
     sendUdp(tx, "10.2.0.2", 6999, Uint8Array.of(3));
-    expect(receiveUdp(rx)).toBeUndefined();
+    expect(awaitUdp(rx, 20)).toBeUndefined();
     close(rx);
     close(tx);
   });
@@ -295,7 +294,7 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     const hook = { kind: "netns", type: "flow_dissector" } as const;
     using _ = edge().attach(loaded.programs.get("fd")!, hook);
     expect(() => edge().attach(loaded.programs.get("fd")!, hook)).toThrow(/: netns:flow_dissector: /);
-    expect(traffic()).toBe(3);
+    expect(traffic(3)).toBe(3);
   });
 
   test("a socket filter hides packets from its socket alone", () => {
@@ -307,10 +306,10 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     {
       using _ = linuxTarget().attach(loaded.programs.get("none")!, { kind: "socket", fd: rx, type: "filter" });
       sendUdp(tx, "10.2.0.2", 7000, Uint8Array.of(1));
-      expect(receiveUdp(rx)).toBeUndefined();
+      expect(awaitUdp(rx, 20)).toBeUndefined();
     }
     sendUdp(tx, "10.2.0.2", 7000, Uint8Array.of(2));
-    expect(receiveUdp(rx)).toEqual(Uint8Array.of(2));
+    expect(awaitUdp(rx)).toEqual(Uint8Array.of(2));
     close(rx);
     close(tx);
   });
@@ -343,8 +342,8 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
       type: "reuseport",
     });
     for (let i = 0; i < 8; i++) sendUdp(tx, "10.2.0.2", 7100, Uint8Array.of(i));
-    expect(receiveUdp(rx[0]!)).toBeUndefined();
-    for (let i = 0; i < 8; i++) expect(receiveUdp(rx[1]!)).toEqual(Uint8Array.of(i));
+    expect(awaitUdp(rx[0]!, 20)).toBeUndefined();
+    for (let i = 0; i < 8; i++) expect(awaitUdp(rx[1]!)).toEqual(Uint8Array.of(i));
     link.close();
     for (const fd of [...rx, tx]) close(fd);
   });
@@ -355,7 +354,7 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     // ret #10: the UDP header and two bytes.
     attachClassicFilter(rx, Uint8Array.of(6, 0, 0, 0, 10, 0, 0, 0));
     sendUdp(tx, "10.2.0.2", 7200, Uint8Array.of(1, 2, 3, 4));
-    expect(receiveUdp(rx)).toEqual(Uint8Array.of(1, 2));
+    expect(awaitUdp(rx)).toEqual(Uint8Array.of(1, 2));
     close(rx);
     close(tx);
   });

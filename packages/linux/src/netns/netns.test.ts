@@ -23,7 +23,7 @@ import {
 } from "../netlink/index.ts";
 import { close } from "../sys/index.ts";
 import { createTopology, kernelSkipReason } from "../testing.ts";
-import { bindUdp, connectTcp, listenTcp, NetNs, receiveUdp, sendUdp } from "./index.ts";
+import { awaitUdp, bindUdp, connectTcp, listenTcp, NetNs, sendUdp } from "./index.ts";
 
 const skip = kernelSkipReason();
 
@@ -176,7 +176,7 @@ describe.skipIf(skip)(`network namespaces${skip ? ` (skipped: ${skip})` : ""}`, 
       const rx = bindUdp(net.server, s, 5000);
       const tx = bindUdp(net.client, c, 5001);
       sendUdp(tx, s, 5000, Uint8Array.of(1, 2, 3));
-      expect(receiveUdp(rx)).toEqual(Uint8Array.of(1, 2, 3));
+      expect(awaitUdp(rx)).toEqual(Uint8Array.of(1, 2, 3));
       close(rx);
       close(tx);
       expect(await tcpHello(net.client, net.server, s)).toBe("hello");

@@ -7,7 +7,7 @@ import { Errno } from "@ebplane/core/errors";
 import { parseIp } from "@ebplane/core/wire";
 import { type Block, scratch } from "../mem/index.ts";
 
-import { check, close, NR, syscall } from "../sys/index.ts";
+import { check, close, NR, sleep, syscall } from "../sys/index.ts";
 import type { NetNs } from "./netns.ts";
 
 const AF_INET = 2;
@@ -61,6 +61,27 @@ export function receiveUdp(fd: number): Uint8Array | undefined {
     if (result === -Errno.EAGAIN || result === -Errno.ECONNREFUSED) return undefined;
     return buffer.bytes.slice(0, check("recvfrom", result));
   });
+}
+
+/**
+ * The next datagram, waited for: on a busy machine the kernel leaves delivery to a thread of its own (ksoftirqd), and what
+ * was sent has not arrived when sending returns.
+ */
+export function awaitUdp(fd: number, milliseconds = 3000): Uint8Array | undefined {
+  const until = performance.now() + milliseconds;
+  for (;;) {
+    const data = receiveUdp(fd);
+    if (data || performance.now() >= until) return data;
+    sleep(1);
+  }
+}
+
+/** How many datagrams arrive: all that are expected are waited for, and one more for a moment. */
+export function countUdp(fd: number, expected: number): number {
+  const MOMENT = 20;
+  let count = 0;
+  while (awaitUdp(fd, count < expected ? undefined : MOMENT)) count++;
+  return count;
 }
 
 function open(ns: NetNs, ip: string, type: number, setUp: (fd: number) => void): number {

@@ -1,7 +1,7 @@
 import type { PacketPort } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addAddress, addNeighbour, getLink, setLink } from "../netlink/index.ts";
-import { bindUdp, NetNs, receiveUdp, sendUdp } from "../netns/index.ts";
+import { awaitUdp, bindUdp, NetNs, sendUdp } from "../netns/index.ts";
 import { close } from "../sys/index.ts";
 import { createTopology, kernelSkipReason, type Topology } from "../testing.ts";
 import { PacketSocketPort, TapPort, XskPort } from "./index.ts";
@@ -203,7 +203,7 @@ describe.skipIf(skip)(`packet ports${skip ? ` (skipped: ${skip})` : ""}`, () => 
     swapped.set(echo.subarray(26, 30), 30);
     swapped.set(echo.subarray(30, 34), 26);
     expect(tap.send(swapped, 0, swapped.length)).toBe(true);
-    expect(receiveUdp(udp)).toEqual(Uint8Array.of(1, 2, 3));
+    expect(awaitUdp(udp)).toEqual(Uint8Array.of(1, 2, 3));
     close(udp);
   });
 });
