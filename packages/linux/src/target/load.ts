@@ -69,6 +69,18 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
   const plans = selectStructOps(object, options.structOps ?? (options.programs && []));
   const members = new Map(plans.flatMap((plan) => [...plan.members]));
   const names = selectPrograms(object, options, members);
+  // A program that is asked for alone is verified as the member that some struct makes of it.
+  const alone = names.some(
+    (n) => object.programs.get(n)!.type === ProgType.BPF_PROG_TYPE_STRUCT_OPS && !members.has(n),
+  );
+  for (const plan of alone
+    ? selectStructOps(
+        object,
+        object.structOps?.map((s) => s.name),
+      )
+    : []) {
+    for (const [name, member] of plan.members) if (!members.has(name)) members.set(name, member);
+  }
   const spec = settle(object, names);
   const programSpecs = names.map((name) => spec.programs.get(name)!);
   const owned: { close(): void }[] = [];

@@ -86,9 +86,12 @@ describe.skipIf(skip)(`operations in programs${skip ? ` (skipped: ${skip})` : ""
   });
 
   test("a struct that the kernel does not accept is refused in words; behind ? it waits to be asked for", () => {
-    expect(() => linuxTarget().load(congestionControl(NAME, ".struct_ops.link", { programs: 1 }))).toThrow(
+    using short = linuxTarget().load(congestionControl(NAME, ".struct_ops.link", { programs: 1 }));
+    expect(() => short.structOps.get("cc")!.attach()).toThrow(
       "bpf(MAP_UPDATE_ELEM): EINVAL: struct_ops cc (tcp_congestion_ops): the kernel needs more, or other, members",
     );
+    using one = linuxTarget().load(congestionControl(NAME), { programs: ["cc_undo"] });
+    expect([one.programs.size, one.structOps.size]).toEqual([1, 0]);
     using idle = linuxTarget().load(congestionControl(NAME, "?.struct_ops.link"));
     expect([idle.programs.size, idle.structOps.size]).toEqual([0, 0]);
     using asked = linuxTarget().load(congestionControl(NAME, "?.struct_ops.link"), { structOps: ["cc"] });

@@ -147,6 +147,7 @@ export class StructOps {
   readonly plan: StructOpsPlan;
   readonly map: LinuxMap;
   readonly #value: Uint8Array;
+  #written = false;
 
   /** Takes over the map. `fdOf` gives the programs of the plan. */
   constructor(plan: StructOpsPlan, map: LinuxMap, fdOf: (program: string) => number) {
@@ -155,18 +156,19 @@ export class StructOps {
     this.#value = plan.value.slice();
     const view = viewOf(this.#value);
     for (const [program, { at }] of plan.members) view.setBigUint64(at, BigInt(fdOf(program)), true);
-    // A map for links is only made ready by this; without, it would register at once.
-    if (this.#hasLink) this.#write();
   }
 
   get #hasLink(): boolean {
     return (this.map.spec.flags & BPF_F_LINK) !== 0;
   }
 
+  /** A map for links is made ready by this, once and for all; one without is registered. */
   #write(): void {
+    if (this.#written && this.#hasLink) return;
     const { spec, struct } = this.plan;
     try {
       this.map.update(KEY, this.#value);
+      this.#written = true;
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
       throw sysError(
@@ -184,8 +186,8 @@ export class StructOps {
   attach(): Link<StructOpsHook> {
     const { spec, struct } = this.plan;
     const hook: StructOpsHook = { kind: "struct_ops", name: spec.name };
+    this.#write();
     if (!this.#hasLink) {
-      this.#write();
       const { map } = this;
       return new PlainLink(hook, noProgram, () => map.delete(KEY));
     }
@@ -198,6 +200,7 @@ export class StructOps {
 
   /** Puts this struct in the place of the one behind `link`, atomically; the kernel may ask for the same name in both. */
   replace(link: BpfLink<Hook>): void {
+    this.#write();
     check(cmdName(Cmd.LINK_UPDATE), tryLinkUpdate(link.fd, this.map.fd), hookText(link.hook));
   }
 }
