@@ -1,22 +1,11 @@
 /** An object with a program for every kind of hook, all counting their runs in one map: for tests of attaching. */
 import { writeElf } from "@ebplane/core/elf";
 import { AttachType, type ProgramSpec, ProgType } from "@ebplane/core/object";
-import { arrayMap, asmProgram, collectionOf } from "@ebplane/linux/testing";
+import { arrayMap, asmProgram, COUNT_HIT, collectionOf } from "@ebplane/linux/testing";
 
 /** Adds 1 to the first u64 of the array `hits` and returns `verdict`. */
 function counting(name: string, type: number, verdict: number, section: string, attachType = 0): ProgramSpec {
-  const text = `
-    *(u32 *)(r10 - 4) = 0
-    r2 = r10
-    r2 += -4
-    r1 = map[hits]
-    call bpf_map_lookup_elem
-    if r0 == 0 goto +2
-    r1 = 1
-    lock *(u64 *)(r0 + 0) += r1
-    r0 = ${verdict}
-    exit`;
-  return asmProgram(name, type, text, { section, attachType });
+  return asmProgram(name, type, `${COUNT_HIT}\nr0 = ${verdict}\nexit`, { section, attachType });
 }
 
 const TC_ACT_UNSPEC = -1;

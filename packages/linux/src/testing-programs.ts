@@ -30,6 +30,17 @@ export function arrayMap(name: string, maxEntries = 1, more: Partial<MapSpec> = 
   return { name, type: MapType.BPF_MAP_TYPE_ARRAY, keySize: 4, valueSize: 8, maxEntries, flags: 0, ...more };
 }
 
+/** Adds 1 to the first u64 of the map `hits`, by a lookup: for arrays of several values, and for objects. */
+export const COUNT_HIT = `
+    *(u32 *)(r10 - 4) = 0
+    r2 = r10
+    r2 += -4
+    r1 = map[hits]
+    call bpf_map_lookup_elem
+    if r0 == 0 goto +2
+    r1 = 1
+    lock *(u64 *)(r0 + 0) += r1`;
+
 /** Adds 1 to the first u64 of the array `hits`, then returns `verdict`. */
 export function countingProgram(name: string, type: number, verdict: number, more?: Partial<ProgramSpec>): ProgramSpec {
   const text = `
@@ -75,20 +86,11 @@ export function congestionControl(
   const { btf, typeId, end } = localTypes(section, more.extra ?? []);
   const data = new Uint8Array(end + 24);
   data.set(new TextEncoder().encode(control), end + 4);
-  const count = `
-    *(u32 *)(r10 - 4) = 0
-    r2 = r10
-    r2 += -4
-    r1 = map[hits]
-    call bpf_map_lookup_elem
-    if r0 == 0 goto +2
-    r1 = 1
-    lock *(u64 *)(r0 + 0) += r1`;
   const op = (name: string, body: string) =>
     asmProgram(name, ProgType.BPF_PROG_TYPE_STRUCT_OPS, body, { section: `struct_ops/${name}`, attachTo: name });
   const programs = [
-    op("cc_ssthresh", `${count}\nr0 = 10\nexit`),
-    op("cc_avoid", `${count}\nr0 = 0\nexit`),
+    op("cc_ssthresh", `${COUNT_HIT}\nr0 = 10\nexit`),
+    op("cc_avoid", `${COUNT_HIT}\nr0 = 0\nexit`),
     op("cc_undo", `r0 = 10\nexit`),
   ];
   const structOps: StructOpsSpec = {

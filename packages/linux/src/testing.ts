@@ -20,4 +20,11 @@ export function kernelSkipReason(): string | undefined {
 
 export { NetNs } from "./netns/index.ts";
 export { createTopology, type Topology, type TopologyOptions } from "./netns/topology.ts";
-export { arrayMap, asmProgram, collectionOf, congestionControl, countingProgram } from "./testing-programs.ts";
+export {
+  arrayMap,
+  asmProgram,
+  COUNT_HIT,
+  collectionOf,
+  congestionControl,
+  countingProgram,
+} from "./testing-programs.ts";

@@ -9,22 +9,31 @@
 import { check, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, mmap, PAGE_SIZE, PROT_READ, PROT_WRITE } from "../sys/index.ts";
 import { viewMemory } from "../sys/native.ts";
 
-/** A mapped range. `buffer` is the memory itself; writing to it where `prot` had no PROT_WRITE kills the process. */
+/**
+ * A mapped range. `buffer` is the memory itself; writing to it where `prot` had no PROT_WRITE kills the process. Ranges
+ * for reading are therefore kept apart for good: a forgotten view of a writable range must never find itself in one.
+ */
 export interface Region {
+  readonly readOnly: boolean;
   readonly address: number;
   readonly length: number;
   readonly buffer: ArrayBuffer;
 }
 
-const idle = new Map<number, Region[]>();
+/** By length, for writing and for reading only. */
+const idle = { writable: new Map<number, Region[]>(), readOnly: new Map<number, Region[]>() };
 
 /** Anonymous zeroed memory, readable and writable. `length` is rounded up to pages. */
 export function mapAnonymous(length: number): Region {
+  return take(length, false);
+}
+
+function take(length: number, readOnly: boolean): Region {
   const size = roundToPages(length);
-  const region = idle.get(size)?.pop();
+  const region = idle[readOnly ? "readOnly" : "writable"].get(size)?.pop();
   if (region) return region;
   const address = check("mmap", mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  return { address, length: size, buffer: viewMemory(address, size) };
+  return { address, length: size, readOnly, buffer: viewMemory(address, size) };
 }
 
 /**
@@ -32,7 +41,7 @@ export function mapAnonymous(length: number): Region {
  * `prot` and `flags` as for mmap(2), without MAP_FIXED.
  */
 export function mapFd(fd: number, length: number, offset: number, prot: number, flags: number): Region {
-  const region = mapAnonymous(length);
+  const region = take(length, !(prot & PROT_WRITE));
   const result = mmap(region.address, region.length, prot, flags | MAP_FIXED, fd, offset);
   if (result < 0) {
     // A failed MAP_FIXED may have unmapped what stood there.
@@ -44,12 +53,13 @@ export function mapFd(fd: number, length: number, offset: number, prot: number, 
 
 /** Lets go of what is mapped and keeps the range for later. The region must not be used afterwards. */
 export function releaseRegion(region: Region): void {
-  const { address, length } = region;
+  const { address, length, readOnly } = region;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
   check("mmap", mmap(address, length, PROT_READ | PROT_WRITE, flags, -1, 0));
-  const list = idle.get(length);
+  const lists = idle[readOnly ? "readOnly" : "writable"];
+  const list = lists.get(length);
   if (list) list.push(region);
-  else idle.set(length, [region]);
+  else lists.set(length, [region]);
 }
 
 function roundToPages(length: number): number {

@@ -1,4 +1,6 @@
 /** Rings shared with the kernel: events from programs, packets. */
+
+export * from "./mapped-array.ts";
 export * from "./packet-ring.ts";
 export * from "./perf.ts";
 export * from "./ringbuf.ts";
