@@ -4,6 +4,7 @@
  */
 import { compile } from "@ebplane/compiler";
 import { toHex } from "@ebplane/core/bytes";
+import { decode } from "@ebplane/core/isa";
 import type { CollectionSpec, Target } from "@ebplane/core/object";
 import { SimTarget } from "@ebplane/core/sim";
 import * as w from "@ebplane/core/wire";
@@ -320,6 +321,36 @@ test("what the program does not ask for is not emitted", () => {
   expect(sizeOf(WEB("eth: ethernet, ip: ipv4, tcp, udp, vxlan, geneve", tcp80))).toBe(
     sizeOf(WEB("eth: ethernet, ip: ipv4, tcp", tcp80)),
   );
+});
+
+/** Comparisons of a packet pointer with another register: the bounds checks. */
+function checks(text: string): number {
+  const { code } = compile({ entry: "p.bpf.ts", files: new Map([["p.bpf.ts", text]]) }).spec.programs.get("main")!;
+  return decode(code).filter((i) => [0x2d, 0x3d, 0xad, 0xbd].includes(i.opcode)).length;
+}
+
+test("one bounds check covers a header, and one that was made is not made again", () => {
+  const once = `import { ethernet, ipv4, udp, xdp } from "ebplane/bpf";
+export const main = xdp((ctx) => {
+  const p = ctx.packet();
+  const eth = p.take(ethernet);
+  if (!eth) return 1;
+  const ip = p.peek(ipv4);
+  if (!ip) return 1;
+  AGAIN
+  return eth.src[0] + eth.dst[5] + ip.ttl + ip.tos + ip.protocol;
+});`;
+  expect(checks(once.replace("AGAIN", ""))).toBe(2);
+  const again = `const e2 = ctx.header(ethernet);
+  const i2 = ctx.header(ipv4, 14);
+  const q = ctx.packet();
+  const e3 = q.take(ethernet);
+  const i3 = q.peek(ipv4);
+  if (!e2 || !i2 || !e3 || !i3) return 9;
+  if (i2.saddr !== i3.daddr) return e2.proto === e3.proto ? 3 : 4;`;
+  expect(checks(once.replace("AGAIN", again))).toBe(2);
+  // A shorter header at the same place lies in the longer one.
+  expect(checks(once.replace("AGAIN", "if (!p.peek(udp)) return 9;"))).toBe(2);
 });
 
 test("a generated parser is as small as one written by hand", () => {
