@@ -1,5 +1,5 @@
 /** Calls of helpers by their names: each argument as the helper table says, sizes of memory filled in. */
-import { type HelperArg, helperAllowed, isGplCompatible } from "@ebplane/core/object";
+import { type HelperArg, helperAllowed, isGplCompatible, progTypeName } from "@ebplane/core/object";
 import { type IntType, type MemType, sizeOf, U64 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
 import { type Expr, nameOf } from "../parse/index.ts";
@@ -18,7 +18,12 @@ import type { RefVal, Val } from "./values.ts";
 export function requireHelper(cx: Context, name: string, form: HelperForm["helper"], at: number): void {
   if (!cx.program) refuse(cx, at, `${name} can only be called in a program`);
   if (!helperAllowed(form, cx.program!.type, cx.program!.attachType)) {
-    refuse(cx, at, `${name} cannot be called in a program of this type`);
+    const { type } = cx.program!;
+    const elsewhere = [...(form.progTypes ?? [])].filter((t) => t !== type).map(progTypeName);
+    const some = elsewhere.length > 4 ? `${elsewhere.slice(0, 4).join(", ")} …` : elsewhere.join(", ");
+    // Of this type, but at another hook.
+    const where = form.progTypes && !form.progTypes.has(type) ? `: it is for ${some}` : " at this hook";
+    refuse(cx, at, `${name} cannot be called in ${progTypeName(type)} programs${where}`);
   }
   if (form.gplOnly && !isGplCompatible(cx.license ?? "")) {
     refuse(cx, at, `${name} is for GPL-compatible programs: write license("GPL") at the top level`);
