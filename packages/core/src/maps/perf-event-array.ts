@@ -51,18 +51,23 @@ export class PerfEventArrayMap extends FdArrayMap {
     };
   }
 
-  /** bpf_perf_event_output to slot `index`: 0, -E2BIG, -ENOENT without a reader, -ENOSPC when the record was lost. */
-  output(index: number, record: Uint8Array): number {
+  /**
+   * bpf_perf_event_output to slot `index`: 0, -E2BIG, -ENOENT without a reader, -ENOSPC when the record was lost. `fill`
+   * makes the record's bytes, and is called only where they are kept.
+   */
+  output(index: number, length: number, fill: (record: Uint8Array) => void): number {
     if (index >= this.spec.maxEntries) return -Errno.E2BIG;
     const buffer = this.#buffers.get(index);
     if (!buffer) return -Errno.ENOENT;
-    const size = recordSize(record.length);
+    const size = recordSize(length);
     if (buffer.used + size > buffer.room) {
       buffer.lost++;
       return -Errno.ENOSPC;
     }
     buffer.used += size;
-    buffer.records.push(record.slice());
+    const record = new Uint8Array(length);
+    fill(record);
+    buffer.records.push(record);
     return 0;
   }
 

@@ -30,7 +30,7 @@ import { STRING_KFUNCS } from "./strings.ts";
 import { SYNCOOKIE_HELPERS } from "./syncookie.ts";
 import { TEXT_HELPERS } from "./text.ts";
 import { TIMER_HELPERS } from "./timer.ts";
-import { skbBytes, TRACING_HELPERS, xdpBytes } from "./tracing.ts";
+import { SKB_EVENTS, TRACING_HELPERS, XDP_EVENTS } from "./tracing.ts";
 import { TUNNEL_HELPERS } from "./tunnel.ts";
 import { bufferLength, XDP_HELPERS, XDP_OWN } from "./xdp.ts";
 
@@ -59,13 +59,13 @@ const ALL: Rows = [
   ...LWT_HELPERS,
   ...TRACING_HELPERS,
   ...PERCPU_HELPERS,
-  [25, perfEventOutput(skbBytes)],
+  [25, perfEventOutput(() => SKB_EVENTS)],
   [163, checkMtu((env, ctx) => get(env, ctx, SKB.LEN))],
 ];
 const IMPLS: ReadonlyMap<number, HelperImpl | HelperFactory> = new Map(ALL);
 
 /** Where a program type has another implementation under the same number. */
-const OF_XDP: Rows = [...XDP_OWN, [25, perfEventOutput(xdpBytes)], [163, checkMtu(bufferLength)]];
+const OF_XDP: Rows = [...XDP_OWN, [25, perfEventOutput(() => XDP_EVENTS)], [163, checkMtu(bufferLength)]];
 const HOOK_LOAD = helper("iiii", "i", hookLoadBytes);
 const BY_TYPE: ReadonlyMap<number, ReadonlyMap<number, HelperImpl | HelperFactory>> = new Map([
   [ProgType.BPF_PROG_TYPE_XDP, new Map(OF_XDP)],

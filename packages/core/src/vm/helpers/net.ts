@@ -121,21 +121,28 @@ export function checkMtu(lengthOf: (env: Env, ctx: number) => number): HelperImp
   });
 }
 
-/** perf_event_output(ctx, map, flags, data, size) under 25: `packet` answers the bytes of the packet to append. */
-export function perfEventOutput(packet: (env: Env, ctx: number, length: number) => Uint8Array | undefined): HelperImpl {
+/** The packet of a kind of ctx, as events see it. */
+export interface EventPacket {
+  readonly length: (env: Env, ctx: number) => number;
+  /** Its first bytes, copied; undefined where there is no memory for them. */
+  readonly bytes: (env: Env, ctx: number, length: number) => Uint8Array | undefined;
+}
+
+/** perf_event_output(ctx, map, flags, data, size) under 25. Nothing is copied where nobody reads. */
+export function perfEventOutput(packetOf: () => EventPacket): HelperImpl {
   return helper("iiwii", "i", (env, ctx, map, index, flags, data, size) => {
     // Bits 32 to 51: how many bytes of the packet follow the data.
     if (flags & ~0xfffff) return -Errno.EINVAL;
     const cpu = index === -1 ? env.cpu : index >>> 0;
-    const tail = flags ? packet(env, ctx >>> 0, flags) : new Uint8Array(0);
-    if (!tail) return -Errno.EFAULT;
+    if (flags && flags > packetOf().length(env, ctx >>> 0)) return -Errno.EFAULT;
     const events = env.mapAt(map);
     if (!(events instanceof PerfEventArrayMap)) return -Errno.EINVAL;
     const start = data >>> 0;
-    const bytes = new Uint8Array((size >>> 0) + tail.length);
-    bytes.set(env.memory.u8.subarray(start, start + (size >>> 0)));
-    bytes.set(tail, size >>> 0);
-    return events.output(cpu, bytes);
+    return events.output(cpu, (size >>> 0) + flags, (record) => {
+      record.set(env.memory.u8.subarray(start, start + (size >>> 0)));
+      const tail = flags ? packetOf().bytes(env, ctx >>> 0, flags) : undefined;
+      if (tail) record.set(tail, size >>> 0);
+    });
   });
 }
 

@@ -6,7 +6,7 @@
 import { Errno } from "../../errors/index.ts";
 import { type Env, type HelperImpl, helper } from "../env.ts";
 import { HOOK, SKB } from "../layout.ts";
-import { perfEventOutput } from "./net.ts";
+import { type EventPacket, perfEventOutput } from "./net.ts";
 import { get, skbLoadBytes } from "./skb.ts";
 import { bufferLength, copyXdpBytes } from "./xdp.ts";
 
@@ -18,7 +18,7 @@ export const TRACING_HELPERS: readonly (readonly [number, HelperImpl])[] = [
       return -Errno.EINVAL;
     }),
   ],
-  /* skb_output(skb, map, flags, data, size) */ [111, perfEventOutput(skbBytes)],
+  /* skb_output(skb, map, flags, data, size) */ [111, perfEventOutput(() => SKB_EVENTS)],
   /* get_ns_current_pid_tgid(dev, inode, info, size): the idle task is in no such namespace */ [
     120,
     helper("wwii", "i", (env, _dev, _devHi, _ino, _inoHi, info, size) => {
@@ -26,7 +26,7 @@ export const TRACING_HELPERS: readonly (readonly [number, HelperImpl])[] = [
       return -Errno.EINVAL;
     }),
   ],
-  /* xdp_output(xdp, map, flags, data, size) */ [121, perfEventOutput(xdpBytes)],
+  /* xdp_output(xdp, map, flags, data, size) */ [121, perfEventOutput(() => XDP_EVENTS)],
   /* copy_from_user(dst, size, address): there is no user memory */ [
     148,
     helper("iiw", "i", (env, dst, size) => {
@@ -58,16 +58,15 @@ function wordAt(env: Env, ctx: number, at: number): bigint {
   return env.memory.view.getBigUint64((ctx >>> 0) + at, true);
 }
 
-/** Bytes of a packet, linear or not, out of the memory; undefined where it is shorter. */
-export function skbBytes(env: Env, skb: number, length: number): Uint8Array | undefined {
-  if (length > get(env, skb, SKB.LEN)) return undefined;
-  return packetBytes(env, length, (to) => skbLoadBytes(env, skb, 0, to, length));
-}
-
-export function xdpBytes(env: Env, ctx: number, length: number): Uint8Array | undefined {
-  if (length > bufferLength(env, ctx)) return undefined;
-  return packetBytes(env, length, (to) => copyXdpBytes(env, ctx, 0, to, length, false));
-}
+/** The packets whose bytes an event may carry: how long one is, and its first bytes out of the memory. */
+export const SKB_EVENTS: EventPacket = {
+  length: (env, skb) => get(env, skb, SKB.LEN),
+  bytes: (env, skb, length) => packetBytes(env, length, (to) => skbLoadBytes(env, skb, 0, to, length)),
+};
+export const XDP_EVENTS: EventPacket = {
+  length: (env, ctx) => bufferLength(env, ctx),
+  bytes: (env, ctx, length) => packetBytes(env, length, (to) => copyXdpBytes(env, ctx, 0, to, length, false)),
+};
 
 function packetBytes(env: Env, length: number, copyTo: (address: number) => number): Uint8Array | undefined {
   const at = env.memory.tryAlloc(length);
