@@ -15,13 +15,20 @@ export interface VirtualHostOptions {
 /** Seconds that TAI is ahead of UTC since 2017. */
 const TAI_OFFSET_NS = 37_000_000_000n;
 
+/** Lines of trace output that are kept; beyond, the older half goes. */
+const MAX_LINES = 1 << 16;
+
 export class VirtualHost implements Host {
   nowNs: bigint;
+  /** What programs traced, the latest. */
   readonly lines: string[] = [];
   readonly conntrack = new ConnectionTable();
   #random: number;
   readonly #bootUnixNs: bigint;
   readonly #tickNs: bigint;
+
+  /** Lines that gave way to newer ones. */
+  #dropped = 0;
 
   constructor(options: VirtualHostOptions = {}) {
     this.nowNs = options.startNs ?? 1_000_000_000n;
@@ -54,15 +61,17 @@ export class VirtualHost implements Host {
     return (z ^ (z >>> 15)) >>> 0;
   }
   trace(text: string): void {
+    if (this.lines.length >= MAX_LINES) this.#dropped += this.lines.splice(0, MAX_LINES >> 1).length;
     this.lines.push(text);
   }
   save(): unknown {
-    return { now: this.nowNs, random: this.#random, lines: this.lines.length };
+    return { now: this.nowNs, random: this.#random, lines: this.#dropped + this.lines.length };
   }
   load(state: unknown): void {
     const s = state as { now: bigint; random: number; lines: number };
     this.nowNs = s.now;
     this.#random = s.random;
-    this.lines.length = s.lines;
+    // What was dropped meanwhile does not come back.
+    this.lines.length = Math.min(this.lines.length, Math.max(0, s.lines - this.#dropped));
   }
 }

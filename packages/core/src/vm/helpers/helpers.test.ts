@@ -150,6 +150,27 @@ describe.each(Object.keys(ENGINES) as EngineName[])("on %s", (engine) => {
     expect(count()).toBe(14);
   });
 
+  test("a format that changes in memory is read anew", () => {
+    const w = world([]);
+    const p = w.load(`
+      r6 = *(u32 *)(r1 + 0)
+      *(u32 *)(r10 - 8) = 0x000a7525
+      r2 = *(u8 *)(r6 + 0)
+      if r2 == 0 goto print
+      *(u32 *)(r10 - 8) = 0x000a7825
+    print:
+      r1 = r10
+      r1 += -8
+      r2 = 4
+      r3 = 255
+      call bpf_trace_printk
+      exit`);
+    const ring = new XdpRing(w.machine.memory);
+    const packet = new Uint8Array(64);
+    expect([0, 1, 0].map((first) => p.run(ring.write(0, packet.fill(first))))).toEqual([4, 3, 4]);
+    expect(w.host.lines).toEqual(["255", "ff", "255"]);
+  });
+
   test("perf_event_output hands data and packet bytes to the reader of a CPU", () => {
     const { machine, maps, load } = world([spec("m", MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 2)]);
     const reader = (maps.get("m") as PerfEventArrayMap).openReader(0, 4096);

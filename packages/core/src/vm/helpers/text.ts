@@ -73,41 +73,104 @@ function snprintf(env: Env, out: number, size: number, fmt: number, data: number
   return text.length + 1;
 }
 
-/** The text in Latin-1, or -EINVAL for a format that the kernel refuses. */
-function format(env: Env, fmt: number, size: number, args: readonly bigint[]): string | number {
-  const source = readString(env, fmt, size);
-  if (source === undefined || !/^[\x20-\x7e\s]*$/.test(source)) return -Errno.EINVAL;
-  let out = "";
-  let used = 0;
+/** A part of a format: text as it is, or a conversion. */
+type Part = string | { readonly flags: string; readonly width: number; readonly bits: number; readonly kind: string };
+
+/** Formats by their text, taken apart; undefined where the kernel refuses one. A program has few, and uses them often. */
+const parsed = new Map<string, readonly Part[] | undefined>();
+const PARSED_MAX = 256;
+
+/** The format that was last seen at an address: its bytes, the NUL included, and its parts. */
+interface Seen {
+  readonly bytes: Uint8Array;
+  readonly parts: readonly Part[];
+}
+const seenAt = new WeakMap<Env, Map<number, Seen>>();
+
+/** A format in memory: mostly the one that was there the last time, so its bytes are compared and not read again. */
+function formatAt(env: Env, address: number, size: number): readonly Part[] | undefined {
+  const { u8 } = env.memory;
+  let seen = seenAt.get(env);
+  if (!seen) seenAt.set(env, (seen = new Map()));
+  const last = seen.get(address);
+  if (last && last.bytes.length <= size) {
+    const { bytes } = last;
+    let i = 0;
+    while (i < bytes.length && bytes[i] === u8[address + i]) i++;
+    if (i === bytes.length) return last.parts;
+  }
+  const source = readString(env, address, size);
+  const parts = source === undefined ? undefined : partsOf(source);
+  if (!parts) return undefined;
+  if (seen.size >= PARSED_MAX) seen.clear();
+  seen.set(address, { bytes: u8.slice(address, address + source!.length + 1), parts });
+  return parts;
+}
+
+function partsOf(source: string): readonly Part[] | undefined {
+  if (parsed.has(source)) return parsed.get(source);
+  if (parsed.size >= PARSED_MAX) parsed.clear();
+  const parts = parse(source);
+  parsed.set(source, parts);
+  return parts;
+}
+
+function parse(source: string): readonly Part[] | undefined {
+  if (!/^[\x20-\x7e\s]*$/.test(source)) return undefined;
+  const parts: Part[] = [];
+  let text = "";
   for (let i = 0; i < source.length; i++) {
     if (source[i] !== "%") {
-      out += source[i];
+      text += source[i];
       continue;
     }
     if (source[i + 1] === "%") {
-      out += "%";
+      text += "%";
       i++;
       continue;
     }
-    if (used >= args.length) return -Errno.EINVAL;
     const spec = /^([0+\- ]*)([1-9][0-9]*)?(ll|l)?(p[ku]s|p[iI][46]|p[KxsSB]|p|s|c|[diuxX])/.exec(source.slice(i + 1));
-    if (!spec) return -Errno.EINVAL;
+    if (!spec) return undefined;
     const [whole, flags, width, long, kind] = spec as unknown as [string, string, string?, string?, string?];
-    const isNumber = /^[diuxX]$/.test(kind!);
-    if (long && !isNumber) return -Errno.EINVAL;
+    const isNumber = NUMBERS.has(kind!);
+    if (long && !isNumber) return undefined;
     const after = source[i + 1 + whole.length];
     if (!isNumber && kind !== "c" && kind !== "pB" && after !== undefined && /[0-9A-Za-z]/.test(after)) {
-      return -Errno.EINVAL;
+      return undefined;
     }
-    const text = convert(env, kind!, flags, long ? 64 : 32, args[used++]!);
-    if (text === undefined) return -Errno.EINVAL;
-    out += pad(text, flags, Number(width ?? 0), isNumber);
+    if (text) parts.push(text);
+    text = "";
+    parts.push({ flags, width: Number(width ?? 0), bits: long ? 64 : 32, kind: kind! });
     i += whole.length;
   }
-  return out.slice(0, MAX_STRING - 1);
+  if (text) parts.push(text);
+  return parts;
+}
+
+const NUMBERS: ReadonlySet<string> = new Set(["d", "i", "u", "x", "X"]);
+
+/** The text in Latin-1, or -EINVAL for a format that the kernel refuses. */
+function format(env: Env, fmt: number, size: number, args: readonly bigint[]): string | number {
+  const parts = formatAt(env, fmt >>> 0, size);
+  if (!parts) return -Errno.EINVAL;
+  let out = "";
+  let used = 0;
+  for (const part of parts) {
+    if (typeof part === "string") {
+      out += part;
+      continue;
+    }
+    if (used >= args.length) return -Errno.EINVAL;
+    const { flags, width, bits, kind } = part;
+    const text = convert(env, kind, flags, bits, args[used++]!);
+    if (text === undefined) return -Errno.EINVAL;
+    out += text.length < width ? pad(text, flags, width, NUMBERS.has(kind)) : text;
+  }
+  return out.length < MAX_STRING ? out : out.slice(0, MAX_STRING - 1);
 }
 
 function convert(env: Env, kind: string, flags: string, bits: number, value: bigint): string | undefined {
+  if (bits === 32 && NUMBERS.has(kind)) return convert32(kind, flags, Number(BigInt.asIntN(32, value)));
   switch (kind) {
     case "d":
     case "i": {
@@ -145,6 +208,24 @@ function convert(env: Env, kind: string, flags: string, bits: number, value: big
   }
 }
 
+/** As `convert` of 32 bits, without big integers. */
+function convert32(kind: string, flags: string, value: number): string {
+  switch (kind) {
+    case "u":
+      return `${value >>> 0}`;
+    case "x":
+      return (value >>> 0).toString(16);
+    case "X":
+      return (value >>> 0).toString(16).toUpperCase();
+    default:
+      return value >= 0 && flags.includes("+")
+        ? `+${value}`
+        : value >= 0 && flags.includes(" ")
+          ? ` ${value}`
+          : `${value}`;
+  }
+}
+
 function pad(text: string, flags: string, width: number, isNumber: boolean): string {
   if (text.length >= width) return text;
   if (flags.includes("-")) return text.padEnd(width);
@@ -166,9 +247,7 @@ function readString(env: Env, address: number, size: number): string | undefined
   const start = address >>> 0;
   const end = u8.indexOf(0, start);
   if (end < 0 || end - start >= size) return undefined;
-  let text = "";
-  for (let i = start; i < end; i++) text += String.fromCharCode(u8[i]!);
-  return text;
+  return String.fromCharCode(...u8.subarray(start, end));
 }
 
 /** `a`: buffer, length, flags (two halves), address of the result. Answers the characters used. */
