@@ -3,7 +3,7 @@ import { assemble } from "../asm/index.ts";
 import { MapType, ProgType } from "../object/index.ts";
 import { rawProgram } from "./exec.ts";
 import { type GuardedResult, GuardedRun, runGuarded } from "./guard.ts";
-import { Machine, XdpRing } from "./index.ts";
+import { HookCtx, type HookInput, Machine, SocketBuffer, XdpRing } from "./index.ts";
 import { hostilePrograms } from "./testing/hostile.ts";
 
 const XDP_TYPE = ProgType.BPF_PROG_TYPE_XDP;
@@ -128,4 +128,45 @@ test("no byte string harms the host", { timeout: 20_000 + HOSTILE }, () => {
   expect(ran + refused).toBe(HOSTILE);
   expect(faults).toBeGreaterThan(HOSTILE / 20);
   expect(ended).toBeGreaterThan(HOSTILE / 200);
+});
+
+describe("the ctx of other hooks", () => {
+  const T = ProgType;
+  function guardHook(text: string, type: number, input: HookInput, attachType = 0): GuardedResult {
+    const machine = new Machine();
+    const { code, relocs } = assemble(text);
+    const program = machine.load({ ...rawProgram(code, type, "p"), relocs, attachType });
+    const hook = new HookCtx(machine.memory, type, attachType);
+    const socket = new SocketBuffer(machine.memory, { fields: { state: 10, protocol: 6 } });
+    return runGuarded(machine, program, [hook.write({ socket: socket.address, ...input })]);
+  }
+  const message = "r2 = *(u64 *)(r1 + 0)\nr0 = *(u8 *)(r2 + OFF)\nexit";
+  const data = Uint8Array.of(1, 2, 3, 4);
+
+  test("fields, data and socket may be touched as the kernel's table says", () => {
+    expect(guardHook(message.replace("OFF", "3"), T.BPF_PROG_TYPE_SK_MSG, { data })).toMatchObject({ r0: 4n });
+    const state = "r2 = *(u64 *)(r1 + 72)\nr0 = *(u32 *)(r2 + 72)\nexit";
+    expect(guardHook(state, T.BPF_PROG_TYPE_SK_MSG, {})).toMatchObject({ r0: 10n });
+    const reply = "*(u32 *)(r1 + 4) = 7\nr0 = *(u32 *)(r1 + 4)\nexit";
+    expect(guardHook(reply, T.BPF_PROG_TYPE_SOCK_OPS, {})).toMatchObject({ r0: 7n });
+  });
+
+  test.each([
+    ["the byte after the data", message.replace("OFF", "4"), T.BPF_PROG_TYPE_SK_MSG, /slot 1: read of 1 bytes/],
+    [
+      "a field that is read only",
+      "*(u32 *)(r1 + 0) = 1\nr0 = 0\nexit",
+      T.BPF_PROG_TYPE_SOCK_OPS,
+      /slot 0: write of 4 bytes/,
+    ],
+    ["beyond the struct", "r0 = *(u64 *)(r1 + 256)\nexit", T.BPF_PROG_TYPE_SOCK_OPS, /slot 0: read of 8 bytes/],
+    [
+      "a socket that is written",
+      "r2 = *(u64 *)(r1 + 184)\n*(u32 *)(r2 + 16) = 1\nr0 = 0\nexit",
+      T.BPF_PROG_TYPE_SOCK_OPS,
+      /slot 1: write of 4 bytes/,
+    ],
+  ])("%s is a fault", (_, text, type, expected) => {
+    expect(guardHook(text, type, { data }).fault?.message).toMatch(expected);
+  });
 });

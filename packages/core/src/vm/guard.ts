@@ -21,14 +21,26 @@ import {
   STACK_SIZE,
 } from "../isa/index.ts";
 import type { VmMap } from "../maps/index.ts";
-import { type HelperArg, helperById, mapTypeName, ProgType } from "../object/index.ts";
+import {
+  type CtxLayout,
+  type CtxValue,
+  ctxAccess,
+  ctxLayout,
+  FLOW_KEYS_SIZE,
+  type HelperArg,
+  helperById,
+  mapTypeName,
+  type ProgramSpec,
+  ProgType,
+  SOCKET_LAYOUT,
+} from "../object/index.ts";
 import { helperTakesMap } from "../verifier/index.ts";
 import { OP, sizeBytes } from "./code.ts";
 import { RINGBUF_RECORD, SOCKET, type Timer } from "./env.ts";
 import { ProgramException } from "./helpers/iter.ts";
 import { type Activation, type ActivationState, EXIT, execute, FAULT, type InterpEnv } from "./interp.ts";
 import type { InterpRunner } from "./interp-engine.ts";
-import { SKB, XDP } from "./layout.ts";
+import { HOOK, SKB, XDP } from "./layout.ts";
 import type { Machine, VmProgram } from "./machine.ts";
 
 /** What a machine tells the guarded run that is on. */
@@ -117,6 +129,8 @@ export class GuardedRun implements Guard {
   readonly #env: InterpEnv;
   readonly #program: VmProgram;
   readonly #options: GuardOptions;
+  /** Of a hook that is neither XDP nor `__sk_buff`. */
+  readonly #layout: CtxLayout | undefined;
   readonly #ctx: number;
   readonly #ctxSize: number;
   readonly #grants = new Map<number, { size: number; name: string; writable: boolean }>();
@@ -145,6 +159,7 @@ export class GuardedRun implements Guard {
     this.#left = options.budget ?? DEFAULT_BUDGET;
     this.#ctx = (args[0] ?? 0) >>> 0;
     this.#ctxSize = ctxSize(program.spec.type);
+    if (!this.#ctxSize && this.#ctx) this.#layout = hookLayout(program.spec, this.#ctx, machine.memory.size);
     activation.reset(linked, pc, args);
   }
 
@@ -357,6 +372,7 @@ export class GuardedRun implements Guard {
     }
     const [packet, packetEnd] = this.#packet();
     if (start >= packet && end <= packetEnd) return true;
+    if (this.#layout && this.#allowsHook(this.#layout, start, size, write)) return true;
     for (const r of this.#regions) {
       if (start >= r.start && end <= r.start + r.size) return r.writable || !write;
     }
@@ -365,6 +381,22 @@ export class GuardedRun implements Guard {
         if (start >= at && end <= at + g.size) return g.writable || !write;
       }
     return this.machine.memory.allows(start, size, write);
+  }
+
+  /** The ctx of a hook by its fields, and what the pointers in it lead to. */
+  #allowsHook(layout: CtxLayout, start: number, size: number, write: boolean): boolean {
+    const at = start - this.#ctx;
+    if (at >= 0 && at < layout.size) {
+      const field = ctxAccess(layout, at, size, write);
+      return field !== undefined;
+    }
+    const { view } = this.machine.memory;
+    return layout.fields.some(({ value, offset }) => {
+      const extent = POINTED[value];
+      if (!extent || (write && !extent.writable)) return false;
+      const target = view.getUint32(this.#ctx + offset, true);
+      return target !== 0 && start >= target && start + size <= target + extent.size;
+    });
   }
 
   /** Name of the live region that an address lies in, or that ends shortly before it. */
@@ -403,6 +435,11 @@ export class GuardedRun implements Guard {
     }
     if (ctxSize(type) === SKB.PUBLIC) {
       return [view.getUint32(this.#ctx + SKB.DATA_META, true), view.getUint32(this.#ctx + SKB.DATA_END, true)];
+    }
+    const start = this.#layout?.fields.find((f) => f.value === "packet");
+    const end = this.#layout?.fields.find((f) => f.value === "packetEnd");
+    if (start && end) {
+      return [view.getUint32(this.#ctx + start.offset, true), view.getUint32(this.#ctx + end.offset, true)];
     }
     return [0, 0];
   }
@@ -555,7 +592,21 @@ export function runGuarded(
   return new GuardedRun(machine, program, args, options).finish();
 }
 
-/** Bytes of the ctx that programs of a type may touch; 0 where the caller gives a region. */
+/** What the pointers of a hook's ctx lead to. */
+const POINTED: Readonly<Partial<Record<CtxValue, { readonly size: number; readonly writable: boolean }>>> = {
+  socket: { size: SOCKET_LAYOUT.size, writable: false },
+  socketOrNull: { size: SOCKET_LAYOUT.size, writable: false },
+  sockCommonOrNull: { size: SOCKET_LAYOUT.size, writable: false },
+  flowKeys: { size: FLOW_KEYS_SIZE, writable: true },
+};
+
+/** The layout of a hook's ctx (ctx/hook.ts) at an address; undefined for types that have none, or no room for one. */
+function hookLayout({ type, attachType }: ProgramSpec, ctx: number, memory: number): CtxLayout | undefined {
+  const layout = ctxLayout(type, attachType);
+  return layout && layout.size <= HOOK.PRIVATE && ctx + HOOK.STRIDE <= memory ? layout : undefined;
+}
+
+/** Bytes of the ctx that programs of a type may touch; 0 where the ctx is another (or the caller's region). */
 function ctxSize(type: number): number {
   switch (type) {
     case ProgType.BPF_PROG_TYPE_XDP:
