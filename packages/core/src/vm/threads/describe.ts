@@ -91,8 +91,10 @@ function describeMap(machine: Machine, { addr, spec }: ProgramMap): MapDescripti
   return { addr, id: machine.memory.u32[(addr + L.MAP_ID) >>> 2]!, spec: rest };
 }
 
-/** perf_event_output, and timer_init to timer_cancel. */
-const LOCAL_HELPERS: ReadonlySet<number> = new Set([25, 169, 170, 171, 172]);
+/** perf_event_output, sock_map_update and sock_hash_update, per_cpu_ptr and this_cpu_ptr, timer_init to timer_cancel. */
+const LOCAL_HELPERS: ReadonlySet<number> = new Set([25, 53, 70, 153, 154, 169, 170, 171, 172]);
+/** Kernel functions whose state is in JavaScript: pages of arenas, objects and what holds them, work, connections. */
+const LOCAL_KFUNCS = /^bpf_(arena|obj|percpu_obj|refcount|list|rbtree|wq|xdp_ct|skb_ct|ct)_/;
 
 function refuseLocalState(spec: ProgramSpec): void {
   const refuse = (what: string, pc: number): never => {
@@ -103,7 +105,7 @@ function refuseLocalState(spec: ProgramSpec): void {
     if (LOCAL_HELPERS.has(imm)) refuse(`helper bpf_${helperById(imm)?.name}`, pc);
   }
   for (const reloc of spec.relocs) {
-    if (reloc.kind === "kfunc" && reloc.name.startsWith("bpf_arena_")) refuse(`kfunc ${reloc.name}`, reloc.pc);
+    if (reloc.kind === "kfunc" && LOCAL_KFUNCS.test(reloc.name)) refuse(`kfunc ${reloc.name}`, reloc.pc);
   }
 }
 
