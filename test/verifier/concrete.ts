@@ -4,18 +4,18 @@
  */
 import { InsnError, UnsupportedError } from "@ebplane/core/errors";
 import { STACK_SIZE } from "@ebplane/core/isa";
-import type { ProgramSpec } from "@ebplane/core/object";
+import type { MapSpec, ProgramSpec } from "@ebplane/core/object";
 import { Kind, kindName, MAYBE_NULL, type Reg, scalarHolds, verify } from "@ebplane/core/verifier";
 import { GuardedRun, Machine, type VmMap, type VmProgram, XDP, XdpRing } from "@ebplane/core/vm";
+import { Byte, byteAt, type Slot, spillSize } from "../../packages/core/src/verifier/domain/state.ts";
 import { MAPS } from "./boundary.ts";
 
-/** Registers of one recorded state, and how deep in calls it is. */
+/** Registers and stack of one recorded state's frame, and how deep in calls it is. */
 interface Recorded {
   readonly depth: number;
   readonly regs: readonly Reg[];
+  readonly stack: readonly (Slot | undefined)[];
 }
-
-const SPECS = new Map(MAPS.map((map) => [map.name, map]));
 
 /** A machine for many runs. */
 export class Bench {
@@ -23,18 +23,22 @@ export class Bench {
   #maps: Map<string, VmMap> = new Map();
   #ring = new XdpRing(this.#machine.memory);
   #runs = 0;
+  readonly #specs: ReadonlyMap<string, MapSpec>;
   /** Insns whose registers were held against the verifier's states. */
   checked = 0;
 
-  constructor() {
+  /** `maps`: those that the programs use. */
+  constructor(maps: readonly MapSpec[] = MAPS) {
+    this.#specs = new Map(maps.map((map) => [map.name, map]));
     this.#renew();
   }
 
   /** A machine forgets nothing of what it loaded: a new one now and then keeps the memory flat. */
   #renew(): void {
     this.#machine = new Machine();
-    this.#maps = new Map(MAPS.map((spec) => [spec.name, this.#machine.createMap(spec)]));
+    this.#maps = new Map([...this.#specs].map(([name, spec]) => [name, this.#machine.createMap(spec)]));
     this.#ring = new XdpRing(this.#machine.memory);
+    if (this.#specs.get("hash")?.keySize !== 8) return;
     const value = Uint8Array.from({ length: 16 }, (_, i) => i * 17);
     for (let key = 0; key < 3; key++) this.#maps.get("hash")!.update(Uint8Array.of(key, 0, 0, 0, 0, 0, 0, 0), value);
   }
@@ -48,12 +52,13 @@ export class Bench {
     if (this.#runs++ % 500 === 499) this.#renew();
     const recorded = new Map<number, Recorded[]>();
     const report = verify(program, {
-      maps: SPECS,
+      maps: this.#specs,
       license: "GPL",
       exhaustive,
       maxProcessed: 20_000,
       observe(pc, state) {
-        const entry = { depth: state.frames.length - 1, regs: state.frame.regs.slice() };
+        const { regs, stack } = state.frame;
+        const entry = { depth: state.frames.length - 1, regs: regs.slice(), stack: stack.slice() };
         const list = recorded.get(pc);
         if (list) list.push(entry);
         else recorded.set(pc, [entry]);
@@ -101,7 +106,11 @@ export class Bench {
       // Without pruning every register counts; with it those that are read again, and numbers that were looked at.
       const counts = live ? live[pc]! : 0x7ff;
       const holdsAt = (r: Reg, i: number) => ((counts >> i) & 1) === 0 || holds(r, values[i]!, world, !live);
-      if (!states.some((s) => s.regs.every(holdsAt))) {
+      const { view } = this.#machine.memory;
+      // Of the stack, bytes that pruning may overlook are in it, too: it is compared only where there was none.
+      const stackHolds = (s: Recorded) =>
+        live !== undefined || s.stack.every((slot, i) => slotHolds(slot, i, run.frame, world, view));
+      if (!states.some((s) => s.regs.every(holdsAt) && stackHolds(s))) {
         const seen = states.map((s) => s.regs.map((r, i) => `r${i}=${show(r)}`).join(" "));
         const wrong = states[0]?.regs.findIndex((r, i) => !holdsAt(r, i));
         return `pc ${pc}, r${wrong}: no recorded state holds ${[...values].map((v, i) => `r${i}=0x${v.toString(16)}`).join(" ")}\n${seen.slice(0, 5).join("\n")}`;
@@ -128,6 +137,24 @@ interface World {
   readonly dataEnd: bigint;
   /** Lowest address of the stacks. */
   readonly stack: bigint;
+}
+
+/** Whether a slot's memory is what its abstract state says: the spilled number, zeros. */
+function slotHolds(slot: Slot | undefined, index: number, frame: number, world: World, view: DataView): boolean {
+  if (!slot) return true;
+  const at = Number(world.stack) + (frame + 1) * STACK_SIZE - 8 * (index + 1);
+  const { reg } = slot;
+  if (reg && byteAt(slot.bytes, 7) === Byte.SPILL) return holds(reg, view.getBigUint64(at, true), world, true);
+  if (
+    reg?.kind === Kind.SCALAR &&
+    spillSize(slot.bytes) === 4 &&
+    !scalarHolds(reg.val, BigInt(view.getUint32(at, true)))
+  ) {
+    // Half of a number: the low bits of some value that it may have.
+    if (reg.val.isConst32 && BigInt.asUintN(32, reg.val.tnum.value) !== BigInt(view.getUint32(at, true))) return false;
+  }
+  for (let k = 0; k < 8; k++) if (byteAt(slot.bytes, k) === Byte.ZERO && view.getUint8(at + k) !== 0) return false;
+  return true;
 }
 
 /** Whether the abstract register holds the concrete value. */

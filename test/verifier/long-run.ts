@@ -1,43 +1,74 @@
 /**
  * The long form of verifier-differential.test.ts:
  *
- *     npx tsx --conditions=source test/verifier/long-run.ts [COUNT] [SEED]
+ *     npx tsx --conditions=source test/verifier/long-run.ts [COUNT] [SEED] [boundary|engine] [--no-kernel]
  *
- * Compares verdicts with the running kernel's and runs what is accepted under guard. Prints each difference with its
- * number, which with the seed names the program, and the totals.
+ * Compares verdicts with the running kernel's and runs what is accepted under guard, holding registers (and every other
+ * time the stack) against the verifier's states at every insn. `engine` takes the generator of the engines' differential
+ * runs. Prints each difference with its number, which with the seed names the program, and the totals.
  */
+import { seededRandom } from "@ebplane/core/bytes";
 import { kernelAvailable } from "@ebplane/linux";
 import { disassemble } from "../../packages/core/src/asm/index.ts";
+import { build, generate } from "../../packages/core/src/vm/testing/generate.ts";
+import { MAPS as ENGINE_MAPS } from "../../packages/core/src/vm/testing/generate-maps.ts";
 import { boundaryProgram, MAPS, mutate, Rng, toSpec } from "./boundary.ts";
 import { compare, kernelMaps } from "./compare.ts";
 import { Bench } from "./concrete.ts";
 
-const count = Number(process.argv[2] ?? 500_000);
-const seed = Number(process.argv[3] ?? 1);
+const args = process.argv.slice(2).filter((arg) => !arg.startsWith("--"));
+const count = Number(args[0] ?? 500_000);
+const seed = Number(args[1] ?? 1);
+const engine = args[2] === "engine";
+const specs = engine ? ENGINE_MAPS : MAPS;
 const available = kernelAvailable();
 if (!available.ok) console.log(`without the kernel: ${available.reason}`);
-const kernel = available.ok ? kernelMaps(MAPS) : undefined;
-const maps = new Map(MAPS.map((map) => [map.name, map]));
-const bench = new Bench();
+const kernel = available.ok && !process.argv.includes("--no-kernel") ? kernelMaps(specs) : undefined;
+const maps = new Map(specs.map((map) => [map.name, map]));
+const bench = new Bench(specs);
 const totals = new Map<string, number>();
+const started = performance.now();
+let found = 0;
 
 for (let i = 0; i < count; i++) {
-  const rng = new Rng(Math.imul(seed, 0x9e3779b1) + i);
-  let program = boundaryProgram(rng);
-  for (let n = rng.below(4); n > 0; n--) program = mutate(rng, program);
-  const spec = toSpec(program);
+  const { spec, next } = program(i);
+  if (!spec) continue;
   const listing = () => disassemble(spec.code).map((line) => `${line.pc}: ${line.text}`);
+  let accepted = true;
   if (kernel) {
     const { kernel: theirs, report, log } = compare(spec, maps, kernel);
     const key = `kernel ${theirs}, ours ${report.verdict}`;
     totals.set(key, (totals.get(key) ?? 0) + 1);
+    accepted = report.verdict === "accept";
     if (theirs !== report.verdict) {
+      found++;
       console.log([`program ${i}: ${key}: ${report.pc}: ${report.message}`, ...listing(), log.slice(-1000)].join("\n"));
     }
   }
-  const packets = [14, 20, 60, 15 + rng.below(60)].map((length) => Uint8Array.from({ length }, () => rng.next()));
+  if (!accepted) continue;
+  const packets = [14, 20, 60, 15 + (next() % 60)].map((length) => Uint8Array.from({ length }, () => next()));
   const problem = bench.check(spec, packets, i % 2 === 0);
-  if (problem) console.log([`program ${i}: UNSOUND: ${problem}`, ...listing()].join("\n"));
+  if (problem) {
+    found++;
+    console.log([`program ${i}: UNSOUND: ${problem}`, ...listing()].join("\n"));
+  }
 }
+const rate = Math.round(count / ((performance.now() - started) / 1000));
 console.log(count, "programs, seed", seed, Object.fromEntries(totals), "insns held against states:", bench.checked);
+console.log(`${found} findings, ${rate} programs a second`);
 kernel?.close();
+
+/** Program number `i`, and the numbers that make its packets. */
+function program(i: number) {
+  if (engine) {
+    const random = seededRandom(seed * 1_000_003 + i);
+    const generated = generate(seed * 1_000_003 + i);
+    const spec = build(generated);
+    const tailCalls = spec.relocs.some((reloc) => reloc.name === "jump");
+    return { spec: generated.hook === "xdp" && !tailCalls ? spec : undefined, next: () => random.below(0x1_0000_0000) };
+  }
+  const rng = new Rng(Math.imul(seed, 0x9e3779b1) + i);
+  let boundary = boundaryProgram(rng);
+  for (let n = rng.below(4); n > 0; n--) boundary = mutate(rng, boundary);
+  return { spec: toSpec(boundary), next: () => rng.next() };
+}
