@@ -1,10 +1,10 @@
 /** Our verdict and the running kernel's for the programs of a collection, and the count of how they agree. */
-import { relocateCore } from "@ebplane/core/elf";
 import { VerifierError } from "@ebplane/core/errors";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import { type ProfileName, verify } from "@ebplane/core/verifier";
 import { kernelAvailable, type LinuxTarget, linuxTarget, NetNs } from "@ebplane/linux";
 import { kernelBtf } from "../../packages/linux/src/target/kernel-btf.ts";
+import { settle } from "../../packages/linux/src/target/settle.ts";
 
 export interface Verdict {
   /** `error`: the kernel failed before its verifier said a word (a map it does not make, a hook it lacks). */
@@ -30,8 +30,9 @@ export function theirs(spec: CollectionSpec, program: ProgramSpec): Verdict {
 }
 
 export function ours(spec: CollectionSpec, original: ProgramSpec, profile?: ProfileName): Verdict {
-  const program = relocateCore(alone(spec, original), kernelBtf()).programs.get(original.name)!;
-  const { maps, license, btf, structOps } = spec;
+  const settled = settle(alone(spec, original), [original.name]);
+  const program = settled.programs.get(original.name)!;
+  const { maps, license, btf, structOps } = settled;
   const report = verify(program, { maps, license, btf, structOps, kernelBtf: kernelBtf(), profile });
   return { verdict: report.verdict, message: `${report.pc}: [${report.rule}] ${report.message}` };
 }

@@ -63,5 +63,6 @@ export { MappedArray, PerfReader, RingBufReader, UserRingBufWriter } from "./rin
 export { type ChainOptions, MAX_CHAIN, XdpDispatcher } from "./target/dispatcher.ts";
 export { LinuxCollection, type LinuxLoadOptions } from "./target/load.ts";
 export { openLink, openMap, openProgram, type Where } from "./target/open.ts";
+export { kernelConfig as runningConfig } from "./target/settle.ts";
 export { StructOps } from "./target/struct-ops.ts";
 export { type LinuxTarget, type LinuxTargetOptions, linuxTarget } from "./target/target.ts";

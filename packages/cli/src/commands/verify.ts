@@ -1,7 +1,7 @@
 /** `ebplane verify`: one verdict a program, from our verifier and, on request, from the kernel's. */
 import { formatInsn } from "@ebplane/core/asm";
 import type { Btf } from "@ebplane/core/btf";
-import { relocateCore } from "@ebplane/core/elf";
+import { applyKconfig, relocateCore } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
 import { type CollectionSpec, type ProgramSpec, progTypeByName } from "@ebplane/core/object";
 import { type Cause, PROFILE_NAMES, type ProfileName, type VerifierReport, verify } from "@ebplane/core/verifier";
@@ -37,11 +37,12 @@ export function registerVerify(program: Command): void {
     .option("--log", "print the refused path as the kernel's verifier logs it")
     .option("--json", "one JSON document")
     .action(async (path: string, options: VerifyOptions) => {
-      const spec = await loadObject(path);
+      const object = await loadObject(path);
       const type = options.type === undefined ? undefined : progTypeByName(options.type);
       if (options.type !== undefined && type === undefined)
         throw new UsageError(`--type: no program type named ${options.type}`);
       const profile = options.profile === undefined ? undefined : parseProfile(options.profile);
+      const spec = await configured(object, profile);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
       const kernel = options.kernel ? (await openTarget("kernel")).target : undefined;
       const given = options.btf === undefined ? undefined : await loadBtf(options.btf);
@@ -106,6 +107,23 @@ export function registerVerify(program: Command): void {
         if (k?.source && k.source !== source && !k.source.endsWith(k.message)) print(`  ${k.source}`);
       }
     });
+}
+
+/**
+ * The object with the kernel's configuration in its `.kconfig` variables: they decide what is dead code. The version is
+ * the profile's where one was asked for. Where the kernel does not say what an option is, they stay as they are.
+ */
+async function configured(spec: CollectionSpec, profile: ProfileName | undefined): Promise<CollectionSpec> {
+  if (!spec.externs?.some((e) => e.kind === "kconfig")) return spec;
+  const { runningConfig } = await import("@ebplane/linux");
+  try {
+    const config = runningConfig();
+    const [major = 0, minor = 0] = (profile ?? "").split(".").map(Number);
+    return applyKconfig(spec, profile === undefined ? config : { ...config, version: (major << 16) | (minor << 8) });
+  } catch (error) {
+    if (error instanceof BpfError) return spec;
+    throw error;
+  }
 }
 
 /** The program with its CO-RE relocations done, where it has some and the kernel's types are at hand. */

@@ -148,6 +148,8 @@ export function sectionKind(section: string): SectionKind {
   if (exact) return kind(exact, undefined, autoload, "libbpf");
   const targeted = WITH_TARGET.get(slash < 0 ? name : name.slice(0, slash));
   if (targeted) return kind(targeted, slash < 0 ? undefined : name.slice(slash + 1), autoload, "libbpf");
+  // Cilium's `tc/tail`.
+  if (name.startsWith("tc/")) return kind(EXACT.get("tc")!, undefined, autoload, "legacy");
   const legacy = LEGACY.find(([prefix]) => name.startsWith(prefix));
   if (legacy) return kind(legacy, undefined, autoload, "legacy");
   return { type: 0, attachType: 0, flags: 0, attachTo: undefined, autoload, match: "none" };

@@ -201,7 +201,8 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
 
 function refuseUnknown(type: number): void {
   if (type > ProgType.BPF_PROG_TYPE_UNSPEC && type <= ProgType.BPF_PROG_TYPE_NETFILTER) return;
-  throw new Refusal("reject", "program-type", `${type} is no program type`, 0, undefined, undefined);
+  const message = type === 0 ? "the section's name says no program type" : `${type} is no program type`;
+  throw new Refusal("reject", "program-type", message, 0, undefined, "say which it is, with --type");
 }
 
 /** Program types whose attach type the kernel looks at when it loads them. Source: `bpf_prog_load_check_attach`. */

@@ -26,6 +26,7 @@ import {
 import { arith, negate, signExtend, signExtend32, swapBytes, truncate } from "./arith.ts";
 import { JNSET, oppositeOf, outcome, refine } from "./refine.ts";
 import { constScalar, isContradiction, type Scalar, scalarHolds, sync, UNKNOWN } from "./scalar.ts";
+import { tnumStep } from "./tnum.ts";
 
 const SEED = 20240229;
 
@@ -225,4 +226,27 @@ test("narrowing and sign extension hold every concrete result", () => {
       expect(scalarHolds(negate(s, true), BigInt.asUintN(32, -v))).toBe(true);
     }
   }
+});
+
+test("the next member of a tnum, for all of 7 bits", () => {
+  for (let mask = 0; mask < 128; mask++) {
+    for (const value of [0, 85 & ~mask, 127 & ~mask]) {
+      const members = Array.from({ length: 128 }, (_, n) => n).filter((n) => (n & ~mask) === value);
+      for (let z = 0; z < 128; z++) {
+        const wanted = members.find((n) => n > z) ?? members.at(-1)!;
+        expect(tnumStep({ value: BigInt(value), mask: BigInt(mask) }, BigInt(z))).toBe(BigInt(wanted));
+      }
+    }
+  }
+});
+
+test("a range that holds one member of the tnum is that number", () => {
+  // r &= 16; if r > 8: found by the long run (seed 777, program 24917), 6.18.44 knows it is 16.
+  const s = UNKNOWN.clone();
+  s.tnum = { value: 0n, mask: 16n };
+  s.umin = 9n;
+  sync(s);
+  expect(s.isConst).toBe(true);
+  expect(s.tnum.value).toBe(16n);
+  expect([s.umin, s.umax, s.smin, s.smax]).toEqual([16n, 16n, 16n, 16n]);
 });

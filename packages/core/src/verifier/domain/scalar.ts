@@ -16,6 +16,7 @@ import {
   tnumIntersect,
   tnumOr,
   tnumRange,
+  tnumStep,
   U32,
   U64,
 } from "./tnum.ts";
@@ -174,6 +175,23 @@ function learnFromTnum64(s: Scalar): void {
   if (most < s.smax) s.smax = most;
   if (value > s.umin) s.umin = value;
   if ((value | mask) < s.umax) s.umax = value | mask;
+  if (mask !== U64_MAX && (s.umin > value || s.umax < (value | mask))) onlyMember(s);
+}
+
+/** A range that holds one member of the tnum alone is that number. Source: `__update_reg64_bounds`. */
+function onlyMember(s: Scalar): void {
+  const { value, mask } = s.tnum;
+  const { umin, umax } = s;
+  if (umin > umax || umin === umax) return;
+  const isMember = (umin & ~mask) === value;
+  const first = isMember ? umin : tnumStep(s.tnum, umin);
+  if (first < umin || first > umax) return;
+  const next = tnumStep(s.tnum, first);
+  if (next > first && next <= umax) return;
+  s.umin = s.umax = first;
+  s.tnum = tnumConst(first);
+  const signed = BigInt.asIntN(64, first);
+  if (signed >= s.smin && signed <= s.smax) s.smin = s.smax = signed;
 }
 
 export function learnFromTnum32(s: Scalar): void {

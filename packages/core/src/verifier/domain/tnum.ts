@@ -32,6 +32,18 @@ export function tnumRange(min: bigint, max: bigint): Tnum {
   return { value: min & ~delta, mask: delta };
 }
 
+/** The smallest member above `z`; the largest member where there is none. Source: kernel/bpf/tnum.c `tnum_step`. */
+export function tnumStep({ value, mask }: Tnum, z: bigint): bigint {
+  if (z < value) return value;
+  if (z >= (value | mask)) return value | mask;
+  const d = z - value;
+  // Below the highest bit that no member has, all members are smaller: the next one carries out of it.
+  const outside = d & ~mask;
+  const carry = outside === 0n ? 0n : (1n << BigInt(bitLength(outside))) - 1n;
+  const filled = d | carry | (U64 & ~mask);
+  return value | ((filled + 1n) & mask);
+}
+
 function bitLength(n: bigint): number {
   const high = Number(n >> 32n);
   return high ? 64 - Math.clz32(high) : 32 - Math.clz32(Number(n & U32));

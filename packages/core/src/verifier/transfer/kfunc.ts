@@ -5,6 +5,7 @@
  *
  * Source: kernel/bpf/verifier.c `check_kfunc_call`, `check_special_kfunc`, `process_spin_lock`, `process_irq_flag`.
  */
+import type { Btf } from "../../btf/index.ts";
 import type { Insn } from "../../isa/index.ts";
 import { AttachType, type Kfunc, kfuncAllowed, ProgType, progTypeName } from "../../object/index.ts";
 import { packetProblem } from "../check/access.ts";
@@ -96,7 +97,22 @@ function known(cx: Context, insn: Insn): Kfunc {
   if (kernel && kernel.find(reloc.name, "func") === undefined) {
     return cx.reject("kfunc", `this kernel has no function ${name}`);
   }
+  if (kernel && !mayBeCalled(kernel, name))
+    return cx.reject("kfunc", `the kernel's ${name} is not for programs to call`);
   return cx.unsupported("kfunc", `the kernel function ${name} is not in the table`);
+}
+
+const callable = new WeakMap<Btf, ReadonlySet<number>>();
+
+/** The kernel's BTF marks what programs may call (since 6.10); without any mark nothing is known. */
+function mayBeCalled(kernel: Btf, name: string): boolean {
+  let marked = callable.get(kernel);
+  if (!marked) {
+    const ids = kernel.findAll("bpf_kfunc").map((id) => kernel.type(id));
+    marked = new Set(ids.flatMap((type) => (type.kind === "declTag" ? [type.type] : [])));
+    callable.set(kernel, marked);
+  }
+  return marked.size === 0 || kernel.findAll(name).some((id) => marked.has(id));
 }
 
 function checkCallable(cx: Context, kfunc: Kfunc): void {
