@@ -85,6 +85,10 @@ function expression(p: Printer, id: number, depth: number): string {
   return "Uint8Array";
 }
 
+function counted(bytes: number): string {
+  return bytes === 1 ? "1 byte" : `${bytes} bytes`;
+}
+
 function arrayElement(text: string): string {
   return text.startsWith("readonly ") || text.includes("|") ? `(${text})` : text;
 }
@@ -104,7 +108,7 @@ function structDeclaration(p: Printer, id: number): string {
   const name = freshName(p, id, type.name);
   const lines = members(p, type, 0, 0);
   p.declarations.push(
-    `/** \`${type.kind} ${type.name}\`, ${type.size} bytes. */\nexport interface ${name} {\n${lines.map((l) => `  ${l}`).join("\n")}\n}`,
+    `/** \`${type.kind} ${type.name}\`, ${counted(type.size)}. */\nexport interface ${name} {\n${lines.map((l) => `  ${l}`).join("\n")}\n}`,
   );
   return name;
 }
@@ -120,8 +124,11 @@ function members(p: Printer, type: BtfStruct, base: number, depth: number): stri
       if (inner.kind !== "struct" && inner.kind !== "union") return [];
       return members(p, inner, at, depth + 1);
     }
-    const place = m.bitSize ? `bits ${at} to ${at + m.bitSize - 1}` : `byte ${at / 8}, ${sizeOf(p.btf, m.type)} bytes`;
-    const optional = type.kind === "union" ? "?" : "";
+    const place = m.bitSize
+      ? `bits ${at} to ${at + m.bitSize - 1}`
+      : `byte ${at / 8}, ${counted(sizeOf(p.btf, m.type))}`;
+    // Padding, too, need not be written: it is zero.
+    const optional = type.kind === "union" || /^_*pad(ding)?_?\d*$/.test(m.name) ? "?" : "";
     return [
       `/** \`${typeText(p.btf, m.type)}\`, ${place}. */ readonly ${propertyName(m.name)}${optional}: ${expression(p, m.type, depth + 1)};`,
     ];

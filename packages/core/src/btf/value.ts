@@ -5,7 +5,7 @@
  * to its first zero byte, arrays arrays, structs and unions objects by member name (of a union: all members when
  * decoding, one when encoding; members of nameless structs and unions stand among their owner's). Pointers are bigint.
  *
- * Fields of the kernel's network types (`__be16`, `__be32`, `__be64`, `__sum16`) are read and written big-endian, so
+ * Fields of network types (`__be16`, `__be32`, `__be64`, `__sum16`, in our language `be16` …) are read and written big-endian, so
  * that a port reads 80. When encoding, an address may be written as text: `"10.0.0.1"` for `__be32`, `"2001:db8::1"`
  * for 16 bytes, `"02:00:00:00:00:01"` for 6 bytes.
  */
@@ -25,8 +25,8 @@ export type BtfValue =
   | { readonly [member: string]: BtfValue };
 
 const MAX_DEPTH = 32;
-/** Typedefs that say network byte order. Source: include/uapi/linux/types.h. */
-const NETWORK_TYPES = new Set(["__be16", "__be32", "__be64", "__sum16"]);
+/** Typedefs that say network byte order: C's (include/uapi/linux/types.h), and those of our own language. */
+const NETWORK_TYPES = new Set(["__be16", "__be32", "__be64", "__sum16", "be16", "be32", "be64"]);
 
 /** True when one of the typedefs on the way says network byte order. */
 export function isNetworkOrder(btf: Btf, id: number): boolean {

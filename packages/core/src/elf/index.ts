@@ -6,5 +6,14 @@ export { readElf } from "./read.ts";
 export { SECTION_TABLE, type SectionKind, sectionKind } from "./sections.ts";
 export { type TypedMap, typedMap, typedMaps } from "./typed-map.ts";
 export { type GenerateTypesOptions, generateTypes } from "./types.ts";
-export { applyKconfig, getVariable, type KernelConfig, parseKconfig, setVariables } from "./variables.ts";
+export {
+  applyKconfig,
+  editVariables,
+  getVariable,
+  type KernelConfig,
+  parseKconfig,
+  setVariables,
+  type TypedVariable,
+  type VariableEdit,
+} from "./variables.ts";
 export { writeElf } from "./write.ts";

@@ -39,7 +39,8 @@ export function generateTypes(spec: CollectionSpec, options: GenerateTypesOption
     `  /** ${v.map} + ${v.offset}, ${v.size} bytes${btf && v.typeId ? `, \`${typeText(btf, v.typeId)}\`` : ""}. */\n  readonly ${propertyName(key)}: ${of(v.typeId)};`;
   const programLine = (p: { name: string; type: number; section: string }) =>
     `  /** ${p.section}, ${progTypeName(p.type)}. */\n  readonly ${propertyName(p.name)}: Program;`;
-  const block = (kind: string, lines: readonly string[]) => `export interface ${name}${kind} {\n${lines.join("\n")}\n}`;
+  const block = (kind: string, lines: readonly string[]) =>
+    lines.length ? `export interface ${name}${kind} {\n${lines.join("\n")}\n}` : `export type ${name}${kind} = object;`;
   const from = options.from ?? "@ebplane/core/elf";
   return `${[
     `/** Types of ${options.name ?? "an object"}, written by \`ebplane types\`: do not edit. */`,

@@ -36,6 +36,40 @@ export function setVariables(spec: CollectionSpec, values: Readonly<Record<strin
   return { ...spec, maps };
 }
 
+/** One variable of a collection that is being prepared. */
+export interface TypedVariable<T> {
+  get(): T;
+  /** @throws RangeError for a value that does not fit. */
+  set(value: T): void;
+}
+
+export interface VariableEdit<V> {
+  /** By name: `variables.mode.set(2)`. `V` is what `ebplane types` writes as `…Variables`. */
+  readonly variables: { readonly [K in keyof V]: TypedVariable<V[K]> };
+  /** The collection with what was set so far. */
+  readonly spec: CollectionSpec;
+}
+
+/** A collection's variables as objects, to be set before `spec` is loaded. */
+export function editVariables<V = Record<string, BtfValue>>(original: CollectionSpec): VariableEdit<V> {
+  let spec = original;
+  const variables: Record<string, TypedVariable<BtfValue>> = {};
+  for (const name of original.variables?.keys() ?? []) {
+    variables[name] = {
+      get: () => getVariable(spec, name),
+      set: (value) => {
+        spec = setVariables(spec, { [name]: value });
+      },
+    };
+  }
+  return {
+    variables: variables as VariableEdit<V>["variables"],
+    get spec() {
+      return spec;
+    },
+  };
+}
+
 function variable(spec: CollectionSpec, name: string): VariableSpec {
   const v = spec.variables?.get(name);
   if (v) return v;

@@ -2,7 +2,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { toHex } from "@ebplane/core/bytes";
-import { applyKconfig, getVariable, parseKconfig, readElf, setVariables, writeElf } from "@ebplane/core/elf";
+import {
+  applyKconfig,
+  editVariables,
+  getVariable,
+  parseKconfig,
+  readElf,
+  setVariables,
+  writeElf,
+} from "@ebplane/core/elf";
+import { SimTarget } from "@ebplane/core/sim";
 import { expect, test } from "vitest";
 import { build } from "./corpus.ts";
 import { missingTool } from "./tools.ts";
@@ -29,6 +38,15 @@ test.skipIf(skip)("variables are read and set by their types", () => {
   expect(() => setVariables(spec, { mode: -1 })).toThrow(
     "variable mode: const volatile __u32: expected 0 to 4294967295",
   );
+});
+
+test.skipIf(skip)("variables are set one by one, typed, and what is loaded has them", () => {
+  const edit = editVariables<{ mode: number; zero: bigint }>(readElf(build("globals")));
+  edit.variables.mode.set(edit.variables.mode.get() - 1);
+  edit.variables.zero.set(7n);
+  expect(() => edit.variables.mode.set(-1)).toThrow("variable mode: const volatile __u32: expected 0 to 4294967295");
+  using loaded = new SimTarget().load(edit.spec);
+  expect(loaded.programs.get("use")!.testRun({ packet: new Uint8Array(64) }).verdict).toBe(1);
 });
 
 test.skipIf(skip)("without BTF a variable takes bytes", () => {
