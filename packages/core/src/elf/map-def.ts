@@ -5,7 +5,7 @@
 import { type Btf, type BtfMember, resolve, sizeOf, skipModifiers, typeText } from "../btf/index.ts";
 import { viewOf } from "../bytes/index.ts";
 import { ElfError } from "../errors/index.ts";
-import { BPF_F_NUMA_NODE, type MapSpec, MapType } from "../object/index.ts";
+import { BPF_F_NUMA_NODE, type MapEntry, type MapSpec, MapType } from "../object/index.ts";
 import type { ElfSymbol } from "./container.ts";
 
 /** A map and where its variable stands in its section. `valuesAt` is the byte offset of its `values` slots. */
@@ -190,6 +190,15 @@ export function parseLegacyMaps(sections: readonly LegacySection[], little: bool
     iproute2.set(d, { id: d.word(5), innerId: d.word(7), innerIndex: d.word(8) | 0 });
   }
   const byId = new Map([...iproute2].flatMap(([d, { id }]) => (id ? [[id, d] as const] : [])));
+  // What stands in the slots of the maps that ask for an id.
+  const held = new Map<number, MapEntry[]>();
+  for (const [d, { id, innerId, innerIndex }] of iproute2) {
+    if (!id || innerId || innerIndex === -1) continue;
+    const entry: MapEntry = { key: slotKey(innerIndex), value: { map: d.name } };
+    const others = held.get(id);
+    if (others) others.push(entry);
+    else held.set(id, [entry]);
+  }
   const found = new Map<number, FoundMap[]>(sections.map((s) => [s.index, []]));
   for (const d of raw) {
     let spec = plain(d);
@@ -198,11 +207,8 @@ export function parseLegacyMaps(sections: readonly LegacySection[], little: bool
     if (inner) spec = { ...spec, inner: plain(inner) };
     // PIN_OBJECT_NS and PIN_GLOBAL_NS differ in the directory only, which is the loader's choice.
     if (own ? d.word(6) : d.size >= GOBPF_SIZE && d.word(5)) spec = { ...spec, pinning: "by-name" };
-    if (own?.innerId) {
-      const held = [...iproute2].filter(([, i]) => i.id === own.innerId && !i.innerId && i.innerIndex !== -1);
-      const contents = held.map(([m, i]) => ({ key: slotKey(i.innerIndex), value: { map: m.name } }));
-      if (contents.length) spec = { ...spec, contents };
-    }
+    const contents = own?.innerId ? held.get(own.innerId) : undefined;
+    if (contents) spec = { ...spec, contents };
     found.get(d.section.index)!.push({ spec, offset: d.offset, size: d.size, valuesAt: undefined });
   }
   return { found, ids: new Map([...byId].map(([id, d]) => [id, d.name])) };

@@ -44,12 +44,15 @@ export function readElf(bytes: Uint8Array): CollectionSpec {
   const found = readMaps(file, btf, maps);
   const dataMaps = readDataSections(file, btf, maps);
   const externs = findExterns(btf, file, maps);
+  const mapNames = new Map(
+    [...found.bySection].map(([section, list]) => [section, new Map(list.map((m) => [m.offset, m.spec.name]))]),
+  );
   const index: ObjectIndex = {
     file,
     btf,
     ext,
     holdsMaps: (section) => found.bySection.has(section),
-    mapAt: (section, offset) => found.bySection.get(section)?.find((m) => m.offset === offset)?.spec.name,
+    mapAt: (section, offset) => mapNames.get(section)?.get(offset),
     dataMap: (section) => dataMaps.get(section),
     externs: new Map(externs.map((e) => [e.name, e])),
   };

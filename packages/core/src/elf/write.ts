@@ -17,6 +17,9 @@ import { KCONFIG_MAP } from "./externs.ts";
 import { defineMap } from "./map-btf.ts";
 import { libbpfSection } from "./sections.ts";
 
+/** Initial entries of all maps together. */
+const MAX_SLOTS = 1 << 22;
+
 /** One function to be written: the entry of a program, or a subprogram. `relocs`, `lines` … count from its start. */
 interface OutFunction {
   readonly name: string;
@@ -242,11 +245,22 @@ function withFirstLine(lines: LineInfo[]): LineInfo[] {
   return first && first.pc !== 0 ? [{ ...first, pc: 0 }, ...lines] : lines;
 }
 
+/** Functions by section, both in order of first mention. */
+function bySection(functions: readonly OutFunction[]): Map<string, OutFunction[]> {
+  const sections = new Map<string, OutFunction[]>();
+  for (const f of functions) {
+    const list = sections.get(f.section);
+    if (list) list.push(f);
+    else sections.set(f.section, [f]);
+  }
+  return sections;
+}
+
 /** Puts each function into its section's bytes and patches the links' distances; .text comes first. */
 function placeFunctions(functions: readonly OutFunction[]): Map<string, Uint8Array> {
-  const sections = new Map<string, OutFunction[]>();
-  if (functions.some((f) => f.section === ".text")) sections.set(".text", []);
-  for (const f of functions) sections.set(f.section, [...(sections.get(f.section) ?? []), f]);
+  const found = bySection(functions);
+  const text = found.get(".text");
+  const sections = new Map([...(text ? [[".text", text] as const] : []), ...found]);
   const bytes = new Map<string, Uint8Array>();
   for (const [name, list] of sections) {
     const code = concatBytes(list.map((f) => f.code));
@@ -290,6 +304,8 @@ function writeMaps(
     .filter((m) => !isDataSection(m) && m.name !== KCONFIG_MAP)
     .sort((a, b) => holdsMaps(a) - holdsMaps(b));
   if (!maps.length) return symbols;
+  const slots = maps.reduce((sum, m) => sum + (m.contents?.length ?? 0), 0);
+  if (slots > MAX_SLOTS) throw new ElfError(`the maps have ${slots} initial entries, an object ${MAX_SLOTS} at most`);
   const defined = maps.map((map) => ({ map, ...defineMap(map, btf) }));
   const total = defined.reduce((sum, d) => sum + d.size, 0);
   const section = out.section(".maps", elf.SHT_PROGBITS, elf.SHF_ALLOC | elf.SHF_WRITE, new Uint8Array(total));
@@ -458,10 +474,8 @@ function clearPseudo(f: OutFunction, pc: number): void {
 }
 
 function extOf(functions: readonly OutFunction[], withFuncs: boolean): BtfExt {
-  const bySection = new Map<string, OutFunction[]>();
-  for (const f of functions) bySection.set(f.section, [...(bySection.get(f.section) ?? []), f]);
   const records = <T>(of: (f: OutFunction) => readonly T[]) =>
-    [...bySection]
+    [...bySection(functions)]
       .map(([section, list]) => ({ section, records: list.flatMap((f) => [...of(f)]) }))
       .filter((s) => s.records.length);
   return {
