@@ -401,6 +401,9 @@ export interface RingBuffer extends AnyMap {
 /** `maxEntries` is the ring's size in bytes: a power of two, at least a page. */
 export declare function ringBuffer(options: MapOptions): RingBuffer;
 
+/** A line in the kernel's trace (`/sys/kernel/tracing/trace_pipe`), with up to three numbers. GPL only. */
+export declare function printk(text: string, ...numbers: (number | bigint)[]): void;
+
 // ---- functions that helpers call back, locks, timers ----
 
 /**

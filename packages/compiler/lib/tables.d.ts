@@ -881,3 +881,19 @@ export declare function tcpRawCheckSyncookieIpv4(ip: object, tcp: object): i32;
 export declare function tcpRawCheckSyncookieIpv6(ip: object, tcp: object): i32;
 /** `bpf_ktime_get_tai_ns`, since 6.1. */
 export declare function ktimeGetTaiNs(): u64;
+/** `bpf_xdp_pull_data`, a kernel function since 6.18; GPL only; xdp. */
+export declare function xdpPullData(ctx: AnyContext, arg2: number | bigint): i32;
+/** `bpf_xdp_metadata_rx_timestamp`, a kernel function since 6.3; GPL only; xdp. */
+export declare function xdpMetadataRxTimestamp(ctx: AnyContext, arg2: object): i32;
+/** `bpf_xdp_metadata_rx_hash`, a kernel function since 6.3; GPL only; xdp. */
+export declare function xdpMetadataRxHash(ctx: AnyContext, arg2: object, arg3: object): i32;
+/** `bpf_xdp_metadata_rx_vlan_tag`, a kernel function since 6.8; GPL only; xdp. */
+export declare function xdpMetadataRxVlanTag(ctx: AnyContext, arg2: object, arg3: object): i32;
+/** `bpf_skb_set_fou_encap`, a kernel function since 6.4; GPL only; sched_cls. */
+export declare function skbSetFouEncap(ctx: AnyContext, arg2: object, arg3: number | bigint): i32;
+/** `bpf_skb_get_fou_encap`, a kernel function since 6.4; GPL only; sched_cls. */
+export declare function skbGetFouEncap(ctx: AnyContext, arg2: object): i32;
+/** `bpf_sock_addr_set_sun_path`, a kernel function since 6.7; GPL only; cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt. */
+export declare function sockAddrSetSunPath(ctx: AnyContext, arg2: object): i32;
+/** `bpf_sock_ops_enable_tx_tstamp`, a kernel function since 6.15; GPL only; cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt. */
+export declare function sockOpsEnableTxTstamp(ctx: AnyContext, arg2: number | bigint): i32;

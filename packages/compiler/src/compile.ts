@@ -113,6 +113,8 @@ export function compile(input: CompileInput): Compiled {
     programs.set(p.name, build(p, lowered, types, data, report, sizes, places));
   }
   if (diagnostics.length) throw new CompileError(sorted(diagnostics));
+  const [first] = lowered.programs;
+  if (first) for (const e of lowered.externals) types.external(e, first.decl.type, first.decl.attachType);
   const maps = new Map<string, MapSpec>();
   const used = new Set(
     [...programs.values()].flatMap((p) => p.relocs.flatMap((r) => (r.kind === "map" ? [r.name] : []))),

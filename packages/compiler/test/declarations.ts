@@ -2,11 +2,12 @@
  * The declarations that follow from tables: contexts, kinds of programs, helpers. `lib/tables.d.ts` is their text; a test
  * holds the two together, `UPDATE=1` writes it.
  */
-import { ctxLayout, progTypeName } from "@ebplane/core/object";
+import { ctxLayout, type Kfunc, progTypeName } from "@ebplane/core/object";
 import { type MemType, type StructType, typeName } from "../src/check/index.ts";
 import { type CtxMember, ctxMembers, PT_REGS } from "../src/lower/ctx.ts";
 import { type HelperForm, helperForms, isSize } from "../src/lower/helpers.ts";
 import { FLOW_KEYS, SOCKET, TCP_SOCKET } from "../src/lower/kernel.ts";
+import { kfuncForms } from "../src/lower/kfuncs.ts";
 import { PROGRAM_FORMS, type ProgramForm, packetFields } from "../src/lower/programs.ts";
 
 /** The type as TypeScript has it. */
@@ -122,6 +123,19 @@ function helperText(name: string, form: HelperForm): string[] {
   ];
 }
 
+function kfuncText(name: string, kfunc: Kfunc): string[] {
+  const params = kfunc.args.flatMap((a, k) => {
+    if (a.kind === "size" || a.kind === "constantSize") return [];
+    const type = a.kind === "ctx" ? "AnyContext" : a.kind === "mem" ? "object" : "number | bigint";
+    return [`${a.kind === "ctx" ? "ctx" : `arg${k + 1}`}: ${type}`];
+  });
+  const types = kfunc.progTypes ? `; ${[...kfunc.progTypes].map(progTypeName).join(" ")}` : "";
+  return [
+    `/** \`${kfunc.name}\`, a kernel function since ${kfunc.since}; GPL only${types}. */`,
+    `export declare function ${name}(${params.join(", ")}): ${kfunc.result.kind === "void" ? "void" : "i32"};`,
+  ];
+}
+
 function numberText(form: HelperForm, k: number): string {
   const t = form.types[k]!;
   if (t.be) return spell(t);
@@ -156,6 +170,7 @@ export function tableDeclarations(): string {
     ...[...contexts].flatMap(([name, forms]) => contextText(name, forms)),
     ...programText(),
     ...[...helperForms()].flatMap(([name, form]) => helperText(name, form)),
+    ...[...kfuncForms()].flatMap(([name, kfunc]) => kfuncText(name, kfunc)),
     "",
   ];
   return lines.join("\n");

@@ -5,7 +5,7 @@
 import { type Btf, BtfBuilder, type MemberInit } from "@ebplane/core/btf";
 import { ctxLayout } from "@ebplane/core/object";
 import { type MemType, type StructType, typeName } from "../check/index.ts";
-import type { Subprogram } from "../lower/index.ts";
+import type { External, Subprogram } from "../lower/index.ts";
 
 export class TypeTable {
   private readonly btf = new BtfBuilder();
@@ -87,6 +87,16 @@ export class TypeTable {
       this.btf.add({ kind: "declTag", name: "arg:nonnull", type: func, component, attribute: false });
     }
     return func;
+  }
+
+  /** The FUNC of a function that something outside defines. */
+  external(e: External, type: number, attachType: number): void {
+    const params = e.params.map((p) => {
+      if (p.kind === "ctx") return { name: p.name, type: this.context(type, attachType) };
+      return { name: p.name, type: p.kind === "ref" ? this.btf.ptr(this.id(p.type)) : this.id(p.type) };
+    });
+    const returns = e.returns ? this.id(e.returns) : 0;
+    this.btf.func(e.name, this.btf.funcProto(returns, params), "extern");
   }
 
   /** A pointer to the context's struct. */

@@ -40,6 +40,7 @@ export function emit(m: Machine, place: (object: DataObject) => number): Emitted
       if (i.target) off = start.get(i.target)! - pc - 1;
       if (i.map !== undefined) relocs.push({ pc, kind: "map", name: i.map });
       if (i.data) relocs.push({ pc, kind: "mapValue", name: i.data.section, offset: place(i.data) });
+      if (i.external) relocs.push({ pc, kind: "kfunc", name: i.external, weak: false });
       if (i.callee) links.push({ pc, callee: i.callee });
       if (i.at) places.push({ pc, at: i.at });
       out.push(opcode === OP_LDDW ? { opcode, dst, src, imm, imm2: i.imm2 } : { opcode, dst, src, off, imm });

@@ -101,7 +101,7 @@ function mergeEqual(order: readonly MBlock[]): void {
 
 function insnKey(i: MInsn, ids: ReadonlyMap<MBlock, number>): string {
   const target = i.target ? ids.get(i.target) : "";
-  return `${i.opcode}.${i.dst}.${i.src}.${i.off}.${i.imm}.${i.imm2}.${i.map ?? ""}.${i.data?.id ?? ""}.${i.callee?.id ?? ""}.${i.slot?.id ?? ""}.${target}`;
+  return `${i.opcode}.${i.dst}.${i.src}.${i.off}.${i.imm}.${i.imm2}.${i.map ?? ""}.${i.data?.id ?? ""}.${i.callee?.id ?? ""}.${i.external ?? ""}.${i.slot?.id ?? ""}.${target}`;
 }
 
 function orderBlocks(entry: MBlock): MBlock[] {

@@ -273,6 +273,11 @@ export class Builder {
     return this.emit({ op: "call", helper, effects }, args);
   }
 
+  /** A call of a function that is defined elsewhere. */
+  callExternal(external: string, args: Insn[], effects: CallEffects): Insn {
+    return this.emit({ op: "call", helper: NO_HELPER, effects, external }, args);
+  }
+
   /** A call of a function of the program. */
   callFunction(callee: Callee, args: Insn[], effects: CallEffects, most: bigint): Insn {
     return this.emit({ op: "call", helper: NO_HELPER, effects, callee, most }, args);

@@ -135,6 +135,8 @@ export type Insn = Base &
         readonly helper: number;
         readonly effects: CallEffects;
         readonly callee?: Callee;
+        /** A function that something outside defines: the kernel, or an object that is linked to this one. */
+        readonly external?: string;
         readonly most?: bigint;
       }
   );

@@ -2,6 +2,7 @@
  * The names that `ebplane/bpf` gives without being written in the language: types, constructors of structs and maps,
  * programs, conversions, helpers. One function each, in one table.
  */
+import { HELPERS } from "@ebplane/core/object";
 import {
   type ArrayType,
   alignOf,
@@ -16,10 +17,10 @@ import {
   U32,
   U64,
 } from "../check/index.ts";
-import { constant, type Insn, RODATA } from "../ir/index.ts";
+import { constant, type DataObject, type Insn, RODATA } from "../ir/index.ts";
 import { arg, type BuiltinTools, type CallNode, flag, numberArg, options, typeArg } from "./arguments.ts";
 import { CALLBACKS } from "./callbacks.ts";
-import { callHelper } from "./calls.ts";
+import { callHelper, requireHelper } from "./calls.ts";
 import { type Context, refuse } from "./context.ts";
 import { cast, describe, toScalar } from "./convert.ts";
 import { PT_REGS } from "./ctx.ts";
@@ -28,12 +29,15 @@ import { restoreParsed, saveParsed } from "./handover.ts";
 import { headerLinks } from "./headers.ts";
 import { helperForm } from "./helpers.ts";
 import { FLOW_KEYS, SOCKET, SPIN_LOCK, TCP_SOCKET, TIMER } from "./kernel.ts";
+import { callKfunc, kfuncForms } from "./kfuncs.ts";
 import { makeMap } from "./mapcalls.ts";
 import { MAP_FORMS } from "./maps.ts";
 import { copyBytes, equalBytes } from "./memory.ts";
 import { PROGRAM_FORMS, PROGRAM_NAMESPACES, type ProgramForm } from "./programs.ts";
 import { moduleOf } from "./scope.ts";
 import type { ProgramDecl, RefVal, Val } from "./values.ts";
+
+const TRACE_PRINTK = 6;
 
 type Builtin = (cx: Context, call: CallNode, tools: BuiltinTools) => Val;
 
@@ -45,7 +49,7 @@ export function builtin(name: string): Val | undefined {
   if (struct) return { k: "type", type: struct };
   if (PROGRAM_FORMS.has(name)) return { k: "builtin", name };
   if (PROGRAM_NAMESPACES.has(name)) return { k: "namespace", name };
-  return BUILTINS.has(name) || CALLBACKS.has(name) || MAP_FORMS.has(name) || helperForm(name)
+  return BUILTINS.has(name) || CALLBACKS.has(name) || kfuncForms().has(name) || MAP_FORMS.has(name) || helperForm(name)
     ? { k: "builtin", name }
     : undefined;
 }
@@ -56,6 +60,7 @@ export function callBuiltin(cx: Context, name: string, call: CallNode, tools: Bu
   const form = PROGRAM_FORMS.get(name);
   if (form) return makeProgram(cx, form, call);
   if (MAP_FORMS.has(name)) return makeMap(cx, name, call);
+  if (kfuncForms().has(name)) return callKfunc(cx, name, call);
   if (CALLBACKS.has(name)) return CALLBACKS.get(name)!(cx, call, tools);
   return callHelper(cx, name, call, tools);
 }
@@ -237,6 +242,27 @@ const table: Builtin = (cx, call) => {
   };
 };
 
+/** `printk("text %d", x)`: a line in the kernel's trace, with up to three numbers. */
+const printk: Builtin = (cx, call) => {
+  const text = arg(cx, call, 0, "the text");
+  if (text.k !== "string") return refuse(cx, call.at, `printk: expected the text in quotes, got ${describe(text)}`);
+  requireHelper(cx, "printk", HELPERS.get(TRACE_PRINTK)!, call.at);
+  const numbers = call.args.slice(1);
+  if (numbers.length > 3) refuse(cx, numbers[3]!.at, `printk takes up to 3 numbers, got ${numbers.length}`);
+  const bytes = new TextEncoder().encode(`${text.value}\0`);
+  const type = makeArray(cx, U8, bytes.length, call.at);
+  const object: DataObject = { id: cx.nextId++, name: `text_${call.at}`, section: RODATA, type, bytes, align: 1 };
+  const values = numbers.map((e) => {
+    const v = cx.expr(e);
+    if (v.k === "lit") return constant(v.value);
+    const t = v.k === "int" && v.type.kind === "int" ? v.type : U32;
+    const r = toScalar(cx, v, t, e.at);
+    return t.signed && t.bits < 64 ? cx.b.sext(32, 64, r) : r;
+  });
+  cx.b.call(TRACE_PRINTK, [cx.b.data(object), constant(BigInt(bytes.length)), ...values], {});
+  return { k: "void" };
+};
+
 // ---- configuration, programs, maps ----
 
 const config: Builtin = (cx, call) => {
@@ -394,6 +420,7 @@ const BUILTINS = new Map<string, Builtin>([
     },
   ],
   ["table", table],
+  ["printk", printk],
   ["subprog", (cx, call) => makeSubprogram(cx, call, false)],
   ["config", config],
   ["license", license],

@@ -5,7 +5,7 @@
 import type { Block, Builder, DataObject, Insn } from "../ir/index.ts";
 import type { Expr, TypeNode } from "../parse/index.ts";
 import type { Bound, Module, Scope } from "./scope.ts";
-import type { Instance } from "./subprograms.ts";
+import type { External, Instance } from "./subprograms.ts";
 import type { FnVal, ProgramDecl, Val, ValType } from "./values.ts";
 
 /** Thrown to leave code that was already complained about. */
@@ -105,11 +105,15 @@ export interface Context {
   readonly reachedFunctions: Set<FnVal["fn"]>;
   license: string | undefined;
   readonly report: (at: number, message: string) => void;
+  /** Functions that something outside defines, which programs call. */
+  readonly externals: Map<string, External>;
   /** Subprograms of the program at hand. */
   instances: Instance[];
   readonly expr: (e: Expr) => Val;
   /** The arguments as a function's parameters have them. */
   readonly passArgs: (fn: FnVal, args: readonly Val[], at: number) => Val[];
+  /** What a function says that it gives. */
+  readonly resultType: (fn: FnVal) => ValType;
   /** Ends a function that is lowered. */
   readonly finish: (b: Builder) => void;
   readonly invoke: (fn: FnVal, args: readonly Val[], at: number) => Val;

@@ -42,6 +42,7 @@ export function describeType(t: ValType): string {
         case "fn":
         case "builtin":
         case "subprog":
+        case "external":
           return "a function";
         case "type":
           return `the type ${typeName(t.value.type)}`;

@@ -24,7 +24,7 @@ import {
 import { contextHeader, contextOffset, cursorCall, cursorMember, newCursor, packetLength } from "./packet.ts";
 import { PROGRAM_FORMS } from "./programs.ts";
 import type { Bound, Scope } from "./scope.ts";
-import { callSubprogram } from "./subprograms.ts";
+import { callExternal, callSubprogram } from "./subprograms.ts";
 import { isRuntime, type RefVal, typeOfVal, type Val } from "./values.ts";
 
 export function lowerExpr(cx: Context, e: Expr): Val {
@@ -765,6 +765,11 @@ function call(cx: Context, e: CallNode): Val {
       return callBuiltin(cx, f.name, e, tools(cx));
     case "type":
       return callType(cx, f.type, e, tools(cx));
+    case "external": {
+      const args = e.args.map((a) => lowerExpr(cx, a));
+      cx.b.at = e.at;
+      return callExternal(cx, f.run, cx.passArgs(f.run, args, e.at), e.at);
+    }
     case "subprog": {
       const args = e.args.map((a) => lowerExpr(cx, a));
       cx.b.at = e.at;

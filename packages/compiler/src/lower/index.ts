@@ -22,14 +22,14 @@ import { newCursor, reloadPacket } from "./packet.ts";
 import { CONTEXTS, packetFields } from "./programs.ts";
 import { checkReservations } from "./reservations.ts";
 import type { Module } from "./scope.ts";
-import { checkArgs, invoke, resolveType } from "./stmt.ts";
-import type { Subprogram } from "./subprograms.ts";
+import { checkArgs, invoke, resolveType, resultType } from "./stmt.ts";
+import type { External, Subprogram } from "./subprograms.ts";
 import type { ProgramDecl, Val, ValType } from "./values.ts";
 
 export type { AccessSite, Constants, IndexSite, ModuleSettings, SizeSite } from "./context.ts";
 export type { MapDecl } from "./maps.ts";
 export type { ReadFile } from "./modules.ts";
-export type { SubParam, Subprogram } from "./subprograms.ts";
+export type { External, SubParam, Subprogram } from "./subprograms.ts";
 export type { ProgramDecl } from "./values.ts";
 
 /** Stands for a call that gives an unknown value where code is only checked. */
@@ -59,6 +59,8 @@ export interface Lowered {
   readonly sizeSites: ReadonlyMap<number, SizeSite>;
   /** By place of the access. */
   readonly accessSites: ReadonlyMap<number, AccessSite>;
+  /** Functions that something outside defines. */
+  readonly externals: readonly External[];
   /** Functions of the user's files that no program reaches. */
   readonly unusedFunctions: readonly { readonly fn: FunctionNode; readonly at: number }[];
 }
@@ -130,12 +132,13 @@ export function lower(
   const removed = cx.removed.filter((r) => r.at >= 2 ** 26);
   const unusedFunctions = modules.all.flatMap((m) =>
     m.node.body.flatMap((s) =>
-      s.kind === "function" && !cx.reachedFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [],
+      s.kind === "function" && !s.fn.external && !cx.reachedFunctions.has(s.fn) ? [{ fn: s.fn, at: s.at }] : [],
     ),
   );
   for (const m of modules.all) {
     for (const s of m.node.body) {
-      if (s.kind === "function" && programs[0] && !called.has(s.fn)) checkFunction(cx, m, s.fn, programs[0].decl);
+      if (s.kind !== "function" || s.fn.external || called.has(s.fn)) continue;
+      if (programs[0]) checkFunction(cx, m, s.fn, programs[0].decl);
     }
   }
   return {
@@ -150,6 +153,7 @@ export function lower(
     accessSites: cx.accessSites,
     sizeSites: cx.sizeSites,
     unusedFunctions,
+    externals: [...cx.externals.values()],
   };
 }
 
@@ -166,6 +170,7 @@ function nothing(modules: Modules): Lowered {
     accessSites: new Map(),
     sizeSites: new Map(),
     unusedFunctions: [],
+    externals: [],
   };
 }
 
@@ -205,6 +210,8 @@ function makeContext(
     expr: (e) => lowerExpr(cx, e),
     invoke: (fn, args, at) => invoke(cx, fn, args, at),
     passArgs: (fn, args, at) => checkArgs(cx, fn, args, at),
+    resultType: (f) => resultType(cx, f),
+    externals: new Map(),
     instances: [],
     finish: finishFn,
     moduleName: (m, name) => moduleName(cx, m, name),

@@ -18,7 +18,7 @@ import type { MapDecl } from "./maps.ts";
 import { CONTEXTS } from "./programs.ts";
 import type { Bound, Module, Scope } from "./scope.ts";
 import { lowerStatement, resolveType, widen } from "./stmt.ts";
-import { typeOfVal, type Val, type ValType } from "./values.ts";
+import { type FnVal, typeOfVal, type Val, type ValType } from "./values.ts";
 
 const LIBRARY = "ebplane/bpf";
 
@@ -210,7 +210,8 @@ export function moduleName(cx: Context, module: Module, name: string): Bound | u
   const stmt = declarations(module.node).get(name);
   if (!stmt) return undefined;
   if (stmt.kind === "function") {
-    return bind({ kind: "const", id: cx.nextId++, value: { k: "fn", fn: stmt.fn, scope: module.scope } });
+    const run: FnVal = { k: "fn", fn: stmt.fn, scope: module.scope };
+    return bind({ kind: "const", id: cx.nextId++, value: stmt.fn.external ? { k: "external", run } : run });
   }
   if (module.pending.has(name)) {
     cx.report(stmt.at, `${name} is defined by itself`);

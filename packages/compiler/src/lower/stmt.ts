@@ -570,6 +570,17 @@ export function checkArgs(cx: Context, f: FnVal, args: readonly Val[], at: numbe
   }
 }
 
+/** What a function that has no body here says that it gives. */
+export function resultType(cx: Context, f: FnVal): ValType {
+  const outer = cx.scope;
+  cx.scope = f.scope;
+  try {
+    return (f.fn.returns && resolveType(cx, f.fn.returns)) ?? { k: "undef" };
+  } finally {
+    cx.scope = outer;
+  }
+}
+
 function resolveReturn(cx: Context, t: TypeNode): ValType | undefined {
   const type = resolveType(cx, t);
   // What memory a reference is to comes from the value.

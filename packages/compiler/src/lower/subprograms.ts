@@ -34,6 +34,13 @@ export interface Subprogram {
   readonly returns: ScalarType | undefined;
 }
 
+/** A function that something outside defines, as BTF declares it. */
+export interface External {
+  readonly name: string;
+  readonly params: readonly SubParam[];
+  readonly returns: ScalarType | undefined;
+}
+
 /** A subprogram in the making or made, by what it was called with. */
 export interface Instance {
   readonly run: FnVal;
@@ -181,6 +188,29 @@ export function callSubprogram(
   if (cx.packet) reloadPacket(cx);
   if (i.result.k === "void" || i.result.k === "undef") return rebuild(i.result, []);
   return rebuild(i.result, narrow(cx.b, i.result, [r], global));
+}
+
+/** Calls a function that another object defines (`declare function`), and lists it among the undefined ones. */
+export function callExternal(cx: Context, run: FnVal, args: readonly Val[], at: number): Val {
+  const { name } = run.fn;
+  if (!cx.program) return refuse(cx, at, `${name} can only be called in a program`);
+  const types = args.map((a) => passed(typeOfVal(a)));
+  const params = types.flatMap((t, k) => registers(cx, t, paramName(run, k), at));
+  if (params.length > MAX_ARGS)
+    refuse(cx, at, `${name}: its arguments need ${params.length} registers, there are ${MAX_ARGS}`);
+  const result = cx.resultType(run);
+  if (result.k !== "int" && result.k !== "void") {
+    return refuse(cx, at, `${name}: a function that is defined elsewhere gives a number or nothing`);
+  }
+  cx.externals.set(name, { name, params, returns: result.k === "int" ? result.type : undefined });
+  const regs = args.flatMap((a, k) => {
+    const t = types[k]!;
+    return t.k === "static" && t.value.k === "ctx" ? [cx.ctx!] : flatten(cx, a, t, at);
+  });
+  const r = cx.b.callExternal(name, regs, { packet: true, map: true, writes: [0, 1, 2, 3, 4].slice(0, regs.length) });
+  if (cx.packet) reloadPacket(cx);
+  // What it gives keeps to no invariant of ours.
+  return result.k === "void" ? { k: "void" } : rebuild(result, narrow(cx.b, result, [r], true));
 }
 
 /** How a helper calls a function back. */

@@ -20,6 +20,8 @@ export type Val =
   | { readonly k: "record"; readonly fields: ReadonlyMap<string, Val>; readonly tuple: boolean }
   | FnVal
   | { readonly k: "builtin"; readonly name: string }
+  /** A function that another object defines. */
+  | { readonly k: "external"; readonly run: FnVal }
   /** A function that is called, not lowered in place. `name` is given when it is bound to one. */
   | { readonly k: "subprog"; readonly run: FnVal; readonly global: boolean; name: string }
   | { readonly k: "namespace"; readonly name: string }

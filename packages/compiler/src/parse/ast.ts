@@ -90,6 +90,8 @@ export interface Prop {
 
 export interface FunctionNode {
   readonly at: number;
+  /** `declare function`: another object defines it. */
+  readonly external?: true;
   readonly name: string;
   readonly params: readonly Param[];
   readonly returns: TypeNode | undefined;

@@ -249,7 +249,10 @@ class Parser {
         return this.declarations((s as ts.VariableStatement).declarationList);
       case K.FunctionDeclaration: {
         const f = s as ts.FunctionDeclaration;
-        if (!f.body) return undefined;
+        if (!f.body) {
+          const declared = f.modifiers?.some((m) => m.kind === K.DeclareKeyword);
+          return declared ? { kind: "function", at, fn: this.external(f) } : undefined;
+        }
         return { kind: "function", at, fn: this.fn(f, f.name!.text) };
       }
       case K.TypeAliasDeclaration: {
@@ -379,6 +382,17 @@ class Parser {
       const inner = this.assigned.pop()!;
       for (const n of inner) this.assigned.at(-1)!.add(n);
     }
+  }
+
+  /** `declare function hash(a: u32): u32;` */
+  external(f: ts.FunctionDeclaration): FunctionNode {
+    const params = f.parameters.map((p): Param => {
+      if (!p.type) this.refuse(p, "a function that is defined elsewhere says the types of what it takes");
+      return { at: this.at(p), binding: this.binding(p.name), type: this.type(p.type), fallback: undefined };
+    });
+    if (!f.type) this.refuse(f, "a function that is defined elsewhere says the type of what it gives");
+    const returns = this.type(f.type);
+    return { at: this.at(f), external: true, name: f.name!.text, params, returns, body: [], assigned: new Set() };
   }
 
   // ---- types ----

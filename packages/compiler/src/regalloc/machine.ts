@@ -50,6 +50,8 @@ export interface MInsn {
   data: DataObject | undefined;
   /** The function that is called, or whose address this lddw is. */
   callee: Callee | undefined;
+  /** The function outside that is called. */
+  external: string | undefined;
   /** Stack object that LEA is of, or that a load or store with base r10 goes to. */
   slot: Slot | undefined;
   /** Arguments of a call. */
@@ -78,6 +80,7 @@ export function minsn(opcode: number, at: number, fields: Partial<Omit<MInsn, "o
     map: undefined,
     data: undefined,
     callee: undefined,
+    external: undefined,
     slot: undefined,
     args: 0,
     ...fields,

@@ -37,6 +37,7 @@ import {
   BPF_OR,
   BPF_PSEUDO_CALL,
   BPF_PSEUDO_FUNC,
+  BPF_PSEUDO_KFUNC_CALL,
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
   BPF_RSH,
@@ -311,8 +312,12 @@ class Selector {
           if (a.op === "map") this.emit(OP_LDDW, at, { dst: k + 1, src: BPF_PSEUDO_MAP_FD, map: a.name });
           if (a.op === "func") this.emit(OP_LDDW, at, { dst: k + 1, src: BPF_PSEUDO_FUNC, callee: a.callee });
         }
-        const { callee } = i;
-        const what = callee ? { src: BPF_PSEUDO_CALL, callee } : { imm: i.helper };
+        const { callee, external } = i;
+        const what = callee
+          ? { src: BPF_PSEUDO_CALL, callee }
+          : external
+            ? { src: BPF_PSEUDO_KFUNC_CALL, external }
+            : { imm: i.helper };
         this.emit(OP_CALL, at, { ...what, args: i.args.length });
         this.emit(MOV64_REG, at, { dst: this.reg(i), src: 0 });
         return;
