@@ -1,4 +1,10 @@
-/** How long it takes from bytecode to the first packet's verdict: translate, compile, instantiate, run. */
+/**
+ * How long it takes from bytecode to the first packet's verdict (translate, compile, instantiate, run), and the memory of
+ * a program that stays loaded.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { encode, type InsnInit } from "@ebplane/core/isa";
 import { ProgType } from "@ebplane/core/object";
 import { Machine, rawProgram, XdpRing } from "@ebplane/core/vm";
@@ -64,4 +70,50 @@ export function latency(): Latency[] {
     later.sort((a, b) => a - b);
     return { insns, coldMs, warmMs: later[later.length >> 1]!, targetMs };
   });
+}
+
+export interface Footprint {
+  readonly insns: number;
+  /** Resident bytes of the process for each loaded program, maps apart; hot, so compiled in both tiers. */
+  readonly residentMb: number;
+  /** Of them on V8's heap. */
+  readonly heapMb: number;
+  readonly targetMb: number;
+}
+
+/** Loads many programs of 4,000 insns, runs each hot, and divides what the process grew by. */
+export async function footprint(): Promise<Footprint> {
+  const insns = 4000;
+  const count = 40;
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const machine = new Machine();
+  const ring = new XdpRing(machine.memory, 1);
+  const ctx = ring.write(0, new Uint8Array(128).fill(7));
+  const load = (variant: number) => {
+    const spec = rawProgram(program(insns, variant), ProgType.BPF_PROG_TYPE_XDP);
+    const loaded = machine.load(spec, { engine: "jit", verified: true });
+    loaded.run(ctx);
+    return loaded;
+  };
+  for (let i = 0; i < 10; i++) load(i).close();
+  const settled = async (): Promise<NodeJS.MemoryUsage> => {
+    await sleep(1000);
+    collect();
+    collect();
+    await sleep(200);
+    return process.memoryUsage();
+  };
+  const before = await settled();
+  const kept = Array.from({ length: count }, (_, i) => load(100 + i));
+  for (const loaded of kept) for (let i = 0; i < 2000; i++) loaded.run(ctx);
+  const after = await settled();
+  for (const loaded of kept) loaded.close();
+  const each = (bytes: number): number => bytes / count / 1e6;
+  return {
+    insns,
+    residentMb: each(after.rss - before.rss),
+    heapMb: each(after.heapUsed - before.heapUsed),
+    targetMb: 2,
+  };
 }

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { buildBpf, temporaryFolder } from "./build.ts";
 import { batch, kernel, kernelAvailable, perCall, type Timed } from "./engines.ts";
-import { latency } from "./latency.ts";
+import { footprint, latency } from "./latency.ts";
 import { openNative } from "./native.ts";
 import { PROGRAMS } from "./programs.ts";
 import { type Measured, printJson, printTables } from "./report.ts";
@@ -76,8 +76,9 @@ try {
     for (const m of measured) m.ns.push(m.timed.time(m.count) / m.count);
   }
   const load = wanted ? [] : latency();
-  if (args.json) printJson(measured, load);
-  else printTables(measured, load);
+  const memory = wanted ? undefined : await footprint();
+  if (args.json) printJson(measured, load, memory);
+  else printTables(measured, load, memory);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

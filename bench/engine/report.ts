@@ -1,6 +1,6 @@
 /** Prints what was measured: a table of nanoseconds, then each target with its geometric mean and worst program. */
 import type { Timed } from "./engines.ts";
-import type { Latency } from "./latency.ts";
+import type { Footprint, Latency } from "./latency.ts";
 
 export interface Measured {
   readonly program: string;
@@ -50,7 +50,7 @@ function median(m: Measured): number {
   return sorted[sorted.length >> 1]!;
 }
 
-export function printTables(measured: readonly Measured[], load: readonly Latency[]): void {
+export function printTables(measured: readonly Measured[], load: readonly Latency[], memory?: Footprint): void {
   const programs = [...new Set(measured.map((m) => m.program))];
   const engines = [...new Set(measured.map((m) => m.engine))];
   const cell = (engine: string, program: string): string => {
@@ -84,6 +84,13 @@ export function printTables(measured: readonly Measured[], load: readonly Latenc
       yes(l.warmMs <= l.targetMs),
     ]),
   ]);
+  if (!memory) return;
+  console.log("\nmemory of a loaded program, MB\n");
+  const { insns, residentMb, heapMb, targetMb } = memory;
+  table([
+    ["insns", "resident", "of it heap", "wanted", "holds"],
+    [`${insns}`, residentMb.toFixed(2), heapMb.toFixed(2), `${targetMb}`, yes(residentMb <= targetMb)],
+  ]);
 }
 
 function ratios(measured: readonly Measured[], target: Target): string[] | undefined {
@@ -115,7 +122,7 @@ function ratios(measured: readonly Measured[], target: Target): string[] | undef
   ];
 }
 
-export function printJson(measured: readonly Measured[], load: readonly Latency[]): void {
+export function printJson(measured: readonly Measured[], load: readonly Latency[], memory?: Footprint): void {
   const programs = [...new Set(measured.map((m) => m.program))].map((name) => ({
     name,
     ns: Object.fromEntries(
@@ -124,7 +131,7 @@ export function printJson(measured: readonly Measured[], load: readonly Latency[
         .map((m) => [m.engine, { min: minimum(m), median: median(m), runs: m.count * m.ns.length }]),
     ),
   }));
-  console.log(JSON.stringify({ programs, latency: load }, undefined, 2));
+  console.log(JSON.stringify({ programs, latency: load, memory }, undefined, 2));
 }
 
 function yes(holds: boolean): string {
