@@ -283,6 +283,8 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     [["attach", "OBJ", "lwt:10.0.0.0/40:out", "--dev", "e0"], "10.0.0.0/40"],
     [["attach", "OBJ", "lwt:10.99.0.0/16:out"], "expected a device or a gateway"],
     [["attach", "OBJ", "tcx:e0:ingress", "--dev", "e0"], "--via, --dev and --headroom belong to lwt hooks"],
+    [["attach", "OBJ", "tcx:e0:ingress", "--bound"], "--bound belongs to xdp hooks"],
+    [["attach", "OBJ#xdp_pass", "xdp:e0:generic", "--bound"], "can't attach device-bound programs in generic mode"],
     [["attach", "OBJ", "tcx:e0:ingress", "--replace"], "--replace: nothing is attached to tcx:e0:ingress"],
     [["attach", "OBJ", "tcx:e0:ingress", "--reuse", "hits=/sys/fs/bpf/no-such"], "/sys/fs/bpf/no-such: does not exist"],
     [["attach", "OBJ", "tcx:e0:ingress", "--map", "hits=/no/such.json"], "/no/such.json: no such file"],

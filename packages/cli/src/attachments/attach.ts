@@ -53,6 +53,8 @@ export interface AttachRequest {
   readonly pinDirectory: string;
   /** Live maps in place of the object's: pins or ids, by the map's name. */
   readonly reuse: ReadonlyMap<string, { readonly path: string } | { readonly id: number }>;
+  /** XDP: only for the hook's device, whose metadata functions it may then call. */
+  readonly bound: boolean;
   /** Puts more into the maps than the object's own contents. */
   readonly fill: (maps: ReadonlyMap<string, BpfMap>) => void;
 }
@@ -99,7 +101,8 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
       reuse.set(map, live);
     }
     const chosen = hook.kind === "struct_ops" ? { structOps: [hook.name] } : { programs: [name!] };
-    collection = target.load(spec, { ...chosen, reuse, pinDirectory: request.pinDirectory });
+    const boundTo = request.bound && hook.kind === "xdp" ? target.ifindex(hook.iface) : undefined;
+    collection = target.load(spec, { ...chosen, reuse, pinDirectory: request.pinDirectory, boundTo });
     request.fill(collection.maps);
     const program = hook.kind === "struct_ops" ? collection.structOps.get(hook.name)! : collection.programs.get(name!)!;
     const answer = (linkId: number, record: AttachmentRecord | undefined, link?: Link<Hook>): AttachAnswer => ({

@@ -20,6 +20,7 @@ interface AttachOptions {
   readonly dev?: string;
   readonly headroom?: string;
   readonly defrag?: boolean;
+  readonly bound?: boolean;
   readonly json?: boolean;
 }
 
@@ -53,6 +54,7 @@ export function registerAttach(program: Command): void {
     .option("--dev <iface>", "lwt: the route's device")
     .option("--headroom <bytes>", "lwt: what an xmit program may push")
     .option("--defrag", "netfilter: whole packets only")
+    .option("--bound", "xdp: bind the program to the device, for its metadata functions")
     .option("--json", "one JSON document")
     .action(async (path: string, text: string, options: AttachOptions) => {
       const hook = completeHook(parseHook(text), options);
@@ -84,6 +86,7 @@ export function registerAttach(program: Command): void {
             replace: options.replace ?? false,
             pinDirectory: options.pinDir,
             reuse,
+            bound: options.bound ?? false,
             fill: (maps) => fillMaps(maps, options.map),
           }),
         );
@@ -218,6 +221,7 @@ function completeHook(hook: Hook, options: AttachOptions): Hook {
   if (via !== undefined || dev !== undefined || headroom !== undefined) {
     throw new UsageError(`--via, --dev and --headroom belong to lwt hooks, got ${hookText(hook)}`);
   }
+  if (options.bound && hook.kind !== "xdp") throw new UsageError(`--bound belongs to xdp hooks, got ${hookText(hook)}`);
   if (hook.kind === "netfilter") return { ...hook, defrag };
   if (defrag) throw new UsageError(`--defrag belongs to netfilter hooks, got ${hookText(hook)}`);
   return hook;

@@ -1,6 +1,7 @@
-import { type MapSpec, MapType } from "@ebplane/core/object";
+import { type MapSpec, MapType, ProgType } from "@ebplane/core/object";
 import { describe, expect, test } from "vitest";
-import { kernelSkipReason } from "../testing.ts";
+import { linuxTarget } from "../target/target.ts";
+import { arrayMap, asmProgram, collectionOf, kernelSkipReason } from "../testing.ts";
 import { deleteBatch, LinuxMap, mapCreate, possibleCpus, updateBatch } from "./index.ts";
 
 const skip = kernelSkipReason();
@@ -117,5 +118,59 @@ describe.skipIf(skip)(`maps of the kernel${skip ? ` (skipped: ${skip})` : ""}`, 
       /^bpf\(MAP_UPDATE_BATCH\): E2BIG: map m \(hash\): entry 10$/,
     );
     expect([...map.keys()].map(of).sort((a, b) => a - b)).toEqual(Array.from({ length: 10 }, (_, i) => i));
+  });
+
+  test("a map of maps holds them by fd and tells them by id; another takes a place while programs look", () => {
+    const inner = (name: string, maxEntries = 1) => arrayMap(name, maxEntries);
+    const text = `
+      *(u32 *)(r10 - 4) = 0
+      r2 = r10
+      r2 += -4
+      r1 = map[outer]
+      call bpf_map_lookup_elem
+      if r0 == 0 goto out
+      r1 = r0
+      *(u32 *)(r10 - 4) = 0
+      r2 = r10
+      r2 += -4
+      call bpf_map_lookup_elem
+      if r0 == 0 goto out
+      r1 = 1
+      lock *(u64 *)(r0 + 0) += r1
+    out:
+      r0 = 2
+      exit`;
+    const outer = {
+      ...arrayMap("outer", 2),
+      type: MapType.BPF_MAP_TYPE_ARRAY_OF_MAPS,
+      valueSize: 4,
+      inner: inner("template"),
+    };
+    const contents = [{ key: new Uint8Array(4), value: { map: "a" } }];
+    using loaded = linuxTarget().load(
+      collectionOf(
+        [asmProgram("p", ProgType.BPF_PROG_TYPE_XDP, text)],
+        [inner("a"), inner("b"), { ...outer, contents }],
+      ),
+    );
+    const [outerMap, a, b] = ["outer", "a", "b"].map((name) => loaded.maps.get(name) as LinuxMap);
+    const word = (n: number) => new Uint8Array(Uint32Array.of(n).buffer);
+    const hits = (map: LinuxMap) => Number(new BigUint64Array(map.lookup(word(0))!.buffer)[0]);
+    const run = () => loaded.programs.get("p")!.testRun({ packet: new Uint8Array(64) });
+    expect(outerMap!.lookup(word(0))).toEqual(word(a!.id));
+    expect(outerMap!.lookup(word(1))).toBeUndefined();
+    run();
+    outerMap!.update(word(0), word(b!.fd));
+    run();
+    run();
+    expect([hits(a!), hits(b!)]).toEqual([1, 2]);
+    expect([...outerMap!.entries()]).toEqual([[word(0), word(b!.id)]]);
+    expect(outerMap!.delete(word(0))).toBe(true);
+    run();
+    expect(hits(b!)).toBe(2);
+    using other = linuxTarget().load(collectionOf([], [inner("wide", 9)]));
+    const wide = other.maps.get("wide") as LinuxMap;
+    expect(() => outerMap!.update(word(0), word(wide.fd))).toThrow("EINVAL: map outer (array_of_maps)");
+    expect(() => outerMap!.update(word(0), word(1_000_000))).toThrow("EBADF: map outer (array_of_maps)");
   });
 });

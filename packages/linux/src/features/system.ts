@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { gunzipSync } from "node:zlib";
+import { parseKconfig } from "@ebplane/core/elf";
 
 export interface SystemState {
   /** `uname -r`. */
@@ -51,13 +52,11 @@ function lockdown(): string | undefined {
 export function kernelConfig(): ReadonlyMap<string, string> | undefined {
   const text = configText();
   if (text === undefined) return undefined;
-  const options = new Map<string, string>();
-  for (const [, name, value] of text.matchAll(/^(CONFIG_\w+)=(.*)$/gm))
-    options.set(name!, value!.replace(/^"|"$/g, ""));
-  return options;
+  return new Map([...parseKconfig(text)].map(([name, value]) => [name, value.replace(/^"|"$/g, "")]));
 }
 
-function configText(): string | undefined {
+/** The configuration that the running kernel was built with, as it keeps or as its package put it. */
+export function configText(): string | undefined {
   if (existsSync("/proc/config.gz")) return gunzipSync(readFileSync("/proc/config.gz")).toString("latin1");
   const boot = `/boot/config-${release()}`;
   return existsSync(boot) ? readFileSync(boot, "latin1") : undefined;

@@ -8,6 +8,7 @@ import { Errno, type SysError, UnsupportedError, VerifierError } from "@ebplane/
 import { BPF_PSEUDO_BTF_ID, SLOT } from "@ebplane/core/isa";
 import {
   AttachType,
+  BPF_F_XDP_DEV_BOUND_ONLY,
   type BpfMap,
   type Collection,
   type CollectionSpec,
@@ -58,6 +59,11 @@ export interface LinuxLoadOptions extends LoadOptions {
   readonly pinDirectory?: string;
   /** Only these variables of `.struct_ops`, with their programs; absent: all, or with `programs` none. */
   readonly structOps?: readonly string[];
+  /**
+   * XDP programs are bound to this device (Linux 6.3): they may call its metadata functions (`bpf_xdp_metadata_rx_hash`
+   * …), and run nowhere else. By index, in the namespace of the target.
+   */
+  readonly boundTo?: number;
   /** Everything is made in its name: for a process that has no privileges of its own. */
   readonly token?: BpfToken;
 }
@@ -292,12 +298,14 @@ function loadProgram(
 ): LinuxProgram {
   const code = relocate(spec, (reloc) => resolveReloc(spec, reloc, maps));
   settleExterns(spec, code);
+  const bound = options.boundTo !== undefined && spec.type === ProgType.BPF_PROG_TYPE_XDP;
   let load: ProgLoad = {
     type: spec.type,
     code,
     license: collection.license,
     name: spec.name,
-    flags: spec.flags,
+    flags: spec.flags | (bound ? BPF_F_XDP_DEV_BOUND_ONLY : 0),
+    ifindex: bound ? options.boundTo : 0,
     expectedAttachType: member?.index ?? attachTypeOf(spec),
     attachBtfId: member?.structId ?? attachBtfId(spec),
     logLevel: options.logLevel,

@@ -3,11 +3,10 @@
  * kernel could do CO-RE itself since 5.17; done here it works before, and a missing type is said by its name.
  * Source: libbpf.c `bpf_object__resolve_externs`, `bpf_object__read_kconfig_file`, `get_kernel_version`.
  */
-import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
-import { gunzipSync } from "node:zlib";
 import { applyKconfig, type KernelConfig, parseKconfig, relocateCore } from "@ebplane/core/elf";
 import { autoloaded, type CollectionSpec } from "@ebplane/core/object";
+import { configText } from "../features/system.ts";
 import { hasKernelSymbol, kernelBtf } from "./kernel-btf.ts";
 
 /** The collection with the programs that will be loaded relocated to this kernel, and the map `.kconfig` filled. */
@@ -22,20 +21,16 @@ let config: KernelConfig | undefined;
 
 /** The running kernel's version and options; no options where it does not publish them. */
 export function kernelConfig(): KernelConfig {
-  return (config ??= { version: kernelVersion(release()), options: new Map([...readOptions(), ...virtualOptions()]) });
+  return (config ??= {
+    version: kernelVersion(release()),
+    options: new Map([...parseKconfig(configText() ?? ""), ...virtualOptions()]),
+  });
 }
 
 /** `KERNEL_VERSION` of a release as uname prints it. Sublevels above 255 count as 255, as the kernel's macro has it. */
 export function kernelVersion(text: string): number {
   const [, major = "0", minor = "0", patch = "0"] = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(text) ?? [];
   return (Number(major) << 16) | (Number(minor) << 8) | Math.min(Number(patch), 255);
-}
-
-function readOptions(): Map<string, string> {
-  const packed = "/proc/config.gz";
-  if (existsSync(packed)) return parseKconfig(gunzipSync(readFileSync(packed)).toString("latin1"));
-  const plain = `/boot/config-${release()}`;
-  return existsSync(plain) ? parseKconfig(readFileSync(plain, "latin1")) : new Map();
 }
 
 /** Options that no configuration has: libbpf tells by them what the kernel can do. */

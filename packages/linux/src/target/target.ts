@@ -25,7 +25,7 @@ export function linuxTarget(options: LinuxTargetOptions = {}): LinuxTarget {
   return {
     name: "linux",
     cpus: possibleCpus(),
-    load: (spec, load) => loadCollection(spec, { logLevel: options.logLevel, ...load }),
+    load: (spec, load) => inside(() => loadCollection(spec, { logLevel: options.logLevel, ...load })),
     ifindex: (device) => inside(() => ifindex(device)),
     // The overloads promise for XDP what attachXdp returns.
     attach: ((program: Program, hook: Hook) =>
