@@ -87,6 +87,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       total.failed++;
       console.log((e as Error).message);
     }
+    if ((done + PORTION) % 5000 === 0) console.log(`${done + PORTION} done, ${total.failed} portions failed`);
   }
   console.log(`${total.compiled} compiled, ${total.refused} refused, ${total.failed} portions failed`);
   process.exitCode = total.failed ? 1 : 0;

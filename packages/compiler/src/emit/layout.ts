@@ -3,7 +3,16 @@
  * a jump straight to its target, and copy short returns in place of a jump to them.
  */
 import { OP_EXIT, OP_JA, OP_MASK } from "@ebplane/core/isa";
-import { isCondJump, type MBlock, type MInsn, machineSuccessors, minsn } from "../regalloc/index.ts";
+import {
+  isCondJump,
+  type MBlock,
+  type MInsn,
+  MOV32_IMM,
+  MOV64_IMM,
+  MOV64_REG,
+  machineSuccessors,
+  minsn,
+} from "../regalloc/index.ts";
 
 /** A return of this many instructions or fewer is copied instead of jumped to. */
 const SHORT_RETURN = 2;
@@ -52,6 +61,7 @@ export function layoutBlocks(entry: MBlock): MBlock[] {
     if (to && isReturn(to) && to.insns.length <= SHORT_RETURN && !to.insns.some(isCondJump)) {
       b.insns.push(...to.insns.map((i) => ({ ...i })));
       b.next = undefined;
+      returnAtOnce(b);
     }
   }
   const final = cheapest([orderBlocks(entry), chain(orderBlocks(entry))]);
@@ -66,6 +76,14 @@ export function layoutBlocks(entry: MBlock): MBlock[] {
     } else b.insns.push(minsn(OP_JA, last?.at ?? 0, { target: b.next }));
   }
   return final;
+}
+
+/** `rX = constant; r0 = rX; exit`: the copied return needs no detour. */
+function returnAtOnce(b: MBlock): void {
+  const [value, move, exit] = b.insns.slice(-3);
+  if (exit?.opcode !== OP_EXIT || move?.opcode !== MOV64_REG || move.dst !== 0 || !value) return;
+  const constant = value.opcode === MOV64_IMM || value.opcode === MOV32_IMM;
+  if (constant && value.dst === move.src && value.dst !== 10) b.insns.splice(-3, 2, { ...value, dst: 0 });
 }
 
 /** Blocks that do the same and go on alike become one. */
