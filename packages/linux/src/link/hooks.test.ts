@@ -80,23 +80,31 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
       0,
       2,
     ],
-  ] as const)("%s counts what it passes, and drops what it is told to", (_, hook, type, attachType, pass, drop) => {
-    using loaded = edge().load(
-      collectionOf(
-        [countingProgram("pass", type, pass, { attachType }), countingProgram("drop", type, drop, { attachType })],
-        [arrayMap("hits")],
-      ),
-    );
-    const link = edge().attach(loaded.programs.get("pass")!, hook as Hook);
-    expect(traffic(3)).toBe(3);
-    expect(hitsOf(loaded.maps)).toBe(3);
-    link.update(loaded.programs.get("drop")!);
-    expect(traffic(0)).toBe(0);
-    expect(hitsOf(loaded.maps)).toBe(6);
-    link.close();
-    expect(traffic(3)).toBe(3);
-    expect(hitsOf(loaded.maps)).toBe(6);
-  });
+  ] as const)(
+    "%s counts what it passes, and drops what it is told to",
+    async (_, hook, type, attachType, pass, drop) => {
+      using loaded = edge().load(
+        collectionOf(
+          [countingProgram("pass", type, pass, { attachType }), countingProgram("drop", type, drop, { attachType })],
+          [arrayMap("hits")],
+        ),
+      );
+      // At least: the kernel's own packets (multicast reports) are counted, too.
+      const hits = () => hitsOf(loaded.maps);
+      {
+        using link = edge().attach(loaded.programs.get("pass")!, hook as Hook);
+        expect(traffic(3)).toBe(3);
+        expect(hits()).toBeGreaterThanOrEqual(3);
+        const before = hits();
+        link.update(loaded.programs.get("drop")!);
+        expect(traffic(0)).toBe(0);
+        await expect.poll(hits).toBeGreaterThanOrEqual(before + 3);
+      }
+      const after = hits();
+      expect(traffic(3)).toBe(3);
+      expect(hits()).toBe(after);
+    },
+  );
 
   test.each([
     { kind: "netfilter", family: 4, point: "forward" },
@@ -110,7 +118,7 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     {
       using link = edge().attach(accept, hook);
       expect(traffic(3)).toBe(3);
-      expect(hitsOf(loaded.maps)).toBe(3);
+      expect(hitsOf(loaded.maps)).toBeGreaterThanOrEqual(3);
       expect(() => link.update(drop)).toThrow("the kernel cannot replace a program here");
     }
     {

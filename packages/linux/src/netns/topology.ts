@@ -9,6 +9,7 @@
  */
 import { setOffload } from "../link/index.ts";
 import { addAddress, addLink, addNeighbour, addRoute, getLink, setLink } from "../netlink/index.ts";
+import { sleep } from "../sys/index.ts";
 import { NetNs } from "./netns.ts";
 
 export interface Topology {
@@ -60,6 +61,7 @@ export function createTopology(options: TopologyOptions = {}): Topology {
     const s0: End = { ns: server, device: "s0", mac: "02:00:00:00:02:02", v4: "10.2.0.2", v6: "fd00:2::2" };
     connect(c0, e0, options);
     connect(s0, e1, options);
+    for (const { ns, device } of [c0, e0, e1, s0]) waitUntilUp(ns, device);
     for (const [ns, via4, via6] of [
       [client, e0.v4, e0.v6],
       [server, e1.v4, e1.v6],
@@ -74,6 +76,17 @@ export function createTopology(options: TopologyOptions = {}): Topology {
     close();
     throw error;
   }
+}
+
+/** RFC 2863 operational state. */
+const IF_OPER_UP = 6;
+
+/**
+ * A veth is up when both ends are, but its queue is put in place a moment later by a worker (linkwatch): what is sent
+ * before is lost.
+ */
+function waitUntilUp(ns: NetNs, device: string): void {
+  for (let tries = 0; tries < 5000 && getLink(ns.route, device).operState !== IF_OPER_UP; tries++) sleep(1);
 }
 
 /** One veth between two namespaces, both ends up and knowing each other. */
