@@ -121,7 +121,7 @@ function paramOf(btf: Btf, id: number, tags: ReadonlySet<string>, ctxStruct: str
 function registersOf(btf: Btf, id: number): boolean {
   let type = btf.type(id);
   while (type.kind === "const" || type.kind === "volatile" || type.kind === "typeTag") type = btf.type(type.type);
-  return type.kind === "typedef" && type.name === "bpf_user_pt_regs_t";
+  return (type.kind === "typedef" || type.kind === "struct") && type.name === "bpf_user_pt_regs_t";
 }
 
 const TAIL_CALL = helperByName("bpf_tail_call");

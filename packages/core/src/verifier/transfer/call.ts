@@ -44,7 +44,7 @@ import { allows, helperSince, versionNumber, versionText } from "../profile.ts";
 import { leaveCallback, pushCallback } from "./callback.ts";
 import { dropDynptr, makeDynptr } from "./dynptr.ts";
 import { callGlobal } from "./global.ts";
-import { checkMaySleep, kfuncCall, PACKET_DYNPTRS } from "./kfunc.ts";
+import { checkMaySleep, kfuncCall, MOVED_BY_WRITES } from "./kfunc.ts";
 import { acquire, forgetNonOwning, releaseReference } from "./references.ts";
 import { forgetPacket } from "./registers.ts";
 import { byteIndex, frameOf, slotIndex } from "./stack.ts";
@@ -216,7 +216,7 @@ function finish(cx: Context, insn: Insn, helper: Helper, facts: CallFacts): void
   const r0 = result(cx, insn, helper, facts, args);
   for (let i = 0; i <= 5; i++) cx.setReg(i, NOT_INIT);
   cx.setReg(0, r0);
-  const writesPacket = helper.name === "dynptr_write" && facts.dynptr && PACKET_DYNPTRS.has(facts.dynptr.kind);
+  const writesPacket = helper.name === "dynptr_write" && facts.dynptr && MOVED_BY_WRITES.has(facts.dynptr.kind);
   if (helper.changesPacket || writesPacket) forgetPacket(cx);
 }
 

@@ -41,7 +41,9 @@ import { forgetPacket } from "./registers.ts";
 import { frameOf, slotIndex, stackRange } from "./stack.ts";
 
 /** Dynptrs over packets: what is read through them moves with the packet. */
-export const PACKET_DYNPTRS: ReadonlySet<string> = new Set(["skb", "xdp"]);
+const PACKET_DYNPTRS: ReadonlySet<string> = new Set(["skb", "skbMeta", "xdp"]);
+/** Of these a write may move the packet. */
+export const MOVED_BY_WRITES: ReadonlySet<string> = new Set(["skb", "skbMeta"]);
 
 /** Functions that may be called while a spin lock is held. */
 function goodUnderLock(kfunc: Kfunc): boolean {
