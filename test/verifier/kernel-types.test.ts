@@ -155,19 +155,21 @@ const CASES: readonly Case[] = [
 ];
 
 describe.skipIf(!kernel.ok)(`kernel functions and types${kernel.ok ? "" : ` (skipped: ${kernel.reason})`}`, () => {
-  test.each([...CASES])("%s: %s", (...[, verdict, at, text, license = "GPL"]: Case) => {
-    const { code, relocs, lineInfo } = assemble(text);
-    const base = { name: "test", section: "", attachType: 0, flags: 0, funcInfo: [] };
-    const program: ProgramSpec = { ...base, type: 0, code, relocs, lineInfo, ...at };
-    const spec: CollectionSpec = {
-      programs: new Map([["test", program]]),
-      maps: new Map(),
-      license,
-      byteOrder: "little",
-    };
-    const [own, asked] = [ours(spec, program), theirs(spec, program)];
-    // Where this kernel's build lacks the function there is no verdict to compare with.
-    if (asked.verdict !== "error") expect(asked, asked.message).toMatchObject({ verdict });
-    expect(own, own.message).toMatchObject({ verdict });
-  });
+  for (const [what, verdict, at, text, license = "GPL"] of CASES) {
+    test(`${what}: ${verdict}`, () => {
+      const { code, relocs, lineInfo } = assemble(text);
+      const base = { name: "test", section: "", attachType: 0, flags: 0, funcInfo: [] };
+      const program: ProgramSpec = { ...base, type: 0, code, relocs, lineInfo, ...at };
+      const spec: CollectionSpec = {
+        programs: new Map([["test", program]]),
+        maps: new Map(),
+        license,
+        byteOrder: "little",
+      };
+      const [own, asked] = [ours(spec, program), theirs(spec, program)];
+      // Where this kernel's build lacks the function there is no verdict to compare with.
+      if (asked.verdict !== "error") expect(asked, asked.message).toMatchObject({ verdict });
+      expect(own, own.message).toMatchObject({ verdict });
+    });
+  }
 });
