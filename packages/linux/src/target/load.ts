@@ -400,10 +400,16 @@ export function verifierError(spec: ProgramSpec, log: string, cause: SysError): 
     pc === undefined ? undefined : `slot ${pc}`,
     line ? `${line.file}:${line.line}:${line.col}` : undefined,
   ].filter((part) => part !== undefined);
-  // A CO-RE relocation that the target had no answer for is an impossible helper call: say what was missing.
-  const poison = pc === undefined ? undefined : spec.poisoned?.get(pc);
+  // What the target had no answer for (CO-RE, a weak function) is an impossible call: say what was missing.
+  const poison = pc === undefined ? undefined : (spec.poisoned?.get(pc) ?? missingFunction(spec, pc));
   const said = poison ?? (rule === undefined ? message || cause.code : `${message}; ${rule}`);
   return new VerifierError(`${place.join(": ")}: ${said}`, { program: spec.name, pc, log, cause });
+}
+
+function missingFunction(spec: ProgramSpec, pc: number): string | undefined {
+  const called = spec.relocs.find((r) => r.pc === pc && r.kind === "kfunc");
+  if (called === undefined || externOf(called).id !== undefined) return undefined;
+  return `this kernel has no function ${called.name}, and nothing guards the call`;
 }
 
 /** The kernel object behind a program of the `Program` interface. */
