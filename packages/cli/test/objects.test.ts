@@ -1,5 +1,5 @@
 /** Objects in and out: what inspect, btf, types and link say of one that the command built itself. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ebplaneHere, ROOT, scratchFolder } from "./ebplane.ts";
@@ -44,4 +44,38 @@ test("a linked object is an object", async () => {
   const answer = JSON.parse(await done("inspect", linked, "--json"));
   expect(answer.programs).toMatchObject([{ name: "count" }]);
   expect(JSON.parse(await done("verify", linked, "--json")).programs).toMatchObject([{ verdict: "accept" }]);
+});
+
+test("assembled text becomes an object with types, source lines and maps", async () => {
+  const folder = scratchFolder();
+  const [source, object] = [join(folder, "count.s"), join(folder, "count.o")];
+  const text = `
+r1 = 0
+call count
+r0 = 2
+exit
+count:
+*(u32 *)(r10 - 4) = r1
+r2 = r10
+r2 += -4
+r1 = map[hits]
+call bpf_map_lookup_elem
+if r0 == 0 goto out
+r1 = 1
+lock *(u64 *)(r0 + 0) += r1
+out:
+exit
+`;
+  writeFileSync(source, text);
+  await done("asm", source, "-o", object, "--map", "hits=array:4:8:1", "--section", "tc", "--name", "counted");
+  const answer = JSON.parse(await done("inspect", object, "--json"));
+  expect(answer.programs).toMatchObject([
+    { name: "counted", section: "tc", type: "sched_cls", functions: ["counted", "count"], maps: ["hits"] },
+  ]);
+  expect(answer.maps).toMatchObject([{ name: "hits", type: "array", key: 4, value: 8, max: 1 }]);
+  expect(await done("disasm", object)).toContain("; lock *(u64 *)(r0 + 0) += r1");
+  const verdict = JSON.parse(await done("verify", object, "--json"));
+  expect(verdict.programs[0].verdict).toBe("accept");
+  const { code, stderr } = await ebplaneHere(["asm", source, "-o", object, "--map", "hits"]);
+  expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining("--map: expected NAME=TYPE") });
 });

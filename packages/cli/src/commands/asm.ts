@@ -2,19 +2,31 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { assemble, disassemble } from "@ebplane/core/asm";
 import { toHex } from "@ebplane/core/bytes";
+import { writeElf } from "@ebplane/core/elf";
 import { AsmError, BpfError } from "@ebplane/core/errors";
 import type { Command } from "commander";
+import { assembledCollection, type ObjectOptions } from "../assembled.ts";
 import { loadObject, readBytes } from "../input.ts";
+import { collect } from "../options.ts";
 import { print } from "../output.ts";
 
 export function registerAsm(program: Command): void {
   program
     .command("asm <file>")
-    .description("assemble text (the kernel's, LLVM's or the mnemonic notation) to raw instructions, as hex")
-    .option("-o, --output <file>", "write the bytes to a file instead")
-    .action((file: string, { output }: { output?: string }) => {
+    .description("assemble text (the kernel's, LLVM's or the mnemonic notation) to raw instructions or an object")
+    .option("-o, --output <file>", "write to a file: raw instructions, or an object where its name ends in .o")
+    .option("--section <name>", "object: the program's section, which says its type", "xdp")
+    .option("--name <name>", "object: the program's name", "main")
+    .option("--license <text>", "object: its licence", "GPL")
+    .option("--map <name=type:key:value:entries>", "object: a map that the text names (repeatable)", collect, [])
+    .action((file: string, { output, ...options }: ObjectOptions & { output?: string }) => {
       const text = file === "-" ? readFileSync(0, "utf8") : new TextDecoder().decode(readBytes(file));
-      const { code, relocs } = inFile(file, () => assemble(text, { file }));
+      const assembled = inFile(file, () => assemble(text, { file }));
+      if (output?.endsWith(".o")) {
+        writeFileSync(output, writeElf(assembledCollection(assembled, options)));
+        return;
+      }
+      const { code, relocs } = assembled;
       if (relocs.length) {
         const names = [...new Set(relocs.map((r) => r.name))].join(", ");
         throw new BpfError("EASM", `${file}: raw instructions cannot refer to ${names}: that needs an object`);

@@ -51,6 +51,12 @@ export function mapTypeName(type: number): string {
   return NAMES.get(type) ?? `type ${type}`;
 }
 
+/** A map type by its short (`lpm_trie`) or full (`BPF_MAP_TYPE_LPM_TRIE`) name, any case. */
+export function mapTypeByName(name: string): number | undefined {
+  const full = `BPF_MAP_TYPE_${name.toUpperCase().replace(/^BPF_MAP_TYPE_/, "")}`;
+  return (MapType as Record<string, number>)[full];
+}
+
 /** Flags of map creation. Source: include/uapi/linux/bpf.h `BPF_F_*`. */
 export const BPF_F_NO_PREALLOC = 1 << 0;
 export const BPF_F_NO_COMMON_LRU = 1 << 1;
