@@ -108,6 +108,15 @@ export declare function struct<F extends Fields>(fields: F, options?: { readonly
 /** All fields at offset 0. */
 export declare function union<F extends Fields>(fields: F): StructType<F>;
 
+export interface TupleType<T extends readonly unknown[]> extends Type<T> {
+  (items: T): T;
+  readonly size: number;
+}
+/** A struct whose fields are known by their places: `hash(tuple(be32, be16), …)` is looked up with `[addr, port]`. */
+export declare function tuple<const T extends readonly Type<unknown>[]>(
+  ...items: T
+): TupleType<{ -readonly [K in keyof T]: Infer<T[K]> }>;
+
 /**
  * A packet header: fields in wire order, no padding, integers of more than 8 bits as be16, be32, be64, and bit fields
  * (`bits(4)`) from the most significant bit. `length` makes its size variable: it is computed from the fixed part.

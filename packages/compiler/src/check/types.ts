@@ -161,6 +161,16 @@ export function sameType(a: MemType, b: MemType): boolean {
   return a.kind === "bool" && b.kind === "bool";
 }
 
+/** The name of a tuple's item in memory, where items have names. */
+export function itemName(k: number | bigint): string {
+  return `_${k}`;
+}
+
+/** A struct whose fields are known by their places. */
+export function isTuple(t: MemType): t is StructType {
+  return t.kind === "struct" && t.fields.has(itemName(0));
+}
+
 /** Lays out a struct, union or header of the fields in order. */
 export function layoutStruct(
   name: string,

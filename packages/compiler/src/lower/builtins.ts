@@ -8,6 +8,7 @@ import {
   alignOf,
   BOOL,
   type IntType,
+  itemName,
   layoutStruct,
   type MemType,
   SCALARS,
@@ -110,6 +111,17 @@ const repeated: Builtin = (cx, call) => {
     return refuse(cx, call.args[0]!.at, "repeat: expected a header");
   if (most < 1 || most > 16) refuse(cx, call.args[1]!.at, `repeat: expected 1 to 16 of them, got ${most}`);
   return { k: "repeat", type, most };
+};
+
+/** `tuple(be32, be16)`: a struct whose fields are known by their places, `[addr, port]`. */
+const tuple: Builtin = (cx, call) => {
+  if (!call.args.length) refuse(cx, call.at, "a tuple needs at least one item");
+  const members = call.args.map((e, k) => {
+    const type = typeArg(cx, call, k);
+    if (type.kind === "bits") refuse(cx, e.at, "bit fields are in structs: name them");
+    return { name: itemName(k), type };
+  });
+  return { k: "type", type: layoutStruct("", "struct", members, false, undefined) };
 };
 
 /** The same struct under its name. */
@@ -383,6 +395,7 @@ const BUILTINS = new Map<string, Builtin>([
   ["struct", makeStruct("struct")],
   ["union", makeStruct("union")],
   ["header", makeStruct("header")],
+  ["tuple", tuple],
   ["arrayOf", arrayOf],
   ["protocols", protocols],
   ["repeat", repeated],

@@ -1,6 +1,6 @@
 /** Calls of helpers by their names: each argument as the helper table says, sizes of memory filled in. */
 import { type HelperArg, helperAllowed, isGplCompatible, progTypeName } from "@ebplane/core/object";
-import { type IntType, type MemType, sizeOf, U64 } from "../check/index.ts";
+import { type IntType, isTuple, type MemType, sizeOf, U64 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
 import { type Expr, nameOf } from "../parse/index.ts";
 import type { BuiltinTools, CallNode } from "./arguments.ts";
@@ -32,7 +32,8 @@ export function requireHelper(cx: Context, name: string, form: HelperForm["helpe
 
 /** A key or a value as memory of the type: a struct, its fields in braces, or a number. */
 export function memoryArg(cx: Context, e: Expr, type: MemType, what: string, tools: BuiltinTools): Insn {
-  const v = e.kind === "object" && type.kind === "struct" ? tools.construct(type, e, e.at) : cx.expr(e);
+  const literal = (e.kind === "object" && type.kind === "struct") || (e.kind === "array" && isTuple(type));
+  const v = literal ? tools.construct(type, e, e.at) : cx.expr(e);
   return addressOf(cx, v, type, what, e.at);
 }
 

@@ -1,5 +1,5 @@
 /** Constant data: `table(u16, [ … ])` becomes bytes of `.rodata`, laid out like any other memory of the type. */
-import { type Field, type MemType, type StructType, sizeOf, typeName, U32 } from "../check/index.ts";
+import { type Field, isTuple, itemName, type MemType, type StructType, sizeOf, typeName, U32 } from "../check/index.ts";
 import { BSS, DATA, type DataObject, type Region, RODATA } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, toScalar } from "./convert.ts";
@@ -37,7 +37,8 @@ export function requireWritable(cx: Context, region: Region, at: number): void {
 /** Writes a value that is known at compile time at `off`, little-endian; what is not given stays zero. */
 export function encodeValue(cx: Context, out: Uint8Array, off: number, type: MemType, v: Val, at: number): void {
   if (type.kind === "struct") {
-    if (v.k !== "record" || v.tuple) refuse(cx, at, `expected ${typeName(type)} in braces, got ${describe(v)}`);
+    if (v.k !== "record" || (v.tuple && !isTuple(type)))
+      refuse(cx, at, `expected ${typeName(type)} in braces, got ${describe(v)}`);
     encodeStruct(cx, out, off, type, v, at);
   } else if (type.kind === "array") {
     if (v.k !== "record" || !v.tuple) refuse(cx, at, `expected ${typeName(type)} in brackets, got ${describe(v)}`);
@@ -57,7 +58,8 @@ function encodeStruct(
   v: Val & { k: "record" },
   at: number,
 ): void {
-  for (const [name, item] of v.fields) {
+  for (const [given, item] of v.fields) {
+    const name = v.tuple ? itemName(Number(given)) : given;
     const f = type.fields.get(name);
     if (!f) refuse(cx, at, `${typeName(type)} has no field ${name}: it has ${[...type.fields.keys()].join(", ")}`);
     if (f!.type.kind === "bits") putBits(cx, out, off, type, f!, item, at);

@@ -1,5 +1,16 @@
 /** Expressions to values: names, operators, members, calls, conditions and what they teach about `undefined`. */
-import { BOOL, type IntType, type MemType, NUMBER, type StructType, sizeOf, typeName, U64 } from "../check/index.ts";
+import {
+  BOOL,
+  type IntType,
+  isTuple,
+  itemName,
+  type MemType,
+  NUMBER,
+  type StructType,
+  sizeOf,
+  typeName,
+  U64,
+} from "../check/index.ts";
 import { type BinOp, type Block, type Cmp, constant, type Insn, type Width } from "../ir/index.ts";
 import { type BinaryOp, type Expr, nameOf } from "../parse/index.ts";
 import { type BuiltinTools, type CallNode, constantOf } from "./arguments.ts";
@@ -223,6 +234,12 @@ function element(cx: Context, e: Expr & { kind: "index" }): Val {
 function elementAt(cx: Context, array: RefVal, index: Val, e: Expr & { kind: "index" }): Place {
   cx.b.at = e.index.at;
   noteAccess(cx, array, e);
+  if (isTuple(array.type)) {
+    const k = constantOf(cx, index, "the index of a tuple", e.index.at);
+    const { size } = array.type.fields;
+    if (k < 0n || k >= BigInt(size)) refuse(cx, e.index.at, `index ${k} is outside the tuple: it has ${size} items`);
+    return fieldPlace(cx, array, itemName(k), e.index.at);
+  }
   const known = index.k === "lit" || (index.k === "int" && index.v.op === "const");
   if (array.type.kind === "array" && !known) {
     const { length } = array.type;
@@ -848,6 +865,7 @@ function tools(cx: Context): BuiltinTools {
 
 function construct(cx: Context, type: MemType, init: Expr | undefined, at: number): Val {
   const t = type as StructType;
+  if (init?.kind === "array" && isTuple(t)) return construct(cx, type, itemsAsFields(cx, t, init), at);
   if (!cx.program) return globalData(cx, "", t, init && lowerExpr(cx, init), at);
   if (init && init.kind !== "object") {
     const from = lowerExpr(cx, init);
@@ -867,6 +885,13 @@ function construct(cx: Context, type: MemType, init: Expr | undefined, at: numbe
   return to;
 }
 
+/** `[a, b]` as the fields of a tuple. */
+function itemsAsFields(cx: Context, t: StructType, e: Expr & { kind: "array" }): Expr {
+  if (e.items.length !== t.fields.size) refuse(cx, e.at, `expected ${t.fields.size} items, got ${e.items.length}`);
+  const props = e.items.map((value, k) => ({ at: value.at, name: itemName(k), value }));
+  return { kind: "object", at: e.at, props };
+}
+
 type Writes = { place: (r: RefVal) => Place; value: Val; at: number; from: number; to: number }[];
 
 function collect(
@@ -884,12 +909,13 @@ function collect(
     const f = t.fields.get(name);
     if (!f) refuse(cx, p.at, `${t.name} has no field ${name}: it has ${[...t.fields.keys()].join(", ")}`);
     const ft = f!.type;
-    if (p.value.kind === "object" && ft.kind === "struct") {
+    const inits = p.value.kind === "array" && isTuple(ft) ? itemsAsFields(cx, ft, p.value) : p.value;
+    if (inits.kind === "object" && ft.kind === "struct") {
       const inner = (r: RefVal): RefVal => {
         const outer = base(r);
         return { ...outer, type: ft, off: outer.off + f!.offset };
       };
-      collect(cx, ft, p.value, inner, off + f!.offset, out);
+      collect(cx, ft, inits, inner, off + f!.offset, out);
     } else if (p.value.kind === "array" && ft.kind === "array") {
       if (p.value.items.length > ft.length)
         refuse(cx, p.at, `${name} has ${ft.length} elements, got ${p.value.items.length}`);

@@ -1,12 +1,12 @@
 /** Statements: declarations, control flow with its facts, and functions lowered at their calls. */
-import { type IntType, type MemType, NUMBER, SCALARS, U32, U64 } from "../check/index.ts";
+import { type IntType, isTuple, itemName, type MemType, NUMBER, SCALARS, U32, U64 } from "../check/index.ts";
 import { type Block, constant } from "../ir/index.ts";
 import type { Binding, FunctionNode, Stmt, TypeNode } from "../parse/index.ts";
 import { nameType } from "./builtins.ts";
 import { type Context, type Exit, type Facts, type Frame, forget, learn, Refused, refuse, under } from "./context.ts";
 import { describe, describeType, flatten, rebuild, toScalar } from "./convert.ts";
 import { joinValues, lookup, lowerCondition, lowerExpr, lowerInit } from "./expr.ts";
-import { elementPlace, readPlace } from "./memory.ts";
+import { elementPlace, fieldPlace, readPlace } from "./memory.ts";
 import { childScope, moduleOf, type Scope } from "./scope.ts";
 import { type FnVal, typeOfVal, type Val, type ValType } from "./values.ts";
 
@@ -209,6 +209,9 @@ function declare(
       declare(cx, item, constantName, undefined, part, at);
     } else if (value.k === "ref" && !value.nullable && value.type.kind === "array") {
       const part = readPlace(cx, elementPlace(cx, value, { k: "lit", value: BigInt(k), big: false }, item.at));
+      declare(cx, item, constantName, undefined, part, at);
+    } else if (value.k === "ref" && !value.nullable && isTuple(value.type)) {
+      const part = readPlace(cx, fieldPlace(cx, value, itemName(k), item.at));
       declare(cx, item, constantName, undefined, part, at);
     } else refuse(cx, b.at, `${describe(value)} cannot be taken apart by position`);
   }
