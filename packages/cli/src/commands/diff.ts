@@ -5,7 +5,17 @@
 
 import { dirname, join } from "node:path";
 import { bytesEqual, toHex } from "@ebplane/core/bytes";
-import { type Collection, type CollectionSpec, verdictName } from "@ebplane/core/object";
+import { SysError } from "@ebplane/core/errors";
+import {
+  type Collection,
+  type CollectionSpec,
+  type MapSpec,
+  MapType,
+  mapTypeName,
+  type TestRunResult,
+  usedMaps,
+  verdictName,
+} from "@ebplane/core/object";
 import type { Command } from "commander";
 import { openCapture } from "../captures.ts";
 import { ENGINES, type Engine, openSession, openTarget, parseEngine, type Session } from "../engines.ts";
@@ -62,6 +72,7 @@ export function registerDiff(program: Command): void {
         return;
       }
       for (const d of differences) print(differenceText(d));
+      for (const text of new Set(jobs.flatMap(({ spec, name }) => unread(spec, name)))) note(text);
       note(`${packets} packets through ${engines.join(", ")}: ${differences.length ? "they differ" : "no difference"}`);
     });
 }
@@ -99,6 +110,14 @@ function word(n: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(n).buffer);
 }
 
+/** The maps of a program that are not compared, with the reason. */
+function unread(spec: CollectionSpec, program: string): string[] {
+  return usedMaps(spec, [spec.programs.get(program)!]).flatMap((name) => {
+    const why = leftOut(spec.maps.get(name)!);
+    return why ? [`map ${name} is not compared: ${why}`] : [];
+  });
+}
+
 type Frame = { readonly number: number; readonly bytes: Uint8Array };
 
 async function compare(
@@ -134,11 +153,21 @@ async function compare(
 }
 
 function comparePacket(sessions: readonly Session[], frame: Frame): Difference | undefined {
-  const results = sessions.map((s) => s.program.testRun({ packet: frame.bytes }));
-  const first = results[0]!;
+  const outcomes = sessions.map((s) => runOrRefusal(s, frame));
   const { name, type } = sessions[0]!.program.spec;
   const values = (text: (i: number) => string): Record<string, string> =>
     Object.fromEntries(sessions.map((s, i) => [s.engine, text(i)]));
+  if (outcomes.some((o) => typeof o === "string")) {
+    // A frame that the kernel's test run does not take: no engine may take it.
+    const text = (i: number): string => {
+      const o = outcomes[i]!;
+      return typeof o === "string" ? `refused: ${o}` : verdictName(type, o.verdict);
+    };
+    if (outcomes.every((o) => o === outcomes[0])) return undefined;
+    return { program: name, packet: frame.number, what: "verdict", values: values(text) };
+  }
+  const results = outcomes as TestRunResult[];
+  const first = results[0]!;
   if (results.some((r) => r.verdict !== first.verdict)) {
     return {
       program: name,
@@ -153,9 +182,48 @@ function comparePacket(sessions: readonly Session[], frame: Frame): Difference |
   return undefined;
 }
 
+/** The result, or the name of the errno with which the run was refused. */
+function runOrRefusal(session: Session, frame: Frame): TestRunResult | string {
+  try {
+    return session.program.testRun({ packet: frame.bytes });
+  } catch (e) {
+    if (e instanceof SysError) return e.code;
+    throw e;
+  }
+}
+
+/** Maps whose values name what each engine calls by another name, or that nobody can read. */
+const NOT_COMPARED: ReadonlySet<number> = new Set([
+  MapType.BPF_MAP_TYPE_PROG_ARRAY,
+  MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+  MapType.BPF_MAP_TYPE_CGROUP_ARRAY,
+  MapType.BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  MapType.BPF_MAP_TYPE_HASH_OF_MAPS,
+  MapType.BPF_MAP_TYPE_XSKMAP,
+  MapType.BPF_MAP_TYPE_SOCKMAP,
+  MapType.BPF_MAP_TYPE_SOCKHASH,
+  MapType.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY,
+  MapType.BPF_MAP_TYPE_STACK_TRACE,
+  MapType.BPF_MAP_TYPE_RINGBUF,
+  MapType.BPF_MAP_TYPE_USER_RINGBUF,
+  MapType.BPF_MAP_TYPE_BLOOM_FILTER,
+  MapType.BPF_MAP_TYPE_QUEUE,
+  MapType.BPF_MAP_TYPE_STACK,
+]);
+/** Entries of an array that are read through the kernel, one call each, at every comparison. */
+const MOST_ENTRIES = 1 << 17;
+
+/** Why a map's contents are not compared, or undefined. */
+function leftOut({ type, maxEntries }: MapSpec): string | undefined {
+  if (NOT_COMPARED.has(type)) return `${mapTypeName(type)} cannot be read alike`;
+  const isArray = type === MapType.BPF_MAP_TYPE_ARRAY || type === MapType.BPF_MAP_TYPE_PERCPU_ARRAY;
+  return isArray && maxEntries > MOST_ENTRIES ? `${maxEntries} entries` : undefined;
+}
+
 function compareMaps(sessions: readonly Session[], frame: Frame): Difference | undefined {
   const { name } = sessions[0]!.program.spec;
-  for (const map of sessions[0]!.collection.maps.keys()) {
+  for (const [map, { spec }] of sessions[0]!.collection.maps) {
+    if (leftOut(spec)) continue;
     const contents = sessions.map(
       (s) => new Map([...s.collection.maps.get(map)!.entries()].map(([k, v]) => [toHex(k), toHex(v)])),
     );
