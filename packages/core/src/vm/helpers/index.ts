@@ -4,7 +4,7 @@
 import { ProgType } from "../../object/index.ts";
 import type { BoundKfunc } from "../engine.ts";
 import { type HelperFactory, type HelperImpl, helper, type LoopHelper, type Self } from "../env.ts";
-import { SKB } from "../layout.ts";
+import { SKB, XDP } from "../layout.ts";
 import { ARENA_KFUNCS } from "./arena.ts";
 import { BASE } from "./base.ts";
 import { CGROUP_HELPERS } from "./cgroup.ts";
@@ -60,12 +60,16 @@ const ALL: Rows = [
   ...TRACING_HELPERS,
   ...PERCPU_HELPERS,
   [25, perfEventOutput(() => SKB_EVENTS)],
-  [163, checkMtu((env, ctx) => get(env, ctx, SKB.LEN))],
+  [163, checkMtu({ flags: 1, device: SKB.IFINDEX, length: (env, ctx) => get(env, ctx, SKB.LEN) })],
 ];
 const IMPLS: ReadonlyMap<number, HelperImpl | HelperFactory> = new Map(ALL);
 
 /** Where a program type has another implementation under the same number. */
-const OF_XDP: Rows = [...XDP_OWN, [25, perfEventOutput(() => XDP_EVENTS)], [163, checkMtu(bufferLength)]];
+const OF_XDP: Rows = [
+  ...XDP_OWN,
+  [25, perfEventOutput(() => XDP_EVENTS)],
+  [163, checkMtu({ flags: 0, device: XDP.INGRESS_IFINDEX, length: bufferLength })],
+];
 const HOOK_LOAD = helper("iiii", "i", hookLoadBytes);
 const BY_TYPE: ReadonlyMap<number, ReadonlyMap<number, HelperImpl | HelperFactory>> = new Map([
   [ProgType.BPF_PROG_TYPE_XDP, new Map(OF_XDP)],

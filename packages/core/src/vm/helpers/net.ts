@@ -6,7 +6,7 @@
 import { Errno } from "../../errors/index.ts";
 import { PerfEventArrayMap } from "../../maps/index.ts";
 import { type Env, type HelperImpl, helper, SOCKET } from "../env.ts";
-import { CPU, REDIRECT, SKB } from "../layout.ts";
+import { CPU, REDIRECT } from "../layout.ts";
 import { flags64 } from "./map.ts";
 import { setRedirect } from "./xdp.ts";
 
@@ -102,22 +102,31 @@ export const NET_HELPERS: readonly (readonly [number, HelperImpl])[] = [
   /* skb_cgroup_classid(skb) */ [151, helper("i", "w", (env) => env.wide(0n))],
 ];
 
-/** check_mtu(ctx, ifindex, mtu_len, diff, flags) under 163 differs in where the packet's length stands. */
-export function checkMtu(lengthOf: (env: Env, ctx: number) => number): HelperImpl {
+/** Where a ctx has the device and the packet's length, and the flags that its kind of check_mtu knows. */
+export interface MtuOf {
+  readonly flags: number;
+  readonly device: number;
+  readonly length: (env: Env, ctx: number) => number;
+}
+
+/** check_mtu(ctx, ifindex, mtu_len, diff, flags) under 163. Lengths are of layer 3: a given one stands for the packet's. */
+export function checkMtu(of: MtuOf): HelperImpl {
   const MTU_CHK_SEGS = 1;
   const FRAG_NEEDED = 1;
+  const ETH_HLEN = 14;
   return helper("iiiiw", "i", (env, ctx, ifindex, mtuLen, diff, flags, high) => {
-    if (flags & ~MTU_CHK_SEGS || high) return -Errno.EINVAL;
+    if (flags & ~of.flags || high) return -Errno.EINVAL;
     const { view } = env.memory;
     const at = mtuLen >>> 0;
     const given = view.getUint32(at, true);
-    const index = ifindex >>> 0 || view.getUint32((ctx >>> 0) + SKB.IFINDEX, true);
+    if (flags & MTU_CHK_SEGS && (diff || given)) return -Errno.EINVAL;
+    const index = ifindex >>> 0 || view.getUint32((ctx >>> 0) + of.device, true);
     const mtu = env.host.deviceMtu?.(index);
     if (mtu === undefined) return -Errno.ENODEV;
-    // Lengths are of layer 3: a given one stands for the packet's.
-    const length = (given || lengthOf(env, ctx >>> 0) - 14) + diff;
+    // As an int: what a difference makes negative fits.
+    const length = ((given ? given + ETH_HLEN : of.length(env, ctx >>> 0)) + diff) | 0;
     view.setUint32(at, mtu, true);
-    return length > mtu ? FRAG_NEEDED : 0;
+    return length > mtu + ETH_HLEN ? FRAG_NEEDED : 0;
   });
 }
 
