@@ -43,6 +43,21 @@ export class ConnectionTable implements Conntrack {
     return true;
   }
 
+  /** What a snapshot keeps. Connections stay the objects that they are: `load` puts back what has changed of them. */
+  save(): readonly (readonly [Connection, Readonly<Connection>])[] {
+    return [...this.#connections].map((connection) => [connection, { ...connection }] as const);
+  }
+
+  load(state: ReturnType<ConnectionTable["save"]>): void {
+    this.#found.clear();
+    this.#connections.clear();
+    for (const [connection, then] of state) {
+      const { status, timeoutMs, nat } = then;
+      Object.assign(connection, { status, timeoutMs, nat });
+      this.insert(connection);
+    }
+  }
+
   /** All connections, in the order in which they came. */
   [Symbol.iterator](): IterableIterator<Connection> {
     return this.#connections.values();

@@ -129,3 +129,51 @@ test("coverage counts insns, branches and lines, as lcov too", () => {
     "TN:raw\nSF:a.s\nBRDA:2,1,0,0\nBRDA:2,1,1,1\nBRF:2\nBRH:1\nDA:1,1\nDA:2,1\nDA:3,1\nDA:4,1\nDA:5,0\nDA:6,1\nLF:6\nLH:5\nend_of_record\n",
   );
 });
+
+test("stepping back undoes connections that a program made and references that it gave back", () => {
+  const ask = (name: string): string => `
+    *(u32 *)(r10 - 16) = 0x0100000a
+    *(u32 *)(r10 - 12) = 0x0200000a
+    *(u32 *)(r10 - 8) = 0x5000391b
+    *(u32 *)(r10 - 40) = -1
+    *(u32 *)(r10 - 36) = 0
+    *(u64 *)(r10 - 32) = 6
+    r1 = 0
+    r2 = r10
+    r2 += -16
+    r3 = 12
+    r4 = r10
+    r4 += -40
+    r5 = 16
+    call kfunc[${name}]`;
+  const text = `
+    ${ask("bpf_xdp_ct_alloc")}
+    r1 = r0
+    call kfunc[bpf_ct_insert_entry]
+    r6 = r0
+    r1 = r6
+    r2 = 2
+    call kfunc[bpf_ct_change_status]
+    r1 = r6
+    call kfunc[bpf_ct_release]
+    ${ask("bpf_xdp_ct_lookup")}
+    r6 = r0
+    r1 = r0
+    call kfunc[bpf_ct_release]
+    r0 = r6
+    exit`;
+  const { debugger: d, machine } = debug(text, 5);
+  const held = (): number => machine.objects.connections.size;
+  const states: string[] = [];
+  const state = (): string => `${snapshot(d, machine)} holds ${held()}`;
+  do states.push(state());
+  while (d.step());
+  expect(held()).toBe(0);
+  expect(d.run.result?.r0).not.toBe(0n);
+  for (let position = d.position - 1; position >= 0; position -= 3) {
+    d.seek(position);
+    expect(state()).toBe(states[position]);
+  }
+  d.seek(Number.POSITIVE_INFINITY);
+  expect(held()).toBe(0);
+});

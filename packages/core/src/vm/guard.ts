@@ -38,6 +38,7 @@ import { helperTakesMap } from "../verifier/index.ts";
 import { OP, sizeBytes } from "./code.ts";
 import { RINGBUF_RECORD, SOCKET, type Timer } from "./env.ts";
 import { ProgramException } from "./helpers/iter.ts";
+import type { ObjectsState } from "./helpers/objects.ts";
 import { type Activation, type ActivationState, EXIT, execute, FAULT, type InterpEnv } from "./interp.ts";
 import type { InterpRunner } from "./interp-engine.ts";
 import { HOOK, SKB, XDP } from "./layout.ts";
@@ -114,6 +115,7 @@ export interface GuardedState {
   readonly result: GuardedResult | undefined;
   readonly grants: readonly [number, { size: number; name: string; writable: boolean }][];
   readonly timers: readonly [number, Timer][];
+  readonly objects: ObjectsState;
   readonly host: unknown;
 }
 
@@ -243,6 +245,7 @@ export class GuardedRun implements Guard {
       result: this.#result,
       grants: [...this.#grants],
       timers: [...this.machine.timers].map(([at, timer]) => [at, { ...timer }]),
+      objects: this.machine.objects.save(),
       host: this.machine.host.save?.(),
     };
   }
@@ -256,6 +259,7 @@ export class GuardedRun implements Guard {
     for (const [at, grant] of state.grants) this.#grants.set(at, grant);
     this.machine.timers.clear();
     for (const [at, timer] of state.timers) this.machine.timers.set(at, { ...timer });
+    this.machine.objects.load(state.objects);
     this.machine.host.load?.(state.host);
   }
 

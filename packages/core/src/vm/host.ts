@@ -64,11 +64,17 @@ export class VirtualHost implements Host {
     if (this.lines.length >= MAX_LINES) this.#dropped += this.lines.splice(0, MAX_LINES >> 1).length;
     this.lines.push(text);
   }
-  save(): unknown {
-    return { now: this.nowNs, random: this.#random, lines: this.#dropped + this.lines.length };
+  save() {
+    return {
+      now: this.nowNs,
+      random: this.#random,
+      lines: this.#dropped + this.lines.length,
+      conntrack: this.conntrack.save(),
+    };
   }
   load(state: unknown): void {
-    const s = state as { now: bigint; random: number; lines: number };
+    const s = state as ReturnType<VirtualHost["save"]>;
+    this.conntrack.load(s.conntrack);
     this.nowNs = s.now;
     this.#random = s.random;
     // What was dropped meanwhile does not come back.

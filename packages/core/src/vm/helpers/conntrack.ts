@@ -29,21 +29,12 @@ const IPS_FIXED_TIMEOUT = 1 << 10;
 /** Bits that are the kernel's alone: asking for them has no effect. Source: IPS_UNCHANGEABLE_MASK. */
 const UNCHANGEABLE = 0xdbf9;
 
-const connections = new WeakMap<object, Map<number, Connection>>();
-
-/** Connections that programs hold, by the address they were given. */
-function held(env: Env): Map<number, Connection> {
-  let map = connections.get(env.memory);
-  if (!map) connections.set(env.memory, (map = new Map()));
-  return map;
-}
-
 /** A reference as an address: a block of its own, so that two references are two pointers. */
 function hand(env: Env, connection: Connection): number {
   const at = env.memory.tryAlloc(64);
   if (!at) return 0;
   env.memory.u8.fill(0, at, at + 64);
-  held(env).set(at, connection);
+  env.objects.connections.set(at, connection);
   return at;
 }
 
@@ -107,7 +98,7 @@ function alloc(env: Env, a: readonly number[]): number {
 
 const ask = (answer: (env: Env, a: readonly number[]) => number): HelperImpl =>
   helper("iiiii", "u", (env, ...a) => answer(env, a));
-const of = (env: Env, at: number): Connection => held(env).get(at >>> 0)!;
+const of = (env: Env, at: number): Connection => env.objects.connections.get(at >>> 0)!;
 
 /** Some bits must be as they are, two may only be set; none is cleared. Source: `nf_ct_change_status_common`. */
 function changeStatus(connection: Connection, status: number): number {
@@ -130,7 +121,7 @@ export const CONNTRACK_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
       const connection = of(env, at);
       connection.status |= IPS_CONFIRMED;
       if (env.host.conntrack?.insert(connection)) return at;
-      held(env).delete(at >>> 0);
+      env.objects.connections.delete(at >>> 0);
       env.memory.free(at >>> 0);
       return 0;
     }),
@@ -138,7 +129,7 @@ export const CONNTRACK_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
   [
     "bpf_ct_release",
     helper("i", "v", (env, at) => {
-      if (held(env).delete(at >>> 0)) env.memory.free(at >>> 0);
+      if (env.objects.connections.delete(at >>> 0)) env.memory.free(at >>> 0);
       return 0;
     }),
   ],

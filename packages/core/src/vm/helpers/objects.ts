@@ -9,7 +9,7 @@ import { sizeOf } from "../../btf/index.ts";
 import { Errno } from "../../errors/index.ts";
 import type { Memory } from "../../mem/index.ts";
 import { type MapField, structFields } from "../../verifier/index.ts";
-import { type Env, type HelperFactory, type HelperImpl, helper, type LoopHelper } from "../env.ts";
+import { type Connection, type Env, type HelperFactory, type HelperImpl, helper, type LoopHelper } from "../env.ts";
 import type { CallbackLoop } from "../interp.ts";
 import { LEFT, RbTree, RIGHT } from "./rbtree.ts";
 
@@ -30,6 +30,12 @@ interface LiveObject {
   readonly stride: number;
 }
 
+/** The objects of a machine as data: see `Objects.save`. */
+export interface ObjectsState {
+  readonly live: readonly (readonly [number, LiveObject])[];
+  readonly connections: readonly (readonly [number, Connection])[];
+}
+
 const types = new WeakMap<Btf, Map<number, ObjectType>>();
 
 function objectType(btf: Btf, id: number): ObjectType {
@@ -47,6 +53,21 @@ export class Objects {
 
   constructor(memory: Memory) {
     this.#memory = memory;
+  }
+
+  /** Connections that programs hold, by the address they were given. */
+  readonly connections = new Map<number, Connection>();
+
+  /** What a snapshot keeps; the memory is kept by its owner. */
+  save(): ObjectsState {
+    return { live: [...this.#live], connections: [...this.connections] };
+  }
+
+  load({ live, connections }: ObjectsState): void {
+    this.#live.clear();
+    for (const [at, object] of live) this.#live.set(at, object);
+    this.connections.clear();
+    for (const [at, connection] of connections) this.connections.set(at, connection);
   }
 
   /** How many there are: a program that gives back what it takes leaves none beyond those in maps. */
