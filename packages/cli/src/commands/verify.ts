@@ -4,7 +4,7 @@ import type { Btf } from "@ebplane/core/btf";
 import { applyKconfig, relocateCore } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
 import { type CollectionSpec, type ProgramSpec, progTypeByName } from "@ebplane/core/object";
-import { type Cause, PROFILE_NAMES, type ProfileName, type VerifierReport, verify } from "@ebplane/core/verifier";
+import { PROFILE_NAMES, type ProfileName, reportText, type VerifierReport, verify } from "@ebplane/core/verifier";
 import type { Command } from "commander";
 import { openTarget } from "../engines.ts";
 import { answerNo, UsageError } from "../failure.ts";
@@ -93,6 +93,7 @@ export function registerVerify(program: Command): void {
             line: report.line ?? null,
             source: source ?? null,
             rule: report.rule ?? null,
+            ruleText: report.ruleText ?? null,
             fix: report.fix ?? null,
             path: report.path,
             cause: report.cause,
@@ -133,24 +134,13 @@ function relocated(spec: CollectionSpec, program: ProgramSpec, kernelTypes: () =
   return relocateCore({ ...spec, programs: new Map([[program.name, program]]) }, target).programs.get(program.name)!;
 }
 
+/** `source` is what the compiler makes of the place, for programs in TypeScript. */
 function verdictText(p: ProgramSpec, report: VerifierReport, source: string | undefined): string {
   const head = `${p.name} (${p.section}): ${report.verdict}, ${report.processed} insns processed`;
-  if (report.verdict === "accept") return head;
-  const lines = [head];
-  if (report.line) lines.push(`  ${report.line.file}:${report.line.line}: ${report.line.text.trim()}`);
+  const lines = [head, ...reportText(report).map((line) => `  ${line}`)];
   if (source && !source.endsWith(report.message)) lines.push(`  ${source}`);
-  lines.push(`  ${report.pc === undefined ? "" : `insn ${report.pc}: `}${report.message}`);
-  if (report.fix) lines.push(`  fix: ${report.fix}`);
-  if (report.cause.length > 1) lines.push("  how it came to this:", ...report.cause.map(causeText));
   if (report.log) lines.push(report.log.trimEnd());
   return lines.join("\n");
-}
-
-/** One step: the insn, its source line where known, a jump's direction, the values that mattered. */
-function causeText({ pc, line, taken, before }: Cause): string {
-  const source = line ? `${line.line}: ${line.text.trim()}` : "";
-  const jump = taken === undefined ? "" : taken ? " [jumps]" : " [does not jump]";
-  return `    insn ${pc}  ${source}${jump}${before ? `  with ${before}` : ""}`;
 }
 
 function parseProfile(name: string): ProfileName {

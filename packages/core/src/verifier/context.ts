@@ -111,7 +111,8 @@ export class Context {
   readonly stackDepth = new Map<number, number>();
   /** The kind of pointer that each load or store insn saw first: it may not change in kind between paths. */
   readonly accessKind = new Map<number, number>();
-  readonly visited: Uint8Array;
+  /** By pc: how often it was walked. */
+  readonly visited: Uint32Array;
   /** By pc of a conditional jump: 1 when it was seen not to jump, 2 when to jump. */
   readonly outcomes: Uint8Array;
   /** By pc of a load, store or atomic: bit set of the kinds of pointer it was seen with. */
@@ -166,7 +167,7 @@ export class Context {
     this.observer = init.observer;
     this.prune = init.prune;
     this.#checkpoints = new Array(init.program.slots);
-    this.visited = new Uint8Array(init.program.slots);
+    this.visited = new Uint32Array(init.program.slots);
     this.outcomes = new Uint8Array(init.program.slots);
     this.regions = new Uint32Array(init.program.slots);
   }

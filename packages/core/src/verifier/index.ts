@@ -7,6 +7,7 @@ export { type Scalar, scalarHolds } from "./domain/scalar.ts";
 export type { Frame, State } from "./domain/state.ts";
 export { PROFILE_NAMES, type ProfileName } from "./profile.ts";
 export { formatReg, formatScalar } from "./report/format.ts";
+export { reportText } from "./report/text.ts";
 export {
   type BranchTaken,
   type Cause,

@@ -49,8 +49,10 @@ import {
 } from "./profile.ts";
 import { finishPath, isVisited } from "./prune.ts";
 import { type CauseStep, explain } from "./report/explain.ts";
+import { concreteFix } from "./report/fix.ts";
 import { kernelLog } from "./report/log.ts";
 import { replay, type Visited } from "./report/replay.ts";
+import { remedy, ruleText } from "./report/rules.ts";
 import { step } from "./step.ts";
 import { globalState } from "./transfer/global.ts";
 
@@ -86,12 +88,16 @@ export interface VerifierReport {
   readonly fix: string | undefined;
   /** The rule that was broken, or the feature that is not supported: stable words. */
   readonly rule: string | undefined;
+  /** The rule as a sentence: what is asked of every program. */
+  readonly ruleText: string | undefined;
   /** Where it went wrong. */
   readonly pc: number | undefined;
   readonly register: number | undefined;
   readonly line: LineInfo | undefined;
   /** The forks of the path that led there, first one first: jumps that might have gone the other way. */
   readonly path: readonly BranchTaken[];
+  /** Every insn of that path by pc, in order; empty where the path has no end. */
+  readonly trace: readonly number[];
   /** The part of that path which matters, with the values that matter; its last step is the refused insn. */
   readonly cause: readonly Cause[];
   /** The path in the kernel's log format, where `env.log` asks for it. */
@@ -107,6 +113,8 @@ export interface VerifierReport {
 
 export interface Cause extends CauseStep {
   readonly line: LineInfo | undefined;
+  /** Of a conditional jump: the line that the path goes on at. */
+  readonly next: LineInfo | undefined;
 }
 
 export interface BranchTaken {
@@ -296,15 +304,11 @@ function walk(cx: Context, limit: number): void {
   callAllGlobals(cx);
   for (;;) {
     const { pc } = cx;
-    if (++cx.processed > limit) {
-      cx.reject("complexity", `more than ${limit} instructions were walked: the program has too many paths`, {
-        fix: "shorten loops, or split the program with tail calls",
-      });
-    }
+    if (++cx.processed > limit) tooComplex(cx, limit);
     let next: number | undefined;
     if (cx.prune && prunePoints[pc] && isVisited(cx)) next = undefined;
     else {
-      cx.visited[pc] = 1;
+      cx.visited[pc]!++;
       cx.observer?.(pc, cx.state);
       next = step(cx, insns[pc]!);
     }
@@ -323,6 +327,17 @@ function walk(cx: Context, limit: number): void {
     cx.pc = pending.pc;
     cx.prevPc = pending.prevPc;
   }
+}
+
+/** Refuses at the insn that was walked most often: it stands in the loop, or behind the branches, that cost too much. */
+function tooComplex(cx: Context, limit: number): never {
+  let pc = 0;
+  for (let i = 0; i < cx.visited.length; i++) if (cx.visited[i]! > cx.visited[pc]!) pc = i;
+  const message = `more than ${limit} instructions were walked, this one ${cx.visited[pc]} times: too many rounds of a loop, or too many paths`;
+  cx.reject("complexity", message, {
+    pc,
+    fix: "give loops a limit that the verifier sees (compare the counter with a constant), or split the program with tail calls",
+  });
 }
 
 /** Kernels before 6.8 verify global functions that nothing calls, too. */
@@ -372,20 +387,45 @@ function report(
   const reached = trace[trace.length - 1]?.insn.pc === refusal?.pc;
   return {
     verdict: refusal?.verdict ?? "accept",
-    message: refusal?.message ?? "",
-    fix: refusal?.fix,
+    message: refusal ? inLines(refusal.message, program) : "",
+    fix: refusal && (reached ? concreteFix(refusal, trace, program) : (refusal.fix ?? remedy(refusal.rule))),
     rule: refusal?.rule,
+    ruleText: ruleText(refusal?.rule),
     pc: refusal?.pc,
     register: refusal?.register,
     line: refusal && lineAt(program, refusal.pc),
     path,
-    cause: reached ? explain(trace, refusal?.register).map((c) => ({ ...c, line: lineAt(program, c.pc) })) : [],
+    trace: reached ? trace.map(({ insn }) => insn.pc) : [],
+    cause: refusal && reached ? explain(trace, refusal).map((step) => located(step, program, trace)) : [],
     log: env.log && refusal && kernelLog(trace, refusal.message, cx?.processed ?? 0, env.log),
     processed: cx?.processed ?? 0,
     states: cx?.totalStates ?? 0,
     stackDepth,
     facts: factsOf(cx),
   };
+}
+
+/** Source lines in place of the insns that a message names. */
+function inLines(message: string, program: ProgramSpec): string {
+  return message.replace(/instruction (\d+) acquired/, (all, pc) => {
+    const line = lineAt(program, Number(pc))?.line;
+    return line ? `line ${line} acquired` : all;
+  });
+}
+
+function located(step: CauseStep, program: ProgramSpec, trace: readonly Visited[]): Cause {
+  return { ...step, line: lineAt(program, step.pc), next: nextLine(step, program, trace) };
+}
+
+/** The line that a jump goes on at: the first one that the path has from there, since compilers leave insns without. */
+function nextLine({ pc, goesTo }: CauseStep, program: ProgramSpec, trace: readonly Visited[]): LineInfo | undefined {
+  if (goesTo === undefined) return undefined;
+  const from = trace.findLastIndex(({ insn }, i) => insn.pc === pc && trace[i + 1]?.insn.pc === goesTo);
+  for (let i = from + 1; i < trace.length; i++) {
+    const line = lineAt(program, trace[i]!.insn.pc);
+    if (line?.line) return line;
+  }
+  return undefined;
 }
 
 function rooted(cx: Context, root: number): Context {

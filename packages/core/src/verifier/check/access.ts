@@ -208,9 +208,14 @@ function checkPacket(cx: Context, region: Region): void {
   if (proven <= AT_PKT_END || at < 0 || at + size > proven || (size === 0 && !region.zeroOk)) {
     const known =
       proven <= 0 ? `no comparison with ${end} covers it` : `the comparison with ${end} covers only ${bytes(proven)}`;
-    cx.reject("packet-bounds", `${bytes(size)} at offset ${at} of ${what}: ${known}`, {
-      register,
-      fix: `compare the pointer + ${at + size} with ${end} before this access, and leave when it is beyond`,
-    });
+    const where = base.val.isConst && base.id === 0 ? "" : " behind its variable part";
+    cx.reject(
+      "packet-bounds",
+      `${bytes(size)} at offset ${at}${where} of the ${kindName(base)} (r${register}): ${known}`,
+      {
+        register,
+        fix: `compare the pointer + ${at + size} with ${end} before this access, and leave when it is beyond`,
+      },
+    );
   }
 }

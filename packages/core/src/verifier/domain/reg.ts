@@ -213,7 +213,7 @@ const NAMES: Readonly<Record<Kind, string>> = {
 };
 
 /** The kind as the kernel's log writes it. */
-export function kindName(r: Reg): string {
+export function logName(r: Reg): string {
   const flags = r.flags;
   const prefix =
     (flags & RDONLY ? "rdonly_" : "") +
@@ -227,4 +227,33 @@ export function kindName(r: Reg): string {
     (flags & RCU ? "rcu_" : "");
   const name = r.kind === Kind.BTF_ID ? `ptr_${String(r.obj)}` : NAMES[r.kind];
   return `${prefix}${name}${flags & MAYBE_NULL ? "_or_null" : ""}`;
+}
+
+const WORDS: Partial<Record<Kind, string>> = {
+  [Kind.SCALAR]: "number",
+  [Kind.MAP_PTR]: "map",
+  [Kind.MAP_VALUE]: "map value",
+  [Kind.MAP_KEY]: "map key",
+  [Kind.STACK]: "stack pointer",
+  [Kind.PACKET]: "packet",
+  [Kind.PACKET_META]: "packet metadata",
+  [Kind.PACKET_END]: "end of the packet",
+  [Kind.FLOW_KEYS]: "flow keys",
+  [Kind.SOCKET]: "socket",
+  [Kind.SOCK_COMMON]: "socket",
+  [Kind.TCP_SOCK]: "TCP socket",
+  [Kind.XDP_SOCK]: "AF_XDP socket",
+  [Kind.MEM]: "memory",
+  [Kind.FUNC]: "function",
+  [Kind.DYNPTR]: "dynptr",
+  [Kind.ARENA]: "arena memory",
+};
+
+/** The kind in plain words: `map value`, `read-only memory`, `kernel's struct sock`. */
+export function kindName(r: Reg): string {
+  const { kind, flags } = r;
+  const prefix = (flags & RDONLY ? "read-only " : "") + (flags & PERCPU ? "per-CPU " : "");
+  if (kind === Kind.MEM && flags & RINGBUF) return `${prefix}ring buffer record`;
+  if (kind === Kind.BTF_ID) return `${prefix}${logName({ ...r, flags: 0 } as Reg).replace(/^ptr_/, "struct ")}`;
+  return `${prefix}${WORDS[kind] ?? NAMES[kind]}`;
 }

@@ -17,41 +17,132 @@ import {
   OP_JA,
   OP_MAY_GOTO,
 } from "../../isa/index.ts";
+import { helperById } from "../../object/index.ts";
 import { usesOf } from "../cfg/cfg.ts";
-import { accessSize } from "../cfg/program.ts";
+import { accessSize, nextPc } from "../cfg/program.ts";
+import type { Refusal } from "../context.ts";
 import { isPacket, Kind, type Reg } from "../domain/reg.ts";
 import { formatReg } from "./format.ts";
 import type { Visited } from "./replay.ts";
+import { sayReg } from "./words.ts";
 
 /** One step of the story. */
 export interface CauseStep {
   readonly pc: number;
   /** A jump's direction; undefined for other insns. */
   readonly taken: boolean | undefined;
+  /** Of a conditional jump: the pc that the path goes on at. */
+  readonly goesTo: number | undefined;
   /** What the registers that matter held before the insn: `r2=pkt(off=14,r=0)`. */
   readonly before: string;
+  /** What it made or taught, in plain words: `r2 is packet, 14 bytes checked`. "" where that is nothing new. */
+  readonly note: string;
 }
 
 const MAX_STEPS = 24;
 
+/** Rules about the insn itself: what its registers hold is no part of the story. */
+const ABOUT_THE_INSN = new Set(["helper", "licence", "map-helper", "kfunc", "sleep", "legacy-load", "encoding"]);
+/** Rules about what the path still holds: the story is where it was taken and which way the path went since. */
+const ABOUT_WHAT_IS_HELD = new Set(["reference", "lock", "rcu", "irq", "preempt"]);
+
 /** The steps that lead to the refusal, first one first; the refused insn is the last. */
-export function explain(trace: readonly Visited[], register: number | undefined): CauseStep[] {
+export function explain(
+  trace: readonly Visited[],
+  refusal: Pick<Refusal, "rule" | "register" | "message">,
+): CauseStep[] {
   const last = trace[trace.length - 1];
   if (!last) return [];
+  const { rule, register } = refusal;
   const slice = new Slice(last.depth);
-  slice.want(register === undefined ? usesOf(last.insn).reads : 1 << register);
+  const held = register === undefined && ABOUT_WHAT_IS_HELD.has(rule);
+  if (!held && !ABOUT_THE_INSN.has(rule)) {
+    slice.want(register === undefined ? usesOf(last.insn).reads : 1 << register);
+  }
   const about = register === undefined ? undefined : last.regs[register];
-  const steps: CauseStep[] = [describe(last, slice.wanted)];
+  const refused = { ...describe(last, slice.wanted), goesTo: undefined, note: heldBefore(last, slice.wanted) };
+  const steps: CauseStep[] = [refused];
+  const taken = held ? takenAt(trace, refusal) : -1;
   for (let i = trace.length - 2; i >= 0 && steps.length < MAX_STEPS; i--) {
     const visited = trace[i]!;
     const after = trace[i + 1]!;
     const wanted = slice.wanted;
-    if (slice.matters(visited, after, about)) steps.push(describe(visited, wanted | usesOf(visited.insn).reads));
+    const fork = taken >= 0 && i > taken && visited.taken !== undefined && isConditional(visited.insn);
+    const lost = lostBy(visited, after, wanted);
+    const matters = slice.matters(visited, after, about);
+    if (!matters && !fork && i !== taken && !lost) continue;
+    const goesTo = isConditional(visited.insn) ? after.insn.pc : undefined;
+    const step = describe(visited, wanted | usesOf(visited.insn).reads);
+    const note = lost ?? (i === taken ? heldText(rule) : taught(visited, after, about));
+    steps.push({ ...step, taken: goesTo === undefined ? undefined : goesTo !== nextPc(visited.insn), goesTo, note });
   }
   return steps.reverse();
 }
 
-function describe({ insn, regs, taken }: Visited, registers: number): CauseStep {
+function heldText(rule: string): string {
+  return rule === "reference" ? "acquired here" : rule === "lock" ? "locked here" : "taken here";
+}
+
+/** Index of the call that took what is still held: the message names it, or it is the last call of its kind. */
+function takenAt(trace: readonly Visited[], { rule, message }: Pick<Refusal, "rule" | "message">): number {
+  const named = /instruction (\d+) acquired/.exec(message);
+  if (named) return trace.findLastIndex(({ insn }) => insn.pc === Number(named[1]));
+  if (rule !== "lock") return -1;
+  return trace.findLastIndex(
+    ({ insn }) => insn.opcode === OP_CALL && insn.src === 0 && /spin_lock$/.test(helperById(insn.imm)?.name ?? ""),
+  );
+}
+
+/** What an insn did to a wanted register without writing it: a call that moved packet data, a release, a test for NULL. */
+function lostBy({ insn, regs, depth }: Visited, after: Visited, wanted: number): string | undefined {
+  if (after.depth !== depth) return undefined;
+  const { writes } = usesOf(insn);
+  for (let i = 0; i < 10; i++) {
+    if (((wanted >> i) & 1) === 0 || (writes >> i) & 1) continue;
+    const was = regs[i]!;
+    const now = after.regs[i]!;
+    if (was.kind <= Kind.SCALAR || now.kind !== Kind.SCALAR || insn.opcode !== OP_CALL) continue;
+    const name = insn.src === 0 ? `bpf_${helperById(insn.imm)?.name ?? insn.imm}` : "the call";
+    return isPacket(was) || was.kind === Kind.PACKET_END
+      ? `r${i} is no pointer any more: ${name} may move packet data`
+      : `r${i} is no pointer any more: ${name} gave up what it points to`;
+  }
+  return undefined;
+}
+
+/** What the refused insn was given. */
+function heldBefore({ insn, regs }: Visited, registers: number): string {
+  return words(regs, usesOf(insn).reads & registers);
+}
+
+/**
+ * What is known after the insn that was not before: the register that it wrote; of a jump what it compared, and the
+ * pointer that all is about, where the jump taught something of it.
+ */
+function taught({ insn, regs, depth }: Visited, after: Visited, about: Reg | undefined): string {
+  if (after.depth !== depth) return "";
+  const { reads, writes } = usesOf(insn);
+  if (!isConditional(insn)) return words(after.regs, writes & (insn.opcode === OP_CALL ? 1 : 0x3ff));
+  let changed = 0;
+  after.regs.forEach((r, i) => {
+    const was = regs[i]!;
+    if (r === was || r.kind === Kind.NOT_INIT || sayReg(r) === sayReg(was)) return;
+    const sameBase = about && isPacket(about) && r.kind === about.kind && r.id === about.id;
+    if ((reads >> i) & 1 || sameBase) changed |= 1 << i;
+  });
+  return words(after.regs, changed);
+}
+
+function words(regs: readonly Reg[], registers: number): string {
+  const parts: string[] = [];
+  for (let i = 0; i < 10; i++) {
+    const r = regs[i]!;
+    if ((registers >> i) & 1 && r.kind !== Kind.NOT_INIT) parts.push(`r${i} is ${sayReg(r)}`);
+  }
+  return parts.join("; ");
+}
+
+function describe({ insn, regs, taken }: Visited, registers: number): Omit<CauseStep, "note" | "goesTo"> {
   const reads = usesOf(insn).reads & registers;
   const parts: string[] = [];
   regs.forEach((r, i) => {

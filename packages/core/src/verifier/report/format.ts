@@ -1,6 +1,6 @@
 /** Registers and stack as text, in the words of the kernel's own log, so that either can be read with the same eyes. */
 import type { MapRef } from "../context.ts";
-import { Kind, kindName, type Reg } from "../domain/reg.ts";
+import { Kind, logName, type Reg } from "../domain/reg.ts";
 import { S32_MAX, S32_MIN, S64_MAX, S64_MIN, type Scalar, U32_MAX, U64_MAX } from "../domain/scalar.ts";
 import { TNUM_UNKNOWN, tnumEqual } from "../domain/tnum.ts";
 
@@ -20,7 +20,7 @@ export function formatReg(r: Reg): string {
     parts.push(`map=${name}`, `ks=${spec.keySize}`, `vs=${spec.valueSize}`);
   }
   if (!r.val.isConst || r.val.tnum.value !== 0n) parts.push(...ranges(r.val));
-  return `${kindName(r)}(${parts.join(",")})`;
+  return `${logName(r)}(${parts.join(",")})`;
 }
 
 /** A number: its value when known, else its ranges. */

@@ -36,7 +36,8 @@ export function replay(cx: Context, path: PathStep | undefined): Visited[] {
       const queued = cx.pending.pop();
       cx.pending.length = 0;
       const choice = choices[choices.length - 1];
-      taken = choice?.pc === insn.pc ? choice.taken : undefined;
+      // A decided jump is no fork, wherever it stands.
+      taken = queued && choice?.pc === insn.pc ? choice.taken : undefined;
       if (taken !== undefined) choices.pop();
       trace[trace.length - 1] = { ...entry, taken };
       if (queued && taken) {

@@ -250,8 +250,8 @@ function pointerArith(
   if (!mayMove(ptr.kind, known, by, op)) {
     cx.reject("pointer-arithmetic", `arithmetic on ${name} is not allowed`, { register });
   }
-  checkSane(cx, by, ptr, register, "the number added");
-  checkSane(cx, ptr.val, ptr, register, "its variable offset");
+  checkSane(cx, by, ptr, register, "the number added to");
+  checkSane(cx, ptr.val, ptr, register, "the variable offset of");
   if (op !== BPF_ADD && op !== BPF_SUB) {
     const what = op === BPF_AND || op === BPF_OR || op === BPF_XOR ? "bitwise" : "this";
     cx.reject(
@@ -273,7 +273,7 @@ function pointerArith(
   }
   const moved = known ? knownOffset(ptr, op, by) : undefined;
   const result = moved ?? variableOffset(cx, ptr, op, by);
-  checkSane(cx, result.val, result, register, "its variable offset");
+  checkSane(cx, result.val, result, register, "the variable offset of");
   return result;
 }
 
@@ -336,7 +336,7 @@ function checkSane(cx: Context, val: Scalar, ptr: Reg, register: number, what: s
   if (val.isConst && (val.smin >= limit || val.smin <= -limit)) {
     cx.reject(
       "pointer-range",
-      `${what} of r${register} (${kindName(ptr)}) is ${val.smin}: at most ${MAX_VAR_OFF - 1} either way`,
+      `${what} r${register} (${kindName(ptr)}) is ${val.smin}: at most ${MAX_VAR_OFF - 1} either way`,
       {
         register,
       },
@@ -352,7 +352,7 @@ function checkSane(cx: Context, val: Scalar, ptr: Reg, register: number, what: s
     );
   }
   if (val.smin === S64_MIN) {
-    cx.reject("unbounded", `${what} of r${register} (${kindName(ptr)}) has no lower bound`, {
+    cx.reject("unbounded", `${what} r${register} (${kindName(ptr)}) has no lower bound`, {
       register,
       fix: "check its sign, or mask it with an and, before adding it to a pointer",
     });
@@ -360,7 +360,7 @@ function checkSane(cx: Context, val: Scalar, ptr: Reg, register: number, what: s
   if (val.smin >= limit || val.smin <= -limit) {
     cx.reject(
       "unbounded",
-      `${what} of r${register} (${kindName(ptr)}) may be ${val.smin}: at most ${MAX_VAR_OFF - 1} either way`,
+      `${what} r${register} (${kindName(ptr)}) may be ${val.smin}: at most ${MAX_VAR_OFF - 1} either way`,
       {
         register,
         fix: "check its range before adding it to a pointer",

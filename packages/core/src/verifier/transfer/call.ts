@@ -87,7 +87,10 @@ export function exit(cx: Context): number | undefined {
   if (callee.callback) return leaveCallback(cx, callee, callee.callback);
   const r0 = callee.regs[0]!;
   if (r0.kind === Kind.STACK) {
-    cx.reject("return-value", "a pointer into the function's own stack is returned to its caller", { register: 0 });
+    cx.reject("frame-escape", "a pointer into the function's own stack is returned to its caller", {
+      register: 0,
+      fix: "let the caller pass a pointer to its own buffer",
+    });
   }
   state.frames.pop();
   state.frame.regs[0] = r0;

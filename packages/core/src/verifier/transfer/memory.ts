@@ -20,6 +20,7 @@ import {
   MODE_MASK,
 } from "../../isa/index.ts";
 import {
+  type CtxLayout,
   type CtxValue,
   ctxAccess,
   ProgType,
@@ -245,13 +246,9 @@ function loadCtx(cx: Context, register: number, base: Reg, off: number, size: nu
   if (!layout) return cx.unsupported("ctx", "the ctx of this program type is not described yet", { register });
   const field = ctxAccess(layout, off, size, false);
   if (!field || (signed && field.value !== "scalar")) {
-    return cx.reject(
-      "ctx-access",
-      `${size} bytes at offset ${off} of ${layout.struct} cannot be read by this program type`,
-      {
-        register,
-      },
-    );
+    return cx.reject("ctx-access", `${ctxPlace(layout, off, size)} cannot be read by this program type`, {
+      register,
+    });
   }
   fieldKnown(cx, register, layout.struct, field.name);
   return field.value === "scalar" ? scalarReg(loadedScalar(size, signed)) : ctxPointer(cx, field.value, field.of);
@@ -288,6 +285,18 @@ function fieldKnown(cx: Context, register: number, struct: string, name: string)
   cx.reject("ctx-access", `${struct}.${name} came with Linux ${since}, the profile is ${cx.profile.kernel}`, {
     register,
   });
+}
+
+/** `4 bytes at offset 0 of xdp_md (data)`: with the field's name where there is one. */
+function ctxPlace(layout: CtxLayout, off: number, size: number): string {
+  const field = layout.fields.find((f) => f.offset <= off && off < f.offset + f.size);
+  const bytes = size === 1 ? "1 byte" : `${size} bytes`;
+  const name = !field
+    ? ""
+    : field.offset === off && field.size === size
+      ? ` (${field.name})`
+      : ` (in ${field.name}, ${field.size} bytes)`;
+  return `${bytes} at offset ${off} of ${layout.struct}${name}`;
 }
 
 function ctxPointer(cx: Context, value: CtxValue, of: string): Reg {
@@ -359,13 +368,9 @@ export function write(
       const layout = cx.ctxLayout;
       if (!layout) cx.unsupported("ctx", "the ctx of this program type is not described yet", { register });
       if (!ctxAccess(layout, off, size, true)) {
-        cx.reject(
-          "ctx-access",
-          `${size} bytes at offset ${off} of ${layout.struct} cannot be written by this program type`,
-          {
-            register,
-          },
-        );
+        cx.reject("ctx-access", `${ctxPlace(layout, off, size)} cannot be written by this program type`, {
+          register,
+        });
       }
       return;
     }

@@ -75,8 +75,16 @@ function checkWithin(cx: Context, min: number, max: number, size: number, regist
     return;
   }
   const range = min === max ? `fp${signed(min)}` : `fp${signed(min)} to fp${signed(max)}`;
-  cx.reject("stack-bounds", `${size} bytes at ${range} are not inside the stack, which is fp-${STACK_SIZE} to fp-1`, {
+  const what = size === 1 ? "1 byte" : `${size} bytes`;
+  const verb = size === 1 ? "is" : "are";
+  let fix: string | undefined;
+  if (min !== max) fix = "limit the index so that the access stays inside the array, also at its end";
+  else if (min >= -STACK_SIZE && min < 0) {
+    fix = `only ${-min === 1 ? "1 byte is" : `${-min} bytes are`} there: pass a buffer of at least ${what}`;
+  }
+  cx.reject("stack-bounds", `${what} at ${range} ${verb} not inside the stack, which is fp-${STACK_SIZE} to fp-1`, {
     register,
+    fix,
   });
 }
 
