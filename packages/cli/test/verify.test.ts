@@ -42,3 +42,43 @@ test.skipIf(skip)(
     expect(json.programs[1]!.kernel.message).toContain("bpf(MAP_CREATE): EINVAL: map wide");
   },
 );
+
+interface Told {
+  readonly programs: readonly {
+    facts: {
+      longestPath: number;
+      stack: { total: number };
+      helpers: string[];
+      smallestKernel: { kernel: string };
+    } | null;
+    states: { pc: number; seen: number; states: Record<string, string>[] }[];
+    rule: string | null;
+    ruleText: string | null;
+    fix: string | null;
+    trace: number[];
+  }[];
+}
+
+test("--json has the facts of an accepted program and all states by insn", () => {
+  const file = join(import.meta.dirname, "../../../examples/programs/count.bpf.ts");
+  const { code, json } = ebplaneJson<Told>(["verify", file]);
+  expect(code).toBe(0);
+  const [p] = json.programs;
+  expect(p!.facts!.longestPath).toBeGreaterThan(20);
+  expect(p!.facts!.helpers).toContain("bpf_map_lookup_elem");
+  expect(p!.facts!.smallestKernel.kernel).toBe("5.4");
+  expect(p!.states[0]).toMatchObject({ pc: 0, seen: 1, states: [{ r1: "ctx()" }] });
+});
+
+test("--json explains a refused program by rule, fix and trace", () => {
+  const program = asmProgram("bad", ProgType.BPF_PROG_TYPE_XDP, "r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +0)\nexit", {
+    section: "xdp",
+  });
+  const file = join(scratchFolder(), "bad.o");
+  writeFileSync(file, writeElf(collectionOf([program])));
+  const { code, json } = ebplaneJson<Told>(["verify", file]);
+  expect(code).toBe(1);
+  expect(json.programs[0]).toMatchObject({ facts: null, rule: "packet-bounds", trace: [0, 1] });
+  expect(json.programs[0]!.ruleText).toContain("data_end");
+  expect(json.programs[0]!.fix).toContain("compare");
+});

@@ -4,13 +4,22 @@ import type { Btf } from "@ebplane/core/btf";
 import { applyKconfig, relocateCore } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
 import { type CollectionSpec, type ProgramSpec, progTypeByName } from "@ebplane/core/object";
-import { PROFILE_NAMES, type ProfileName, reportText, type VerifierReport, verify } from "@ebplane/core/verifier";
+import {
+  PROFILE_NAMES,
+  type ProfileName,
+  reportText,
+  smallestKernel,
+  type VerifierReport,
+  type VerifyEnv,
+  verify,
+} from "@ebplane/core/verifier";
 import type { Command } from "commander";
 import { openTarget } from "../engines.ts";
 import { answerNo, UsageError } from "../failure.ts";
 import { explanation, loadObject, pickProgram } from "../input.ts";
 import { print, printJson } from "../output.ts";
 import { loadBtf, runningKernel } from "../types-of.ts";
+import { factsJson, factsText, StateViewer } from "../verifier-facts.ts";
 
 interface VerifyOptions {
   readonly prog?: string;
@@ -20,6 +29,7 @@ interface VerifyOptions {
   readonly btf?: string;
   readonly json?: boolean;
   readonly log?: boolean;
+  readonly facts?: boolean;
 }
 
 export function registerVerify(program: Command): void {
@@ -35,7 +45,8 @@ export function registerVerify(program: Command): void {
     )
     .option("--kernel", "ask the running kernel too")
     .option("--log", "print the refused path as the kernel's verifier logs it")
-    .option("--json", "one JSON document")
+    .option("--facts", "what is known of a program: longest run, loops, stack, helpers, maps, smallest kernel")
+    .option("--json", "one JSON document, with the facts and all states by insn")
     .action(async (path: string, options: VerifyOptions) => {
       const object = await loadObject(path);
       const type = options.type === undefined ? undefined : progTypeByName(options.type);
@@ -50,7 +61,9 @@ export function registerVerify(program: Command): void {
       const results = [];
       for (const original of chosen) {
         const p: ProgramSpec = type === undefined ? original : { ...original, type };
-        const report = verify(relocated(spec, p, kernelTypes), {
+        const viewer = options.json ? new StateViewer() : undefined;
+        const target = relocated(spec, p, kernelTypes);
+        const env: VerifyEnv = {
           maps: spec.maps,
           license: spec.license,
           btf: spec.btf,
@@ -60,7 +73,12 @@ export function registerVerify(program: Command): void {
           },
           profile,
           ...(options.log && { log: (insn) => formatInsn(insn) }),
-        });
+        };
+        // The verdict and its effort are those of the usual walk; facts come from another one that prunes less.
+        const report = verify(target, { ...env, ...(viewer && { observe: (pc, state) => viewer.observe(pc, state) }) });
+        const wanted = report.verdict === "accept" && (options.facts || options.json);
+        const known = wanted ? verify(target, { ...env, facts: true, log: undefined }) : undefined;
+        const smallest = known && profile === undefined ? smallestKernel(target, env) : undefined;
         let asked: { verdict: string; message: string; source?: string } | undefined;
         if (kernel) {
           try {
@@ -78,12 +96,12 @@ export function registerVerify(program: Command): void {
         }
         const rejected = report.verdict === "reject" && report.pc !== undefined;
         const source = rejected ? explanation(spec, p.name, report.pc!, report.message) : undefined;
-        results.push({ program: p, report, source, kernel: asked });
+        results.push({ program: p, report, source, kernel: asked, known, smallest, viewer });
       }
       if (results.some((r) => r.report.verdict !== "accept")) answerNo();
       if (options.json) {
         printJson({
-          programs: results.map(({ program: p, report, source, kernel: k }) => ({
+          programs: results.map(({ program: p, report, source, kernel: k, known, smallest, viewer }) => ({
             name: p.name,
             section: p.section,
             verdict: report.verdict,
@@ -97,13 +115,17 @@ export function registerVerify(program: Command): void {
             fix: report.fix ?? null,
             path: report.path,
             cause: report.cause,
+            trace: report.trace,
+            facts: known ? factsJson(p, known, smallest) : null,
+            states: viewer?.list() ?? [],
             ...(k && { kernel: k }),
           })),
         });
         return;
       }
-      for (const { program: p, report, source, kernel: k } of results) {
+      for (const { program: p, report, source, kernel: k, known, smallest } of results) {
         print(verdictText(p, report, source));
+        if (known && options.facts) for (const line of factsText(p, known, smallest)) print(`  ${line}`);
         if (k) print(`  kernel: ${k.verdict}${k.message ? `: ${k.message}` : ""}`);
         if (k?.source && k.source !== source && !k.source.endsWith(k.message)) print(`  ${k.source}`);
       }

@@ -11,6 +11,7 @@ import { Kind, markPrecise, type Node, type Reg, unknownReg } from "./domain/reg
 import { type Checkpoint, type Frame, mapRegs, type State } from "./domain/state.ts";
 import type { TypeRef, TypeTable } from "./domain/type-ref.ts";
 import type { Profile } from "./profile.ts";
+import type { InsnFacts, Lengths } from "./report/facts.ts";
 
 /** Insns that are walked before the verifier gives up, and how long a queue of branches may get. */
 export const MAX_PROCESSED = 1_000_000;
@@ -122,6 +123,12 @@ export class Context {
   /** Asynchronous callbacks that were queued, with their map. */
   readonly asyncWalked = new Set<string>();
   readonly prune: boolean;
+  /** Facts mode: states must hold all values of live registers, and paths are counted. */
+  lengths: Lengths | undefined;
+  insnFacts: InsnFacts | undefined;
+  /** The saved state that made the running one superfluous, and whether that closes a loop that is still being walked. */
+  standIn: Checkpoint | undefined;
+  closesLoop = false;
   observer: Observer | undefined;
   private lastId = 0;
   private readonly fields = new Map<TypeRef, readonly MapField[]>();

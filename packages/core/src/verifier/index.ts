@@ -6,8 +6,10 @@ export { Kind, kindName, MAYBE_NULL, type Reg } from "./domain/reg.ts";
 export { type Scalar, scalarHolds } from "./domain/scalar.ts";
 export type { Frame, State } from "./domain/state.ts";
 export { PROFILE_NAMES, type ProfileName } from "./profile.ts";
+export type { InsnFact, LoopFact, RegisterFact } from "./report/facts.ts";
 export { formatReg, formatScalar } from "./report/format.ts";
 export { reportText } from "./report/text.ts";
+export { type SmallestKernel, smallestKernel } from "./smallest.ts";
 export {
   type BranchTaken,
   type Cause,

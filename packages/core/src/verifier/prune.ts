@@ -83,7 +83,7 @@ export function isVisited(cx: Context): boolean {
       if (force && comesBack(cx, old, state)) {
         entangle(old, state);
         noteLoop(state, old);
-        return true;
+        return standsIn(cx, old, true);
       }
       checkProgress(cx, old, state);
       if (!force && cx.jumps - cx.prevJumps < 20 && cx.processed - cx.prevProcessed < 100) add = false;
@@ -95,7 +95,7 @@ export function isVisited(cx: Context): boolean {
           entangle(old, state);
           noteLoop(state, entry);
         } else propagate(old.state, state, cx);
-        return true;
+        return standsIn(cx, old, entry !== undefined);
       }
     }
     if (add) old.misses++;
@@ -104,6 +104,12 @@ export function isVisited(cx: Context): boolean {
   }
   if (add) save(cx, list);
   return false;
+}
+
+function standsIn(cx: Context, old: Checkpoint, closesLoop: boolean): true {
+  cx.standIn = old;
+  cx.closesLoop = closesLoop;
+  return true;
 }
 
 /** At a call that calls back, or a may_goto: the round has added nothing to a state that is still being walked. */
@@ -240,6 +246,7 @@ function save(cx: Context, list: Checkpoint[]): void {
     depth: (state.parent?.depth ?? 0) + 1,
     loopEntry: undefined,
     followers: undefined,
+    remaining: cx.lengths && new Float64Array(state.counts!.length),
   };
   list.unshift(point);
   state.parent = point;
@@ -302,6 +309,7 @@ function liveOf(cx: Context, state: State, f: number): number {
 
 function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exactness): boolean {
   const old = point.state;
+  all = cx.lengths !== undefined;
   if (old.frames.length !== cur.frames.length) return false;
   if (old.rcuDepth !== cur.rcuDepth || old.preemptDepth !== cur.preemptDepth || old.sleeps !== cur.sleeps) return false;
   if (old.refs.length !== cur.refs.length) return false;
@@ -332,6 +340,9 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
   return true;
 }
 
+/** Facts mode: every number counts, looked at or not. Set for the comparison that runs. */
+let all = false;
+
 function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness): boolean {
   if (exactness === "exact") return regExact(old, cur, ids);
   if (old === cur && old.id === 0 && old.ref === 0) return true;
@@ -339,7 +350,7 @@ function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness): boolean 
   if (old.kind !== cur.kind || old.flags !== cur.flags) return false;
   switch (old.kind) {
     case Kind.SCALAR:
-      if (exactness === "relevant" && !old.node?.precise) return true;
+      if (exactness === "relevant" && !old.node?.precise && !all) return true;
       if ((old.id & ADD_CONST) !== 0 && ((cur.id & ADD_CONST) === 0 || old.off !== cur.off)) return false;
       if (old.id !== 0 && (old.id & ADD_CONST) === 0 && (cur.id & ADD_CONST) !== 0) return false;
       return scalarIn(old.val, cur.val) && ids.sameNumber(old.id, cur.id);

@@ -49,6 +49,7 @@ import {
 } from "./profile.ts";
 import { finishPath, isVisited } from "./prune.ts";
 import { type CauseStep, explain } from "./report/explain.ts";
+import { type InsnFact, InsnFacts, Lengths, type LoopFact } from "./report/facts.ts";
 import { concreteFix } from "./report/fix.ts";
 import { kernelLog } from "./report/log.ts";
 import { replay, type Visited } from "./report/replay.ts";
@@ -76,6 +77,11 @@ export interface VerifyEnv {
   readonly maxProcessed?: number;
   /** Walks every path to its end, comparing states with none: only for tests, loops take their time. */
   readonly exhaustive?: boolean;
+  /**
+   * Facts mode: learns `insns`, `longestPath` and `loops` of the facts. Takes longer, and a program that is near the
+   * limits of the verifier may go beyond them: then it is walked as usual and these facts are left out.
+   */
+  readonly facts?: boolean;
   /** Called before each insn of the walk with its pc and the state there: for viewers and tests. */
   readonly observe?: Observer;
 }
@@ -145,6 +151,12 @@ export interface ProgramFacts {
   readonly live: Uint16Array;
   /** pcs that no path reaches (dead code after decided branches). */
   readonly dead: readonly number[];
+  /** Facts mode: by insn what its live registers hold. */
+  readonly insns?: readonly InsnFact[];
+  /** Facts mode: insns of the longest run; undefined where no number is known (callbacks, may_goto). */
+  readonly longestPath?: number | undefined;
+  /** Facts mode: where backward jumps go, and how often that insn runs at most. */
+  readonly loops?: readonly LoopFact[];
 }
 
 /** Verifies one program. */
@@ -152,13 +164,27 @@ export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
   let cx: Context | undefined;
   try {
     cx = prepare(program, env);
+    if (env.facts) countPaths(cx);
     walk(cx, Math.min(env.maxProcessed ?? MAX_PROCESSED, MAX_PROCESSED));
     const depth = checkStackDepth(cx);
     return report(program, env, cx, undefined, depth);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
+    if (env.facts && error.rule === "complexity") return verify(program, { ...env, facts: false });
     return report(program, env, cx, error, 0);
   }
+}
+
+function countPaths(cx: Context): void {
+  cx.lengths = new Lengths(cx.program, (pc) => cx.signatures.get(pc)?.global === true);
+  cx.state.counts = cx.lengths.start();
+  const facts = new InsnFacts(cx.program);
+  const { observer } = cx;
+  cx.observer = (pc, state) => {
+    observer?.(pc, state);
+    facts.observe(pc, state);
+  };
+  cx.insnFacts = facts;
 }
 
 function prepare(program: ProgramSpec, env: VerifyEnv): Context {
@@ -310,6 +336,7 @@ function walk(cx: Context, limit: number): void {
     else {
       cx.visited[pc]!++;
       cx.observer?.(pc, cx.state);
+      cx.lengths?.step(cx.state, pc);
       next = step(cx, insns[pc]!);
     }
     cx.prevPc = pc;
@@ -317,6 +344,9 @@ function walk(cx: Context, limit: number): void {
       cx.pc = next;
       continue;
     }
+    cx.lengths?.end(cx.root, cx.state, cx.standIn, cx.closesLoop);
+    cx.standIn = undefined;
+    cx.closesLoop = false;
     finishPath(cx.state);
     const pending = cx.pending.pop();
     if (!pending) {
@@ -364,6 +394,7 @@ function enterGlobal(cx: Context, start: number): void {
   cx.root = cx.pc = start;
   cx.prevPc = -1;
   cx.state = globalState(cx, start, cx.signatures.get(start)!);
+  cx.state.counts = cx.lengths?.start();
 }
 
 function report(
@@ -446,5 +477,10 @@ function factsOf(cx: Context | undefined): ProgramFacts {
     frames: cx?.stackDepth ?? new Map(),
     live: cx?.program.live ?? new Uint16Array(0),
     dead,
+    ...(cx?.lengths && {
+      insns: cx.insnFacts?.list(),
+      longestPath: cx.lengths.longest(),
+      loops: cx.lengths.loops(),
+    }),
   };
 }

@@ -186,6 +186,8 @@ export class State {
   unrolled = 0;
   parent: Checkpoint | undefined;
   path: PathStep | undefined;
+  /** In facts mode: what this path has counted so far. */
+  counts: Float64Array | undefined;
 
   get frame(): Frame {
     return this.frames[this.frames.length - 1]!;
@@ -205,6 +207,7 @@ export class State {
     copy.unrolled = this.unrolled;
     copy.parent = this.parent;
     copy.path = this.path;
+    copy.counts = this.counts?.slice();
     return copy;
   }
 }
@@ -227,6 +230,8 @@ export interface Checkpoint {
   loopEntry: Checkpoint | undefined;
   /** States whose walk this one's stands for: what is read of this is read of them. */
   followers: State[] | undefined;
+  /** In facts mode: the most that a path from here counts. */
+  readonly remaining: Float64Array | undefined;
 }
 
 /**
