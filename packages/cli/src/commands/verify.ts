@@ -13,6 +13,7 @@ import {
   type VerifyEnv,
   verify,
 } from "@ebplane/core/verifier";
+import { findPacket, type Witness } from "@ebplane/core/vm";
 import type { Command } from "commander";
 import { openTarget } from "../engines.ts";
 import { answerNo, UsageError } from "../failure.ts";
@@ -96,12 +97,13 @@ export function registerVerify(program: Command): void {
         }
         const rejected = report.verdict === "reject" && report.pc !== undefined;
         const source = rejected ? explanation(spec, p.name, report.pc!, report.message) : undefined;
-        results.push({ program: p, report, source, kernel: asked, known, smallest, viewer });
+        const input = rejected ? findPacket(target, spec.maps, spec.license, report.trace) : undefined;
+        results.push({ program: p, report, source, kernel: asked, known, smallest, viewer, input });
       }
       if (results.some((r) => r.report.verdict !== "accept")) answerNo();
       if (options.json) {
         printJson({
-          programs: results.map(({ program: p, report, source, kernel: k, known, smallest, viewer }) => ({
+          programs: results.map(({ program: p, report, source, kernel: k, known, smallest, viewer, input }) => ({
             name: p.name,
             section: p.section,
             verdict: report.verdict,
@@ -116,6 +118,7 @@ export function registerVerify(program: Command): void {
             path: report.path,
             cause: report.cause,
             trace: report.trace,
+            input: input ?? null,
             facts: known ? factsJson(p, known, smallest) : null,
             states: viewer?.list() ?? [],
             ...(k && { kernel: k }),
@@ -123,8 +126,9 @@ export function registerVerify(program: Command): void {
         });
         return;
       }
-      for (const { program: p, report, source, kernel: k, known, smallest } of results) {
+      for (const { program: p, report, source, kernel: k, known, smallest, input } of results) {
         print(verdictText(p, report, source));
+        if (input) print(inputText(input));
         if (known && options.facts) for (const line of factsText(p, known, smallest)) print(`  ${line}`);
         if (k) print(`  kernel: ${k.verdict}${k.message ? `: ${k.message}` : ""}`);
         if (k?.source && k.source !== source && !k.source.endsWith(k.message)) print(`  ${k.source}`);
@@ -154,6 +158,23 @@ function relocated(spec: CollectionSpec, program: ProgramSpec, kernelTypes: () =
   const target = program.coreRelos?.length ? kernelTypes() : undefined;
   if (!target) return program;
   return relocateCore({ ...spec, programs: new Map([[program.name, program]]) }, target).programs.get(program.name)!;
+}
+
+/** A packet that takes the refused path, and what happens on it. */
+function inputText({ packet, rxQueueIndex, ingressIfindex, fault }: Witness): string {
+  const ctx = [
+    ...(rxQueueIndex ? [`rx_queue_index ${rxQueueIndex}`] : []),
+    ...(ingressIfindex ? [`ingress_ifindex ${ingressIfindex}`] : []),
+  ];
+  const same = packet.every((b) => b === packet[0]);
+  const bytes = same ? `all ${hexByte(packet[0]!)}` : [...packet.subarray(0, 64)].map(hexByte).join(" ");
+  const more = !same && packet.length > 64 ? " …" : "";
+  const head = `  a packet that takes this path: ${packet.length} bytes, ${bytes}${more}${ctx.length ? `; ${ctx.join(", ")}` : ""}`;
+  return fault ? `${head}\n  run under guard it faults: ${fault}` : head;
+}
+
+function hexByte(b: number): string {
+  return b.toString(16).padStart(2, "0");
 }
 
 /** `source` is what the compiler makes of the place, for programs in TypeScript. */

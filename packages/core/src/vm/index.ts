@@ -38,3 +38,4 @@ export type { JitRunner } from "./jit/index.ts";
 export * from "./layout.ts";
 export { Machine, type MachineOptions, type ProgramLoad, type VmProgram } from "./machine.ts";
 export * from "./threads/index.ts";
+export { findPacket, type Witness } from "./witness/index.ts";

@@ -1,0 +1,232 @@
+/**
+ * Packet bytes and ctx fields that make a list of comparisons come out as wanted: starts from an empty-looking packet and
+ * mends the first comparison that fails, by setting what one of its sides is made of. Not every list is solved; what is
+ * found is checked by running.
+ */
+import {
+  BPF_ADD,
+  BPF_AND,
+  BPF_JEQ,
+  BPF_JGE,
+  BPF_JGT,
+  BPF_JLE,
+  BPF_JLT,
+  BPF_JNE,
+  BPF_JSET,
+  BPF_JSGE,
+  BPF_JSGT,
+  BPF_JSLE,
+  BPF_LSH,
+  BPF_OR,
+  BPF_RSH,
+  BPF_SUB,
+  BPF_XOR,
+} from "../../isa/index.ts";
+import { apply, type Constraint, type Expr } from "./symbolic.ts";
+
+export interface Input {
+  readonly packet: Uint8Array;
+  readonly length: number;
+  /** Values of ctx fields by offset; the start's fill for others. */
+  readonly ctx: ReadonlyMap<number, number>;
+}
+
+/** What the search begins with: so many bytes, all of them `fill`, as are ctx fields. */
+export interface Start {
+  readonly length: number;
+  readonly fill: number;
+}
+
+const MOST = 4096;
+/** Where the packet lies while it is only thought of. */
+const BASE = 0x1_0000n;
+const ROUNDS = 400;
+
+class Draft {
+  readonly bytes: Uint8Array;
+  readonly ctx = new Map<number, number>();
+  readonly #fill: number;
+  length: number;
+
+  constructor({ length, fill }: Start) {
+    this.length = length;
+    this.#fill = fill;
+    this.bytes = new Uint8Array(MOST).fill(fill);
+  }
+
+  value(e: Expr): bigint | undefined {
+    switch (e.kind) {
+      case "const":
+        return e.value;
+      case "data":
+        return BASE;
+      case "end":
+        return BASE + BigInt(this.length);
+      case "ctx":
+        return BigInt(this.ctx.get(e.offset) ?? this.#fill);
+      case "load": {
+        const at = this.place(e.at, e.size);
+        if (at === undefined) return undefined;
+        let n = 0n;
+        for (let i = e.size - 1; i >= 0; i--) n = (n << 8n) | BigInt(this.bytes[at + i]!);
+        return n;
+      }
+      case "swap": {
+        const a = this.value(e.a);
+        return a === undefined ? undefined : swap(a, e.bits);
+      }
+      case "op": {
+        const a = this.value(e.a);
+        const b = this.value(e.b);
+        return a === undefined || b === undefined ? undefined : apply(e.op, e.is32, a, b);
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** Index into the bytes of an address in the packet. */
+  place(at: Expr, size: number): number | undefined {
+    const address = this.value(at);
+    if (address === undefined || address < BASE || address + BigInt(size) > BASE + BigInt(MOST)) return undefined;
+    return Number(address - BASE);
+  }
+
+  /** Makes the expression that value, by one of the inputs it is made of; false where that is not possible. */
+  set(e: Expr, target: bigint): boolean {
+    switch (e.kind) {
+      case "end": {
+        const length = target - BASE;
+        if (length < 14n || length > BigInt(MOST)) return false;
+        this.length = Number(length);
+        return true;
+      }
+      case "ctx":
+        if (target < 0n || target > 0xffff_ffffn) return false;
+        this.ctx.set(e.offset, Number(target));
+        return true;
+      case "load": {
+        const at = this.place(e.at, e.size);
+        if (at === undefined || target < 0n || target >> BigInt(8 * e.size) !== 0n) return false;
+        for (let i = 0; i < e.size; i++) this.bytes[at + i] = Number((target >> BigInt(8 * i)) & 0xffn);
+        return true;
+      }
+      case "swap":
+        return target >> BigInt(e.bits) === 0n && this.set(e.a, swap(target, e.bits));
+      case "op":
+        return this.#setOp(e, target);
+      default:
+        return false;
+    }
+  }
+
+  /** `hi << n | lo`: how compilers put bytes together. */
+  #setHalves(e: Extract<Expr, { kind: "op" }>, target: bigint): boolean {
+    for (const [high, low] of [
+      [e.a, e.b],
+      [e.b, e.a],
+    ] as const) {
+      if (high.kind !== "op" || high.op !== BPF_LSH || high.b.kind !== "const") continue;
+      const part = target & ((1n << high.b.value) - 1n);
+      if (this.set(low, part) && this.set(high, target ^ part)) return true;
+    }
+    return false;
+  }
+
+  #setOp(e: Extract<Expr, { kind: "op" }>, target: bigint): boolean {
+    const a = this.value(e.a);
+    const b = this.value(e.b);
+    if (a === undefined || b === undefined) return false;
+    const width = e.is32 ? 32 : 64;
+    const fit = (n: bigint) => BigInt.asUintN(width, n);
+    switch (e.op) {
+      case BPF_ADD:
+        return this.set(e.a, fit(target - b)) || this.set(e.b, fit(target - a));
+      case BPF_SUB:
+        return this.set(e.a, fit(target + b)) || this.set(e.b, fit(a - target));
+      case BPF_XOR:
+        return this.set(e.a, fit(target ^ b)) || this.set(e.b, fit(target ^ a));
+      case BPF_AND:
+        return (target & ~b) === 0n && this.set(e.a, fit((a & ~b) | target));
+      case BPF_OR:
+        return this.#setHalves(e, target) || ((b & ~target) === 0n && this.set(e.a, target & ~b));
+      case BPF_LSH:
+        return fit((target >> b) << b) === target && this.set(e.a, target >> b);
+      case BPF_RSH:
+        return this.set(e.a, fit(target << b) | (a & ((1n << b) - 1n)));
+      default:
+        return false;
+    }
+  }
+}
+
+function swap(n: bigint, bits: number): bigint {
+  let out = 0n;
+  for (let at = 0; at < bits; at += 8) out = (out << 8n) | ((n >> BigInt(at)) & 0xffn);
+  return out;
+}
+
+/** An input that meets all comparisons whose sides are known; undefined where the search gives up. */
+export function solve(constraints: readonly Constraint[], start: Start): Input | undefined {
+  const draft = new Draft(start);
+  let salt = 1;
+  for (let round = 0; round < ROUNDS; round++) {
+    const failing = constraints.find((c) => meets(draft, c) === false);
+    if (!failing) return { packet: draft.bytes.slice(0, draft.length), length: draft.length, ctx: draft.ctx };
+    salt = (Math.imul(salt, 1103515245) + 12345) >>> 0;
+    if (!mend(draft, failing, BigInt(salt >>> 28))) return undefined;
+  }
+  return undefined;
+}
+
+function meets(draft: Draft, { op, is32, holds, a, b }: Constraint): boolean | undefined {
+  const x = draft.value(a);
+  const y = draft.value(b);
+  return x === undefined || y === undefined ? undefined : compare(op, is32, x, y) === holds;
+}
+
+function compare(op: number, is32: boolean, x: bigint, y: bigint): boolean {
+  const width = is32 ? 32 : 64;
+  const [a, b] = [BigInt.asUintN(width, x), BigInt.asUintN(width, y)];
+  const [s, t] = [BigInt.asIntN(width, x), BigInt.asIntN(width, y)];
+  switch (op) {
+    case BPF_JEQ:
+      return a === b;
+    case BPF_JNE:
+      return a !== b;
+    case BPF_JGT:
+      return a > b;
+    case BPF_JGE:
+      return a >= b;
+    case BPF_JLT:
+      return a < b;
+    case BPF_JLE:
+      return a <= b;
+    case BPF_JSET:
+      return (a & b) !== 0n;
+    case BPF_JSGT:
+      return s > t;
+    case BPF_JSGE:
+      return s >= t;
+    case BPF_JSLE:
+      return s <= t;
+    default:
+      return s < t;
+  }
+}
+
+/** Values beside `y` that a comparison turns at: one of them has it come out as wanted, if any single value does. */
+function mend(draft: Draft, c: Constraint, jitter: bigint): boolean {
+  const x = draft.value(c.a)!;
+  const y = draft.value(c.b)!;
+  const width = c.is32 ? 32 : 64;
+  const near = (n: bigint) =>
+    [n, n + 1n, n - 1n, n ^ 1n, n + jitter, 0n, x | n, x & ~n].map((v) => BigInt.asUintN(width, v));
+  for (const value of near(y)) {
+    if (compare(c.op, c.is32, value, y) === c.holds && draft.set(c.a, value)) return true;
+  }
+  for (const value of near(x)) {
+    if (compare(c.op, c.is32, x, value) === c.holds && draft.set(c.b, value)) return true;
+  }
+  return false;
+}
