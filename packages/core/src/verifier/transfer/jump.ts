@@ -191,8 +191,8 @@ export function notNull(r: Reg): Reg {
     case MapType.BPF_MAP_TYPE_SOCKHASH:
       return pointer(Kind.SOCKET, { ref: r.ref });
     default:
-      // A map value keeps its id: a spin lock is told apart by it.
-      return changed(r, { flags });
+      // A spin lock is told apart by its value id; other values need none any more.
+      return changed(r, { flags, id: map.fields.some(({ kind }) => kind === "lock" || kind === "resLock") ? r.id : 0 });
   }
 }
 
