@@ -27,6 +27,9 @@ export function concreteFix(refusal: Refusal, trace: readonly Visited[], program
     fix = fix.replace(new RegExp(`compare r${register} with 0`), `compare ${called} with NULL`);
     fix = fix.replace(new RegExp(`\\br${register}\\b`, "g"), called);
   }
+  if (!named && refusal.rule === "null" && madeOnItsLine(trace, program, register)) {
+    fix = fix.replace(/compare r\d+ with 0/, "keep what is returned in a variable and compare it with NULL");
+  }
   fix = fix.replace(/ and leave when it is equal$/, " before this access, and leave when it is NULL");
   const line = lineAt(program, refusal.pc)?.line;
   if (line !== undefined)
@@ -68,6 +71,14 @@ function lost(
     return `do not use ${called} after ${where}, which gave it up`;
   }
   return undefined;
+}
+
+/** The value has no name because the line that uses it has also asked for it. */
+function madeOnItsLine(trace: readonly Visited[], program: ProgramSpec, register: number | undefined): boolean {
+  const here = trace.length ? lineAt(program, trace[trace.length - 1]!.insn.pc) : undefined;
+  if (register === undefined || !here) return false;
+  const call = trace.findLast(({ insn }) => insn.opcode === OP_CALL && insn !== trace[trace.length - 1]!.insn);
+  return call !== undefined && lineAt(program, call.insn.pc)?.line === here.line;
 }
 
 const MOV64 = 0xb7;

@@ -259,13 +259,18 @@ function pointerArith(
       `${what} arithmetic on the pointer ${name}: only adding and subtracting is allowed`,
       {
         register,
+        // Compilers or an index into the address of an aligned array: the sum is the same, to them.
+        fix:
+          op === BPF_OR
+            ? "keep the compiler from joining index and address by an or: pass the index through barrier_var(), or align the array less"
+            : undefined,
       },
     );
   }
   if (op === BPF_SUB) {
     if (!pointerFirst) cx.reject("pointer-arithmetic", `${name} cannot be subtracted from a number`, { register });
     if (ptr.kind === Kind.STACK) {
-      cx.reject("pointer-arithmetic", `subtracting from the stack pointer ${name} is not allowed`, {
+      cx.reject("pointer-arithmetic", `nothing can be subtracted from ${name}`, {
         register,
         fix: "add a negative constant instead",
       });

@@ -2,7 +2,7 @@
  * A packet that takes the path of a refused XDP program: found by solving the path's comparisons, believed only after a
  * guarded run of the program on it has gone the whole path.
  */
-import { InsnError, UnsupportedError } from "../../errors/index.ts";
+import { BpfError } from "../../errors/index.ts";
 import { decode } from "../../isa/index.ts";
 import { type MapSpec, type ProgramSpec, ProgType } from "../../object/index.ts";
 import { XdpRing } from "../ctx/xdp.ts";
@@ -19,6 +19,9 @@ export interface Witness {
   /** What the guarded run says of the refused insn; undefined where nothing is wrong with it on this packet. */
   readonly fault: string | undefined;
 }
+
+/** Maps are made for each try: not those of a program for millions of flows. */
+const MOST_MAP_BYTES = 64 << 20;
 
 /** Just an Ethernet header or something to read; of zeros, or of what makes indexes and lengths large. */
 const STARTS: readonly Start[] = [14, 64, 200].flatMap((length) => [
@@ -37,19 +40,23 @@ export function findPacket(
   trace: readonly number[],
 ): Witness | undefined {
   if (program.type !== ProgType.BPF_PROG_TYPE_XDP || trace.length === 0) return undefined;
+  const used = new Map([...maps].filter(([name]) => program.relocs.some((reloc) => reloc.name === name)));
+  let bytes = 0;
+  for (const { maxEntries, keySize, valueSize } of used.values()) bytes += maxEntries * (keySize + valueSize);
+  if (bytes > MOST_MAP_BYTES) return undefined;
   try {
     const constraints = constraintsOf(new Map(decode(program.code).map((insn) => [insn.pc, insn])), trace);
     let harmless: Witness | undefined;
     for (const start of STARTS) {
       const input = solve(constraints, start);
-      const found = input && replayed(program, maps, license, trace, input, start.fill);
+      const found = input && replayed(program, used, license, trace, input, start.fill);
       if (found?.fault) return found;
       harmless ??= found;
     }
     return harmless;
   } catch (error) {
-    // What no engine loads has no run.
-    if (error instanceof InsnError || error instanceof UnsupportedError) return undefined;
+    // What no engine loads, and maps that cannot be made, have no run.
+    if (error instanceof BpfError) return undefined;
     throw error;
   }
 }
