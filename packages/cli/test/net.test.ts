@@ -1,7 +1,8 @@
 /** `ebplane net`: what ip(8) shows of it, and what it shows of ip's, in namespaces of the test's own. */
+import { spawnSync } from "node:child_process";
 import { kernelSkipReason, NetNs } from "@ebplane/linux/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ebplaneHere, type Outcome } from "./ebplane.ts";
+import { COMMAND, ebplaneHere, type Outcome, ROOT } from "./ebplane.ts";
 
 const skip = kernelSkipReason();
 
@@ -91,12 +92,14 @@ describe.skipIf(skip)(`ebplane net${skip ? ` (skipped: ${skip})` : ""}`, () => {
   });
 
   test("changes are told as they happen, until Ctrl-C", async () => {
+    const before = process.listenerCount("SIGINT");
     const watching = ebplaneHere(["net", "watch", "link", "address", "--netns", file(ns)]);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    // Ctrl-C is caught once it watches.
+    await expect.poll(() => process.listenerCount("SIGINT"), { timeout: 20_000 }).toBeGreaterThan(before);
     ns.spawnSync("ip", ["link", "add", "w0", "type", "bridge"]);
     ns.spawnSync("ip", ["addr", "add", "10.6.0.1/24", "dev", "w0"]);
     ns.spawnSync("ip", ["link", "del", "w0"]);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 200));
     process.emit("SIGINT");
     const { code, stdout } = await watching;
     expect(code).toBe(0);
@@ -118,6 +121,15 @@ describe.skipIf(skip)(`ebplane net${skip ? ` (skipped: ${skip})` : ""}`, () => {
       await run("del", name);
     }
     expect((await run("list", "--json")).stdout).not.toContain(name);
+  });
+
+  test("everybody may look; what needs privileges says so in one line", () => {
+    const nobody = { cwd: ROOT, uid: 65534, gid: 65534, encoding: "utf8" } as const;
+    const run = (...args: string[]) => spawnSync(process.execPath, [COMMAND, "net", ...args], nobody);
+    expect(run("link")).toMatchObject({ status: 0, stdout: expect.stringMatching(/^lo /m) });
+    const { status, stderr } = run("link", "add", "x0", "bridge");
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^netlink link add x0 type bridge: EPERM[^\n]*\n$/);
   });
 
   test.each([

@@ -2,7 +2,7 @@
 import type { LinkInfo, NetlinkSocket } from "@ebplane/linux/netlink";
 import type { Command } from "commander";
 import { UsageError } from "../../failure.ts";
-import { inNamespace, requireKernel } from "../../kernel.ts";
+import { inNamespace } from "../../kernel.ts";
 import { print, printJson, table } from "../../output.ts";
 
 export interface Where {
@@ -13,7 +13,6 @@ export const NETNS = ["--netns <name>", "the network namespace: a name of ip net
 
 /** Runs `body` with an rtnetlink socket of the namespace, the thread inside. */
 export async function withRoute<T>({ netns }: Where, body: (net: Network) => T): Promise<T> {
-  await requireKernel("net");
   const kernel = await import("@ebplane/linux/netlink");
   return inNamespace(netns, () => {
     using socket = new kernel.NetlinkSocket(kernel.NETLINK_ROUTE);

@@ -1,7 +1,6 @@
 /** `ebplane net ns`: network namespaces with a name, as `ip netns` keeps them. */
 import { existsSync, readdirSync } from "node:fs";
 import type { Command } from "commander";
-import { requireKernel } from "../../kernel.ts";
 import { print, printJson, table } from "../../output.ts";
 
 const NAMED = "/run/netns";
@@ -12,7 +11,6 @@ export function registerNamespaces(net: Command): void {
     .description("all there are")
     .option("--json", "one JSON document")
     .action(async ({ json }: { json?: boolean }) => {
-      await requireKernel("net ns");
       const { NetNs } = await import("@ebplane/linux/netns");
       const namespaces = (existsSync(NAMED) ? readdirSync(NAMED) : []).map((name) => {
         using open = NetNs.openNamed(name);
@@ -32,14 +30,12 @@ export function registerNamespaces(net: Command): void {
   ns.command("add <name>")
     .description("a new namespace, its loopback down")
     .action(async (name: string) => {
-      await requireKernel("net ns");
       const { NetNs } = await import("@ebplane/linux/netns");
       NetNs.createNamed(name).close();
     });
   ns.command("del <name>")
     .description("takes the name away; the namespace ends with its last user")
     .action(async (name: string) => {
-      await requireKernel("net ns");
       const { NetNs } = await import("@ebplane/linux/netns");
       NetNs.removeNamed(name);
     });

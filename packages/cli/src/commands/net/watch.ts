@@ -2,7 +2,7 @@
 import type { NetworkEvent } from "@ebplane/linux";
 import type { Command } from "commander";
 import { UsageError } from "../../failure.ts";
-import { inNamespace, requireKernel } from "../../kernel.ts";
+import { inNamespace } from "../../kernel.ts";
 import { note, print, toJson } from "../../output.ts";
 import { NETNS, type Where } from "./common.ts";
 
@@ -21,7 +21,6 @@ export function registerWatch(net: Command): void {
         if (!kind) throw new UsageError(`watch: expected ${KINDS.join(", ")}, got ${name}`);
         return kind;
       });
-      await requireKernel("net watch");
       const { watchNetwork } = await import("@ebplane/linux");
       const show = (event: NetworkEvent): void => print(json ? toJson(event).replace(/\n\s*/g, " ") : eventText(event));
       const stop = await inNamespace(netns, () => watchNetwork(chosen.length ? (chosen as Kind[]) : KINDS, show));
