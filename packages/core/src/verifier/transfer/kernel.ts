@@ -6,7 +6,7 @@
  * read lock ends with it.
  *
  * Source: kernel/bpf/verifier.c `check_ptr_to_btf_access`, `check_ptr_to_map_access`, `mark_btf_ld_reg`, `in_rcu_cs`,
- * `is_trusted_reg`; net/netfilter/nf_conntrack_bpf.c and net/ipv4/bpf_tcp_ca.c for what may be written.
+ * `is_trusted_reg`; net/netfilter/nf_conntrack_bpf.c and net/ipv4/bpf_tcp_ca.c, net/bpf/bpf_dummy_struct_ops.c for what may be written.
  */
 import { resolve, sizeOf } from "../../btf/index.ts";
 import { MapType, ProgType } from "../../object/index.ts";
@@ -160,7 +160,7 @@ function inherited(cx: Context, base: Reg, type: TypeRef, found: Member & { kind
 
 /** Members that a program type may write, by struct. Their offsets are the kernel's. */
 const WRITABLE_CT: Readonly<Record<string, readonly string[]>> = { nf_conn: ["mark"], nf_conn___init: ["mark"] };
-const WRITABLE_TCP: Readonly<Record<string, readonly string[]>> = {
+const WRITABLE_OPS: Readonly<Record<string, readonly string[]>> = {
   tcp_sock: [
     "sk_pacing_rate",
     "sk_pacing_status",
@@ -173,6 +173,7 @@ const WRITABLE_TCP: Readonly<Record<string, readonly string[]>> = {
     "ecn_flags",
     "app_limited",
   ],
+  bpf_dummy_ops_state: ["val"],
 };
 
 /** A store of `size` bytes through the pointer. */
@@ -188,7 +189,7 @@ export function storeTyped(cx: Context, register: number, base: Reg, off: number
     cx.progType === P.BPF_PROG_TYPE_XDP ||
     cx.progType === P.BPF_PROG_TYPE_SCHED_CLS ||
     cx.progType === P.BPF_PROG_TYPE_SCHED_ACT;
-  const table = ct ? WRITABLE_CT : cx.progType === P.BPF_PROG_TYPE_STRUCT_OPS ? WRITABLE_TCP : {};
+  const table = ct ? WRITABLE_CT : cx.progType === P.BPF_PROG_TYPE_STRUCT_OPS ? WRITABLE_OPS : {};
   const fields = Object.hasOwn(table, type.name) ? table[type.name]! : [];
   const struct = type.name === "nf_conn___init" ? cx.types.byName("nf_conn") : type;
   if (!(base.flags & UNTRUSTED) && struct.btf && fields.some((name) => coversMember(struct, name, at, size))) return;
