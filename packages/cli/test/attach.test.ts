@@ -101,6 +101,15 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     expect(ping(net)).toBe(true);
   });
 
+  test("what another namespace has at a hook of the same name is left alone", async () => {
+    const [here, there] = [setUp(), setUp()];
+    for (const { edge, object } of [here, there]) await done(edge, "attach", `${object}#xdp_pass`, "xdp:e0");
+    await done(here.edge, "attach", `${here.object}#xdp_drop`, "xdp:e0", "--replace");
+    expect(await listed(here.edge)).toMatchObject([{ program: "xdp_drop" }]);
+    await done(here.edge, "detach", "xdp:e0");
+    expect(await listed(there.edge)).toMatchObject([{ program: "xdp_pass" }]);
+  });
+
   test("a program of the whole system is found again by its tracepoint's name", async () => {
     const { edge, object } = setUp();
     // sys_exit, so that a run beside this one at another tracepoint is left alone.

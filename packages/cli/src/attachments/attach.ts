@@ -36,7 +36,7 @@ import {
   setBpfFilter,
 } from "@ebplane/linux/netlink";
 import { UsageError } from "../failure.ts";
-import { type Attached, listAttached } from "./listing.ts";
+import { type Attached, isElsewhere, listAttached } from "./listing.ts";
 import { atHook, normalPrefix } from "./match.ts";
 import { type AttachmentRecord, createRecord, linkPin, type Mark, mapPin, mapPins, removeRecord } from "./records.ts";
 
@@ -195,7 +195,7 @@ function pinMaps(record: AttachmentRecord, collection: Collection): void {
 
 /** The one attachment to replace. @throws UsageError when there is none, or several. */
 function toReplace(hook: Hook, netns: number): Attached {
-  const found = listAttached(netns).filter((a) => atHook(hook, a));
+  const found = listAttached(netns).filter((a) => atHook(hook, a) && !isElsewhere(a, netns));
   const [only] = found;
   if (!only) throw new UsageError(`--replace: nothing is attached to ${hookText(hook)}`);
   if (found.length > 1) throw new UsageError(`--replace: ${found.length} programs are attached to ${hookText(hook)}`);

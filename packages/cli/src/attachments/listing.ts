@@ -60,6 +60,11 @@ export interface Attached {
   readonly way: Way;
 }
 
+/** Whether it is known from our record alone to be in another network namespace than this one. */
+export function isElsewhere({ record }: Attached, netns: number): boolean {
+  return record?.netns !== undefined && record.netns !== netns;
+}
+
 const THREAD_NETNS = "/proc/thread-self/ns/net";
 
 /** @throws SysError EPERM without CAP_SYS_ADMIN. */

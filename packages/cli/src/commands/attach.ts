@@ -117,12 +117,12 @@ export function registerAttach(program: Command): void {
       const hook = text === undefined ? undefined : parseHook(text);
       const linkId = options.link === undefined ? undefined : wholeNumber(options.link, "--link");
       await requireKernel("detach");
-      const { listAttached } = await import("../attachments/listing.ts");
+      const { isElsewhere, listAttached } = await import("../attachments/listing.ts");
       const { detach } = await import("../attachments/detach.ts");
       const { atHook } = await import("../attachments/match.ts");
       const detached = await inNamespace(options.netns, (netns) => {
         const found = listAttached(netns).filter((a) => {
-          const elsewhere = a.record?.netns !== undefined && a.record.netns !== netns;
+          const elsewhere = isElsewhere(a, netns);
           if (linkId !== undefined) {
             const among = a.way.by === "one of" && a.way.links.includes(linkId);
             if (a.linkId !== linkId && !among) return false;
