@@ -2,32 +2,23 @@
  * Programs written twice, in C and in the language: instructions and nanoseconds a run, `clang -O2 -mcpu=v3` against
  * ours, after both have given the same verdicts and packets on a corpus. `npx tsx -C source bench/compiler/compare.ts [NAME…]`, as root.
  */
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { compile } from "@ebplane/compiler";
 import { fromHex, toHex } from "@ebplane/core/bytes";
-import { readElf } from "@ebplane/core/elf";
 import { SysError } from "@ebplane/core/errors";
-import type { Collection, CollectionSpec, Program } from "@ebplane/core/object";
+import type { Collection, Program } from "@ebplane/core/object";
 import { linuxTarget } from "@ebplane/linux";
 import { CASES, type Case, CORPUS, PLAIN } from "./cases.ts";
+import { clang, NAMES, ours } from "./twice.ts";
 
-const DIR = fileURLToPath(new URL("programs/", import.meta.url));
-/** Some of the programs are the examples: their C stands in `programs/` under the same name. */
-const EXAMPLES = fileURLToPath(new URL("../../examples/programs/", import.meta.url));
 const ROUNDS = 7;
 /** Rounds where a round is one run: its clock is coarse. */
 const SINGLE_ROUNDS = 1500;
 const REPEAT = 200_000;
 
 const wanted = process.argv.slice(2);
-const names = readdirSync(DIR)
-  .filter((f) => f.endsWith(".c"))
-  .map((f) => f.slice(0, -2))
-  .filter((n) => !wanted.length || wanted.includes(n));
+const names = NAMES.filter((n) => !wanted.length || wanted.includes(n));
 const tmp = mkdtempSync(join(tmpdir(), "ebplane-bench-"));
 const target = linuxTarget();
 let logInsns = 0;
@@ -59,28 +50,6 @@ function outcome(program: Program, packet: Uint8Array): string {
   }
 }
 
-function clang(name: string): CollectionSpec {
-  const out = join(tmp, `${name}.o`);
-  const flags = [
-    "-O2",
-    "-mcpu=v3",
-    "-target",
-    "bpf",
-    "-g",
-    `-I/usr/include/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`,
-  ];
-  execFileSync("clang", [...flags, "-c", join(DIR, `${name}.c`), "-o", out], {
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  return readElf(readFileSync(out));
-}
-
-function ours(name: string): CollectionSpec {
-  const own = join(DIR, `${name}.bpf.ts`);
-  const entry = existsSync(own) ? own : join(EXAMPLES, `${name}.bpf.ts`);
-  return compile({ entry, files: (path) => read(path) }).spec;
-}
-
 /** The one program that each object has. */
 function only<T>({ programs }: { readonly programs: ReadonlyMap<string, T> }): T {
   const [program] = programs.values();
@@ -88,20 +57,12 @@ function only<T>({ programs }: { readonly programs: ReadonlyMap<string, T> }): T
   return program;
 }
 
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
-}
-
 try {
   console.log(
     `${"program".padEnd(14)}${"clang".padStart(7)}${"ours".padStart(7)}${"ratio".padStart(7)}${"ns".padStart(8)}${"ns".padStart(8)}${"ratio".padStart(7)}`,
   );
   for (const name of names) {
-    const specs = [clang(name), ours(name)];
+    const specs = [clang(name, tmp), ours(name)];
     const loaded = specs.map((s) => target.load(s));
     const programs = loaded.map(only);
     for (const c of loaded) fill(c, CASES[name]?.maps);
