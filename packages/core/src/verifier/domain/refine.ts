@@ -117,13 +117,12 @@ export function refine(op: number, a: Scalar, b: Scalar, is32: boolean, same = f
   const y = same ? x : b.clone();
   if (op === BPF_JGT || op === BPF_JGE || op === BPF_JSGT || op === BPF_JSGE) narrow(flippedOf(op), y, x, is32);
   else narrow(op, x, y, is32);
-  return [settle(x), settle(y)];
-}
-
-function settle(s: Scalar): Scalar {
-  sync(s);
-  if (isContradiction(s)) forgetRanges(s);
-  return s;
+  sync(x);
+  sync(y);
+  // Only now: one register that is both sides must not learn its forgotten ranges again from the known bits.
+  if (isContradiction(x)) forgetRanges(x);
+  if (isContradiction(y)) forgetRanges(y);
+  return [x, y];
 }
 
 function narrow(op: number, x: Scalar, y: Scalar, is32: boolean): void {
