@@ -413,6 +413,20 @@ export declare function ringBuffer(options: MapOptions): RingBuffer;
 /** A line in the kernel's trace (`/sys/kernel/tracing/trace_pipe`), with up to three numbers. GPL only. */
 export declare function printk(text: string, ...numbers: (number | bigint)[]): void;
 
+/** What an `asm` text works on: numbers by value; structs, arrays, headers and ctx by address. */
+export type AsmOperand = number | bigint | boolean | object;
+/**
+ * Instructions as they are (the kernel's notation or mnemonics), each ended by its line or by `;`. The operands come in
+ * r1, r2 … (numbers as wide as the register), up to five; the result is what r0 holds at the end, cut to the type. It may
+ * change r0 to r9; jumps go to labels of the text; calls, returns and r10 are not for it.
+ */
+export declare function asm<T extends number | bigint | boolean>(
+  result: Type<T>,
+  text: string,
+  operands?: readonly AsmOperand[],
+): T;
+export declare function asm(text: string, operands?: readonly AsmOperand[]): void;
+
 // ---- functions that helpers call back, locks, timers ----
 
 /**

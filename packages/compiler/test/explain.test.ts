@@ -65,6 +65,17 @@ export const main = xdp((ctx) => {
   slots.used[queue] = 5;
   return slots.used[queue & 7];
 });`;
+const ASM = `import { asm, struct, u32, xdp } from "ebplane/bpf";
+const Word = struct({ value: u32 });
+export const main = xdp((ctx) => {
+  const word = ctx.header(Word);
+  if (!word) return 1;
+  return asm(u32, \`
+    r0 = *(u32 *)(r1 + 0)
+    r2 = *(u32 *)(r1 + 4)
+    r0 += r2
+  \`, [word]);
+});`;
 
 function explained(source: string, target: Target): string {
   const compiled = compile({ entry: "p.bpf.ts", files: new Map([["p.bpf.ts", source]]) });
@@ -92,6 +103,9 @@ describe.each([
     expect(explained(TABLE, target())).toBe(
       "5:18: the index may lie outside `CLASSES` here, which has 3 elements: test it (if (i < 3) …)",
     );
+  });
+  test.skipIf(why)("what is rejected in assembly is said at its own line", () => {
+    expect(explained(ASM, target())).toMatch(/^8:5: /);
   });
   test.skipIf(why).each([
     [

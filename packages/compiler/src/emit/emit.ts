@@ -2,7 +2,7 @@
 import { BPF_ADD, BPF_ALU64, encode, type InsnInit, OP_LDDW, slotsOf } from "@ebplane/core/isa";
 import type { Reloc } from "@ebplane/core/object";
 import type { Callee, DataObject } from "../ir/index.ts";
-import { allocate, LEA, type Machine, type MBlock, type MInsn, MOV64_REG } from "../regalloc/index.ts";
+import { allocate, LEA, type Machine, type MBlock, type MInsn, MOV64_REG, minsn } from "../regalloc/index.ts";
 import { type FrameLayout, layoutFrame } from "./frame.ts";
 import { layoutBlocks } from "./layout.ts";
 
@@ -50,8 +50,9 @@ export function emit(m: Machine, place: (object: DataObject) => number): Emitted
   return { code: encode(out), relocs, links, places, frame };
 }
 
-/** Stack objects get their offsets. */
+/** Stack objects get their offsets; assembly comes out as it was written, its jumps being relative. */
 function expand(i: MInsn, frame: FrameLayout): MInsn[] {
+  if (i.asm) return i.asm.insns.map(({ opcode, at, ...fields }) => minsn(opcode, at, fields));
   if (!i.slot) return [i];
   const off = frame.offsets.get(i.slot)! + i.off;
   if (i.opcode !== LEA) return [{ ...i, off, slot: undefined }];

@@ -119,7 +119,9 @@ function mergeEqual(order: readonly MBlock[]): void {
 
 function insnKey(i: MInsn, ids: ReadonlyMap<MBlock, number>): string {
   const target = i.target ? ids.get(i.target) : "";
-  return `${i.opcode}.${i.dst}.${i.src}.${i.off}.${i.imm}.${i.imm2}.${i.map ?? ""}.${i.data?.id ?? ""}.${i.callee?.id ?? ""}.${i.external ?? ""}.${i.slot?.id ?? ""}.${target}`;
+  // The same text at two places is two blocks: each has its own lines.
+  const asm = i.asm ? `${i.at}` : "";
+  return `${i.opcode}.${asm}.${i.dst}.${i.src}.${i.off}.${i.imm}.${i.imm2}.${i.map ?? ""}.${i.data?.id ?? ""}.${i.callee?.id ?? ""}.${i.external ?? ""}.${i.slot?.id ?? ""}.${target}`;
 }
 
 function orderBlocks(entry: MBlock): MBlock[] {

@@ -4,7 +4,20 @@
  * Operations are folded as they are made.
  */
 import { evalBin, evalBswap, evalCmp, maskOf, swapCmp, upperBound, verifiedBound } from "./fold.ts";
-import type { BinOp, Block, CallEffects, Callee, Cmp, DataObject, Fn, Insn, Region, Slot, Width } from "./ir.ts";
+import type {
+  AsmBlock,
+  BinOp,
+  Block,
+  CallEffects,
+  Callee,
+  Cmp,
+  DataObject,
+  Fn,
+  Insn,
+  Region,
+  Slot,
+  Width,
+} from "./ir.ts";
 
 const NO_HELPER = -1;
 const COMMUTES = new Set<BinOp>(["add", "mul", "and", "or", "xor"]);
@@ -276,6 +289,10 @@ export class Builder {
   /** A call of a function that is defined elsewhere. */
   callExternal(external: string, args: Insn[], effects: CallEffects): Insn {
     return this.emit({ op: "call", helper: NO_HELPER, effects, external }, args);
+  }
+
+  asm(asm: AsmBlock, args: Insn[], effects: CallEffects): Insn {
+    return this.emit({ op: "call", helper: NO_HELPER, effects, asm }, args);
   }
 
   /** A call of a function of the program. */

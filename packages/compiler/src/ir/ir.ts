@@ -9,6 +9,7 @@
  * - No edge is critical where a phi needs a copy: `splitCriticalEdges` runs before the machine stage.
  */
 
+import type { Insn as MachineInsn } from "@ebplane/core/isa";
 import type { MemType } from "../check/index.ts";
 
 export type Width = 32 | 64;
@@ -78,6 +79,20 @@ export interface Callee {
   readonly name: string;
 }
 
+/** One instruction of an assembly block, with the place of its text. */
+export interface AsmInsn extends MachineInsn {
+  readonly at: number;
+}
+
+/** Assembly text that stands in the program as it is: operands in r1, r2 …, what it gives in r0. */
+export interface AsmBlock {
+  readonly insns: readonly AsmInsn[];
+  /** Registers that it writes. */
+  readonly clobbers: readonly number[];
+  /** r0 is its result. */
+  readonly gives: boolean;
+}
+
 /** What a call may change besides r0: given by the helper table. */
 export interface CallEffects {
   /** Moves the packet: data, data_end and all packet bytes. */
@@ -137,6 +152,8 @@ export type Insn = Base &
         readonly callee?: Callee;
         /** A function that something outside defines: the kernel, or an object that is linked to this one. */
         readonly external?: string;
+        /** Not a call but instructions in its place, with a call's registers. */
+        readonly asm?: AsmBlock;
         readonly most?: bigint;
       }
   );

@@ -47,7 +47,7 @@ function text(i: Insn): string {
     case "data":
       return `v${i.id} = data ${i.object.name}`;
     case "call":
-      return `v${i.id} = call ${i.helper}(${args})`;
+      return `v${i.id} = ${i.asm ? `asm of ${i.asm.insns.length}` : `call ${i.helper}`}(${args})`;
     case "cmp":
       return `v${i.id} = ${i.cmp}${i.w} ${args}`;
     case "bswap":

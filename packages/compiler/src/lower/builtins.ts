@@ -20,6 +20,7 @@ import {
 } from "../check/index.ts";
 import { constant, type DataObject, type Insn, RODATA } from "../ir/index.ts";
 import { arg, type BuiltinTools, type CallNode, flag, numberArg, options, typeArg } from "./arguments.ts";
+import { inlineAsm } from "./asm.ts";
 import { CALLBACKS } from "./callbacks.ts";
 import { callHelper, requireHelper } from "./calls.ts";
 import { type Context, refuse } from "./context.ts";
@@ -434,6 +435,7 @@ const BUILTINS = new Map<string, Builtin>([
   ],
   ["table", table],
   ["printk", printk],
+  ["asm", inlineAsm],
   ["subprog", (cx, call) => makeSubprogram(cx, call, false)],
   ["config", config],
   ["license", license],

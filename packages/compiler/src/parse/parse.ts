@@ -384,6 +384,12 @@ class Parser {
     }
   }
 
+  /** A text that is given to a function may take several lines. */
+  argument(e: ts.Expression): Expr {
+    if (!ts.isNoSubstitutionTemplateLiteral(e)) return this.expr(e);
+    return { kind: "string", at: this.at(e), value: e.text };
+  }
+
   /** `declare function hash(a: u32): u32;` */
   external(f: ts.FunctionDeclaration): FunctionNode {
     const params = f.parameters.map((p): Param => {
@@ -494,7 +500,7 @@ class Parser {
       case K.CallExpression: {
         const c = e as ts.CallExpression;
         if (c.questionDotToken) this.refuse(c, "a call cannot be optional: test the value first");
-        return { kind: "call", at, callee: this.expr(c.expression), args: c.arguments.map((a) => this.expr(a)) };
+        return { kind: "call", at, callee: this.expr(c.expression), args: c.arguments.map((a) => this.argument(a)) };
       }
       case K.PrefixUnaryExpression: {
         const p = e as ts.PrefixUnaryExpression;

@@ -25,7 +25,7 @@ import {
   OP_LDDW,
   OP_MASK,
 } from "@ebplane/core/isa";
-import type { Callee, DataObject, Slot } from "../ir/index.ts";
+import type { AsmBlock, Callee, DataObject, Slot } from "../ir/index.ts";
 
 export const FIRST_VIRTUAL = 16;
 export const MOV64_REG = BPF_ALU64 | BPF_MOV | BPF_X;
@@ -33,6 +33,8 @@ export const MOV64_IMM = BPF_ALU64 | BPF_MOV;
 export const MOV32_IMM = BPF_ALU | BPF_MOV;
 /** A pseudo opcode: dst = r10 + offset of `slot` + off; emitted as mov and add. */
 export const LEA = 0x100;
+/** A pseudo opcode: the instructions of `asm`, put in its place when all registers are given. */
+export const ASM = 0x200;
 
 export interface MInsn {
   opcode: number;
@@ -52,6 +54,7 @@ export interface MInsn {
   callee: Callee | undefined;
   /** The function outside that is called. */
   external: string | undefined;
+  asm: AsmBlock | undefined;
   /** Stack object that LEA is of, or that a load or store with base r10 goes to. */
   slot: Slot | undefined;
   /** Arguments of a call. */
@@ -81,6 +84,7 @@ export function minsn(opcode: number, at: number, fields: Partial<Omit<MInsn, "o
     data: undefined,
     callee: undefined,
     external: undefined,
+    asm: undefined,
     slot: undefined,
     args: 0,
     ...fields,
@@ -93,6 +97,7 @@ const CALLER_SAVED = [0, 1, 2, 3, 4, 5];
 /** Registers that the instruction reads. */
 export function usesOf(i: MInsn): number[] {
   if (i.opcode === LEA) return [];
+  if (i.asm) return CALLER_SAVED.slice(1, 1 + i.args);
   const cls = i.opcode & CLASS_MASK;
   switch (cls) {
     case BPF_ALU:
@@ -123,6 +128,7 @@ export function usesOf(i: MInsn): number[] {
 /** Registers that the instruction writes; a call's include all that it leaves undefined. */
 export function defsOf(i: MInsn): readonly number[] {
   if (i.opcode === LEA) return [i.dst];
+  if (i.asm) return i.asm.clobbers;
   switch (i.opcode & CLASS_MASK) {
     case BPF_ALU:
     case BPF_ALU64:
@@ -145,7 +151,7 @@ export function isMove(i: MInsn): boolean {
 
 export function isCondJump(i: MInsn): boolean {
   const cls = i.opcode & CLASS_MASK;
-  if ((cls !== BPF_JMP && cls !== BPF_JMP32) || i.opcode === LEA) return false;
+  if ((cls !== BPF_JMP && cls !== BPF_JMP32) || i.opcode === LEA || i.asm) return false;
   const op = i.opcode & OP_MASK;
   return op !== BPF_CALL && op !== BPF_EXIT && op !== BPF_JA;
 }

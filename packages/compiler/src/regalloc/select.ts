@@ -65,7 +65,7 @@ import {
   successors,
   upperBound,
 } from "../ir/index.ts";
-import { FIRST_VIRTUAL, LEA, type MBlock, type MInsn, MOV32_IMM, MOV64_IMM, MOV64_REG, minsn } from "./machine.ts";
+import { ASM, FIRST_VIRTUAL, LEA, type MBlock, type MInsn, MOV32_IMM, MOV64_IMM, MOV64_REG, minsn } from "./machine.ts";
 
 const ALU: Record<BinOp, number> = {
   add: BPF_ADD,
@@ -312,7 +312,12 @@ class Selector {
           if (a.op === "map") this.emit(OP_LDDW, at, { dst: k + 1, src: BPF_PSEUDO_MAP_FD, map: a.name });
           if (a.op === "func") this.emit(OP_LDDW, at, { dst: k + 1, src: BPF_PSEUDO_FUNC, callee: a.callee });
         }
-        const { callee, external } = i;
+        const { callee, external, asm } = i;
+        if (asm) {
+          this.emit(ASM, at, { asm, args: i.args.length });
+          if (asm.gives) this.emit(MOV64_REG, at, { dst: this.reg(i), src: 0 });
+          return;
+        }
         const what = callee
           ? { src: BPF_PSEUDO_CALL, callee }
           : external
