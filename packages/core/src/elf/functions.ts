@@ -15,7 +15,14 @@ import {
   OP_LDDW,
   SLOT,
 } from "../isa/index.ts";
-import type { CoreReloc, FuncInfo, LineInfo, ProgramSpec, Reloc } from "../object/index.ts";
+import {
+  type CoreReloc,
+  exceptionTags,
+  type FuncInfo,
+  type LineInfo,
+  type ProgramSpec,
+  type Reloc,
+} from "../object/index.ts";
 import * as elf from "./container.ts";
 import type { ObjectIndex } from "./object-index.ts";
 import { sectionKind } from "./sections.ts";
@@ -321,36 +328,65 @@ export function linkPrograms(functions: Functions, index: ObjectIndex): Map<stri
   if (!mains.length && functions.all.length === 1) mains = [...functions.all];
   const called = new Set(functions.all.flatMap((f) => f.links.map((l) => functions.at(l.section, l.offset))));
   let budget = MAX_LINKED_BYTES;
+  const tags = index.btf && exceptionTags(index.btf);
   for (const main of mains) {
     const where = { section: main.section.name, offset: main.offset };
     if (!main.global && called.has(main)) continue;
     if (programs.has(main.name)) throw new ElfError(`two programs are named ${main.name}`, where);
-    const program = linkProgram(main, functions, index, budget);
+    const callback = exceptionCallbackOf(main, functions, tags?.get(main.typeId));
+    const program = linkProgram(main, callback, functions, index, budget);
     budget -= program.code.length;
     programs.set(main.name, program);
   }
   return programs;
 }
 
-function linkProgram(main: ObjectFunction, functions: Functions, { btf }: ObjectIndex, budget: number): ProgramSpec {
-  const order: ObjectFunction[] = [main];
-  const startOf = new Map<ObjectFunction, number>([[main, 0]]);
-  let size = main.code.length;
-  const stack = [{ f: main, next: 0 }];
-  while (stack.length) {
-    const top = stack.at(-1)!;
-    const link = top.f.links[top.next++];
-    if (!link) {
-      stack.pop();
-      continue;
+/** The function that the program's tag names: nothing calls it, so it is appended by its name. */
+function exceptionCallbackOf(
+  main: ObjectFunction,
+  functions: Functions,
+  names: readonly string[] | undefined,
+): ObjectFunction | undefined {
+  if (!names || !main.typeId) return undefined;
+  const where = { section: main.section.name, offset: main.offset };
+  const [name] = names;
+  if (names.length > 1) throw new ElfError(`program ${main.name} has more than one exception callback`, where);
+  const found = functions.all.find((f) => f.name === name);
+  if (!found) throw new ElfError(`program ${main.name}: there is no exception callback ${name}`, where);
+  if (!found.global) {
+    throw new ElfError(`program ${main.name}: exception callback ${name} must be a global function`, where);
+  }
+  return found;
+}
+
+function linkProgram(
+  main: ObjectFunction,
+  callback: ObjectFunction | undefined,
+  functions: Functions,
+  { btf }: ObjectIndex,
+  budget: number,
+): ProgramSpec {
+  const order: ObjectFunction[] = [];
+  const startOf = new Map<ObjectFunction, number>();
+  let size = 0;
+  const stack: { f: ObjectFunction; next: number }[] = [];
+  const append = (f: ObjectFunction): void => {
+    if (startOf.has(f)) return;
+    startOf.set(f, size / SLOT);
+    order.push(f);
+    size += f.code.length;
+    if (order.length > 1 && size > budget)
+      throw new ElfError(`program ${main.name}: the programs with their subprograms are over 64 MB`);
+    stack.push({ f, next: 0 });
+  };
+  for (const root of callback ? [main, callback] : [main]) {
+    append(root);
+    while (stack.length) {
+      const top = stack.at(-1)!;
+      const link = top.f.links[top.next++];
+      if (link) append(targetOf(link, top.f, functions));
+      else stack.pop();
     }
-    const to = targetOf(link, top.f, functions);
-    if (startOf.has(to)) continue;
-    startOf.set(to, size / SLOT);
-    order.push(to);
-    size += to.code.length;
-    if (size > budget) throw new ElfError(`program ${main.name}: the programs with their subprograms are over 64 MB`);
-    stack.push({ f: to, next: 0 });
   }
   const code = new Uint8Array(size);
   const view = viewOf(code);

@@ -7,7 +7,7 @@
  */
 import { viewOf } from "../bytes/index.ts";
 import * as isa from "../isa/index.ts";
-import type { CollectionSpec, LineInfo, ProgramSpec } from "../object/index.ts";
+import { type CollectionSpec, exceptionCallback, type LineInfo, type ProgramSpec } from "../object/index.ts";
 
 /** Slots from `start` to before `end` that are never run, and the source lines that only they have. */
 export interface PrunedRange {
@@ -41,6 +41,12 @@ export function pruneReport(spec: CollectionSpec, program: ProgramSpec): PruneRe
   const states = new Map<number, State>([[0, UNKNOWN]]);
   const decisions = new Map<number, { taken: boolean; variables: readonly string[] } | undefined>();
   const work = [0];
+  // Nothing calls an exception's callback.
+  const exception = exceptionCallback(program, spec.btf);
+  if (exception?.pc !== undefined) {
+    states.set(exception.pc, UNKNOWN);
+    work.push(exception.pc);
+  }
   const flow = (pc: number, state: State): void => {
     if (!at.has(pc)) return;
     const known = states.get(pc);

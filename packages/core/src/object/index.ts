@@ -1,5 +1,6 @@
 /** Blueprints (Specs), the tables of types, and the interface of a target. */
 export * from "./ctx.ts";
+export * from "./exception.ts";
 export * from "./helpers.ts";
 export * from "./hook.ts";
 export * from "./kfuncs.ts";

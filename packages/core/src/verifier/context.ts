@@ -92,6 +92,8 @@ export class Context {
   readonly profile: Profile;
   /** What BTF says of functions, by first pc. */
   readonly signatures: ReadonlyMap<number, Signature>;
+  /** First pc of the function that an exception ends the program with; undefined: it ends with the exception's value. */
+  readonly exceptionCallback: number | undefined;
   /** First pcs of the global functions that were called: they are walked apart. */
   readonly globalsCalled = new Set<number>();
   /** The function that is being walked with its own BTF's arguments: 0 for the program itself. */
@@ -150,6 +152,7 @@ export class Context {
     deviceBound: boolean;
     profile: Profile;
     signatures: ReadonlyMap<number, Signature>;
+    exceptionCallback: number | undefined;
     state: State;
     observer: Observer | undefined;
     prune: boolean;
@@ -170,6 +173,7 @@ export class Context {
     this.deviceBound = init.deviceBound;
     this.profile = init.profile;
     this.signatures = init.signatures;
+    this.exceptionCallback = init.exceptionCallback;
     this.state = init.state;
     this.observer = init.observer;
     this.prune = init.prune;

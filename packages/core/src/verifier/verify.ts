@@ -16,6 +16,7 @@ import {
   BPF_F_XDP_DEV_BOUND_ONLY,
   BPF_F_XDP_HAS_FRAGS,
   ctxLayout,
+  exceptionCallback,
   isGplCompatible,
   type Kfunc,
   kfuncByName,
@@ -31,7 +32,7 @@ import {
 import { analyse } from "./cfg/cfg.ts";
 import { checkStackDepth } from "./check/depth.ts";
 import { specialFields } from "./check/map-fields.ts";
-import { checkEarlyEnds, signatures } from "./check/signature.ts";
+import { checkEarlyEnds, checkExceptionCallback, signatures } from "./check/signature.ts";
 import { type StructOpsMember, tracedBy } from "./check/traced.ts";
 import { Context, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./context.ts";
 import { Kind, pointer } from "./domain/reg.ts";
@@ -207,8 +208,12 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   const typed = layout === undefined;
   const relocAt = new Map(program.relocs.map((reloc) => [reloc.pc, reloc]));
   const kfuncAt = kfuncsOf(program);
-  const analysed = analyse(program.code, profile, kfuncAt);
+  const exception = exceptionCallback(program, env.btf);
+  if (exception?.problem !== undefined)
+    throw new Refusal("reject", "exception", exception.problem, 0, undefined, undefined);
+  const analysed = analyse(program.code, profile, kfuncAt, exception?.pc);
   const known = signatures(program, env.btf, layout?.struct);
+  if (exception) checkExceptionCallback(exception.pc, known);
   checkEarlyEnds(analysed, known);
   return new Context({
     program: analysed,
@@ -227,6 +232,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     frags: (program.flags & BPF_F_XDP_HAS_FRAGS) !== 0,
     profile,
     signatures: known,
+    exceptionCallback: exception?.pc,
     state,
     observer: env.observe,
     prune: !env.exhaustive,
@@ -328,6 +334,8 @@ function mapRef(name: string, spec: MapSpec, btf: Btf | undefined): MapRef {
 function walk(cx: Context, limit: number): void {
   const { insns, prunePoints } = cx.program;
   callAllGlobals(cx);
+  // Whether or not anything throws.
+  if (cx.exceptionCallback !== undefined) cx.globalsCalled.add(cx.exceptionCallback);
   for (;;) {
     const { pc } = cx;
     if (++cx.processed > limit) tooComplex(cx, limit);

@@ -26,6 +26,8 @@ export interface Resolved {
   readonly self: Self;
   /** By slot of the call. */
   readonly kfuncs: ReadonlyMap<number, BoundKfunc>;
+  /** First slot of the function that an exception ends the program with. */
+  readonly exceptionCallback: number | undefined;
 }
 
 /** A kfunc that a program calls, with what runs it. */
@@ -38,8 +40,13 @@ export type BoundKfunc = { readonly name: string } & (
 export interface Runner {
   /** Runs on the ctx at an address; the answer is r0's low half, unsigned. `machine.r0()` has all of it. */
   run(ctx: number): number;
-  /** Runs the function at slot `pc` with 32-bit arguments: callbacks of timers and the like. */
-  call(pc: number, args: readonly number[]): number;
+  /**
+   * Runs the function at slot `pc` with 32-bit arguments: callbacks of timers and the like. `high` is the upper half
+   * of the first one.
+   */
+  call(pc: number, args: readonly number[], high?: number): number;
+  /** As `Resolved.exceptionCallback`, for `call`: an engine may have moved it. */
+  readonly exceptionCallback: number | undefined;
   /**
    * Runs on `count` ctx, `stride` bytes apart from `ctx` on, and writes each r0's low half to the 32-bit words at
    * `verdicts`.

@@ -149,7 +149,12 @@ export interface HelperImpl {
 
 /** The program that calls a helper, for those that keep it for later; its runner is there once it is loaded. */
 export interface Self {
-  runner: { call(pc: number, args: readonly number[]): number } | undefined;
+  runner:
+    | {
+        call(pc: number, args: readonly number[], high?: number): number;
+        readonly exceptionCallback: number | undefined;
+      }
+    | undefined;
   /** The types of its collection, which name the objects that it makes. */
   readonly btf?: Btf | undefined;
 }

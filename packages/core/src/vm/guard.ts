@@ -112,6 +112,7 @@ export interface Step {
 export interface GuardedState {
   readonly activation: ActivationState;
   readonly left: number;
+  readonly unwinding: boolean;
   readonly result: GuardedResult | undefined;
   readonly grants: readonly [number, { size: number; name: string; writable: boolean }][];
   readonly timers: readonly [number, Timer][];
@@ -139,6 +140,8 @@ export class GuardedRun implements Guard {
   readonly #regions: NonNullable<GuardOptions["regions"]>;
   #left: number;
   #result: GuardedResult | undefined;
+  /** An exception was thrown, its callback runs. */
+  #unwinding = false;
 
   /**
    * @param args what r1… hold; r1 is the ctx.
@@ -220,7 +223,8 @@ export class GuardedRun implements Guard {
 
   /** Runs on until `executed` insns are done in all, or to the end. */
   runUntil(executed: number): void {
-    this.#guarding(() => this.#runUntil(executed));
+    // Once more where an exception's callback is to be run.
+    while (!this.#result && this.activation.executed < executed) this.#guarding(() => this.#runUntil(executed));
   }
 
   #runUntil(executed: number): void {
@@ -242,6 +246,7 @@ export class GuardedRun implements Guard {
     return {
       activation: this.activation.save(),
       left: this.#left,
+      unwinding: this.#unwinding,
       result: this.#result,
       grants: [...this.#grants],
       timers: [...this.machine.timers].map(([at, timer]) => [at, { ...timer }]),
@@ -254,6 +259,7 @@ export class GuardedRun implements Guard {
   restore(state: GuardedState): void {
     this.activation.restore(state.activation);
     this.#left = state.left;
+    this.#unwinding = state.unwinding;
     this.#result = state.result;
     this.#grants.clear();
     for (const [at, grant] of state.grants) this.#grants.set(at, grant);
@@ -296,7 +302,7 @@ export class GuardedRun implements Guard {
       body();
     } catch (error) {
       if (error instanceof ProgramException) {
-        this.#result = { r0: error.cookie, fault: undefined, executed: this.activation.executed };
+        this.#thrown(error);
         return;
       }
       // A trap of the map runtime, or a view left by a helper: forged dynptrs and the like lead there.
@@ -305,6 +311,21 @@ export class GuardedRun implements Guard {
     } finally {
       this.machine.guard = outer;
     }
+  }
+
+  /** Goes on in the thrower's exception callback, where it has one: once. */
+  #thrown({ cookie, thrower }: ProgramException): void {
+    const a = this.activation;
+    const { exceptionCallback, linked } = (thrower.runner ?? {}) as Partial<InterpRunner>;
+    if (exceptionCallback === undefined || !linked || this.#unwinding) {
+      this.#result = { r0: cookie, fault: undefined, executed: a.executed };
+      return;
+    }
+    this.#unwinding = true;
+    const { executed } = a;
+    a.reset(linked, exceptionCallback, [Number(BigInt.asIntN(32, cookie))]);
+    a.hi[1] = Number(BigInt.asIntN(32, cookie >> 32n));
+    a.executed = executed;
   }
 
   #end(fault: Fault): undefined {

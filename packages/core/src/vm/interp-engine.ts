@@ -55,8 +55,9 @@ export function interpEngine(machine: Machine, program: Resolved): InterpRunner 
     activation.begin(linked, ctx);
     return finish();
   };
-  const call = (pc: number, args: readonly number[]): number => {
+  const call = (pc: number, args: readonly number[], high = 0): number => {
     activation.reset(linked, pc, args);
+    activation.hi[1] = high;
     return finish();
   };
   return {
@@ -65,6 +66,7 @@ export function interpEngine(machine: Machine, program: Resolved): InterpRunner 
     env,
     run,
     call,
+    exceptionCallback: program.exceptionCallback,
     batch: (ctx, stride, count, verdicts) => {
       for (let i = 0; i < count; i++) {
         const verdict = run(ctx + i * stride);

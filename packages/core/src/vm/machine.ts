@@ -7,7 +7,7 @@
  */
 
 import type { Btf } from "../btf/index.ts";
-import { UnsupportedError } from "../errors/index.ts";
+import { OP_CALL } from "../isa/index.ts";
 import { createMap, createRuntime, layout, type MapRuntime, type ValueField, type VmMap } from "../maps/index.ts";
 import { Memory, type MemoryOptions } from "../mem/index.ts";
 import { type MapSpec, MapType, type ProgramSpec } from "../object/index.ts";
@@ -21,7 +21,7 @@ import { Objects } from "./helpers/objects.ts";
 import { loadPacket } from "./helpers/skb.ts";
 import { VirtualHost } from "./host.ts";
 import { CPU } from "./layout.ts";
-import { resolve } from "./resolve.ts";
+import { resolve, TAIL_CALL } from "./resolve.ts";
 
 /** What the map runtime calls the verifier's fields. */
 const VALUE_FIELDS: Readonly<Record<FieldKind, ValueField["kind"]>> = {
@@ -37,21 +37,6 @@ const VALUE_FIELDS: Readonly<Record<FieldKind, ValueField["kind"]>> = {
   refcount: "refcount",
   kptr: "kptr",
 };
-
-/** A callback would give an exception another result than its cookie: there are none here, so none is left out silently. */
-function refuseExceptionCallback(spec: ProgramSpec, btf: Btf | undefined): void {
-  const main = spec.funcInfo[0]?.typeId;
-  if (!btf || main === undefined) return;
-  for (let id = 1; id < btf.length; id++) {
-    const tag = btf.type(id);
-    if (tag.kind !== "declTag" || tag.type !== main || !tag.name.startsWith("exception_callback:")) continue;
-    const name = tag.name.slice("exception_callback:".length);
-    throw new UnsupportedError(
-      "exception callback",
-      `program ${spec.name}: its exception callback ${name} would not be run`,
-    );
-  }
-}
 
 export interface MachineOptions {
   readonly memory?: Memory | MemoryOptions;
@@ -99,6 +84,10 @@ export class Machine implements Env {
   readonly objects: Objects;
   /** Special fields of the values, by map. */
   readonly #fields = new Map<number, readonly MapField[]>();
+  /** Whether a program that throws was loaded. */
+  #throwing = false;
+  /** While an exception's callback runs. */
+  #unwinding = false;
   #cpu = 0;
   #nextId = 1;
 
@@ -158,9 +147,10 @@ export class Machine implements Env {
     }
     const resolved = resolve(spec, options.maps ?? new Map(), options.btf);
     const throws = [...resolved.kfuncs.values()].some((k) => k.name === "bpf_throw");
-    if (throws) refuseExceptionCallback(spec, options.btf);
+    const tailCalls = resolved.insns.some((i) => i.opcode === OP_CALL && i.src === 0 && i.imm === TAIL_CALL);
     const bare = engineByName(engine)(this, resolved, options);
-    const runner = throws ? this.#catching(bare) : bare;
+    if (throws) this.#throwing = true;
+    const runner = throws || tailCalls ? this.#catching(bare) : bare;
     resolved.self.runner = runner;
     const id = options.id ?? this.#nextId;
     this.#nextId = Math.max(this.#nextId, id + 1);
@@ -176,30 +166,47 @@ export class Machine implements Env {
     return program;
   }
 
-  /** A runner whose program ends with the cookie of an exception as its result, as without a callback of its own. */
+  /** A runner whose program, or one that it tail calls, may end by an exception. */
   #catching(runner: Runner): Runner {
     const guard = (body: () => number): number => {
       try {
         return body();
       } catch (error) {
         if (!(error instanceof ProgramException)) throw error;
-        const low = this.wide(error.cookie);
-        this.memory.view.setInt32(this.cpuBlock + CPU.R0_HI, Number(BigInt.asIntN(32, error.cookie >> 32n)), true);
-        return low >>> 0;
+        return this.#caught(error);
       }
     };
     const run = (ctx: number): number => guard(() => runner.run(ctx));
     return {
       ...runner,
       run,
-      call: (pc, args) => guard(() => runner.call(pc, args)),
+      call: (pc, args, high) => guard(() => runner.call(pc, args, high)),
       batch: (ctx, stride, count, verdicts) => {
+        if (!this.#throwing) return runner.batch(ctx, stride, count, verdicts);
         for (let i = 0; i < count; i++) {
           const verdict = run(ctx + i * stride);
           this.memory.view.setUint32(verdicts + i * 4, verdict, true);
         }
       },
     };
+  }
+
+  /** The result that an exception gives: what the thrower's callback makes of the cookie, or the cookie. */
+  #caught({ cookie, thrower }: ProgramException): number {
+    const low = this.wide(cookie);
+    const high = Number(BigInt.asIntN(32, cookie >> 32n));
+    const callback = thrower.runner?.exceptionCallback;
+    // It begins where the program did: the frames that were left are no more. What it throws itself ends it.
+    if (callback !== undefined && !this.#unwinding) {
+      this.#unwinding = true;
+      try {
+        return thrower.runner!.call(callback, [low], high);
+      } finally {
+        this.#unwinding = false;
+      }
+    }
+    this.memory.view.setInt32(this.cpuBlock + CPU.R0_HI, high, true);
+    return low >>> 0;
   }
 
   /**

@@ -15,7 +15,7 @@ import {
   OP_LDDW,
   SLOT,
 } from "../isa/index.ts";
-import { helperById, kfuncByName, type ProgramSpec, relocate } from "../object/index.ts";
+import { exceptionCallback, helperById, kfuncByName, type ProgramSpec, relocate } from "../object/index.ts";
 import { checkCode } from "./code.ts";
 import type { BoundKfunc, ProgramMap, Resolved } from "./engine.ts";
 import type { HelperImpl, LoopHelper, Self } from "./env.ts";
@@ -99,7 +99,10 @@ export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, ProgramMap>
       );
     }
   }
-  return { spec, bytes, insns, maps: lddwMaps, helpers, loops, self, kfuncs };
+  const exception = exceptionCallback(spec, btf);
+  if (exception?.problem !== undefined)
+    throw new UnsupportedError("exception callback", `program ${spec.name}: ${exception.problem}`);
+  return { spec, bytes, insns, maps: lddwMaps, helpers, loops, self, kfuncs, exceptionCallback: exception?.pc };
 }
 
 /**

@@ -50,10 +50,15 @@ import { decodeProgram, isPseudoCall, nextPc, type Program } from "./program.ts"
 const MAX_SUBPROGS = 256;
 
 /** Decodes and checks the shape of a program; throws Refusal. */
-export function analyse(code: Uint8Array, profile: Profile, kfuncs: ReadonlyMap<number, Kfunc> = new Map()): Program {
+export function analyse(
+  code: Uint8Array,
+  profile: Profile,
+  kfuncs: ReadonlyMap<number, Kfunc> = new Map(),
+  exceptionCallback?: number,
+): Program {
   const { insns, problems } = decodeProgram(code, profile);
   const slots = code.length / SLOT;
-  const subprogs = findSubprogs(insns, slots);
+  const subprogs = findSubprogs(insns, slots, exceptionCallback);
   const subprogOf = new Int32Array(slots);
   for (let pc = 0, i = 0; pc < slots; pc++) {
     if (subprogs[i + 1] === pc) i++;
@@ -62,7 +67,7 @@ export function analyse(code: Uint8Array, profile: Profile, kfuncs: ReadonlyMap<
   checkJumps(insns, slots, subprogs, subprogOf);
   const prunePoints = new Uint8Array(slots);
   const forcePoints = new Uint8Array(slots);
-  checkReachable(insns, slots, prunePoints, forcePoints, kfuncs);
+  checkReachable(insns, slots, prunePoints, forcePoints, kfuncs, exceptionCallback);
   return { slots, insns, problems, subprogs, prunePoints, forcePoints, subprogOf, live: liveRegisters(insns, slots) };
 }
 
@@ -75,8 +80,16 @@ export function calledPc(insn: Insn): number {
   return insn.pc + insn.imm + 1;
 }
 
-function findSubprogs(insns: readonly (Insn | undefined)[], slots: number): number[] {
+function findSubprogs(
+  insns: readonly (Insn | undefined)[],
+  slots: number,
+  exceptionCallback: number | undefined,
+): number[] {
   const starts = new Set([0]);
+  if (exceptionCallback !== undefined) {
+    if (!insns[exceptionCallback]) refuse("exception", `slot ${exceptionCallback} is no instruction`, 0);
+    starts.add(exceptionCallback);
+  }
   for (const insn of insns) {
     if (!insn) continue;
     if (isPseudoCall(insn) || (insn.opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC)) {
@@ -141,9 +154,10 @@ function checkReachable(
   prune: Uint8Array,
   force: Uint8Array,
   kfuncs: ReadonlyMap<number, Kfunc>,
+  exceptionCallback: number | undefined,
 ): void {
   const seen = new Uint8Array(slots);
-  const work = [0];
+  const work = exceptionCallback === undefined ? [0] : [exceptionCallback, 0];
   for (let pc = work.pop(); pc !== undefined; pc = work.pop()) {
     if (seen[pc]) continue;
     seen[pc] = 1;

@@ -46,28 +46,38 @@ export function checkStackDepth(cx: Context): number {
     );
   }
   const depths = new Map<number, number>();
-  const callees = new Map<number, { pc: number; target: number }[]>();
+  const callees = new Map<number, { pc: number; target: number; callback: boolean }[]>();
+  const throwsAt = new Map<number, number>();
   const tailCalls = new Set<number>();
   subprogs.forEach((start, i) => {
     const end = subprogs[i + 1] ?? slots;
     const own = Math.max(cx.stackDepth.get(start) ?? 0, least);
     depths.set(start, Math.ceil(own / round) * round);
-    const calls: { pc: number; target: number }[] = [];
+    const calls: { pc: number; target: number; callback: boolean }[] = [];
     for (let pc = start; pc < end; pc++) {
       const insn = insns[pc];
       if (!insn) continue;
       const callback = insn.opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC;
-      if (isPseudoCall(insn) || (callback && !isAsync(cx, calledPc(insn)))) calls.push({ pc, target: calledPc(insn) });
+      if (cx.kfuncAt.get(pc)?.name === "bpf_throw" && cx.visited[pc]) throwsAt.set(start, pc);
+      if (isPseudoCall(insn) && calledPc(insn) === cx.exceptionCallback)
+        cx.reject("exception", "the exception callback cannot be called directly", { pc });
+      if (isPseudoCall(insn) || (callback && !isAsync(cx, calledPc(insn))))
+        calls.push({ pc, target: calledPc(insn), callback });
       else if (insn.opcode === OP_CALL && insn.src === 0 && insn.imm === TAIL_CALL) tailCalls.add(start);
     }
     callees.set(start, calls);
   });
   let deepest = 0;
   const seen = new Set<string>();
-  const visit = (start: number, above: number, pc: number, level: number): void => {
-    const key = `${start} ${above} ${level}`;
+  const visit = (start: number, above: number, pc: number, level: number, calledBack: boolean): void => {
+    const key = `${start} ${above} ${level} ${calledBack}`;
     if (seen.has(key)) return;
     seen.add(key);
+    if (calledBack && throwsAt.has(start)) {
+      cx.reject("exception", "an exception cannot be thrown from a function that is called back", {
+        pc: throwsAt.get(start)!,
+      });
+    }
     if (level > 8) cx.reject("call-depth", "calls are nested more than 8 deep", { pc });
     if (start !== 0 && tailCalls.has(start) && above >= TAIL_CALL_ROOM) {
       cx.reject(
@@ -93,9 +103,13 @@ export function checkStackDepth(cx: Context): number {
       );
     }
     if (total > deepest) deepest = total;
-    for (const call of callees.get(start)!) visit(call.target, total, call.pc, level + 1);
+    for (const call of callees.get(start)!) {
+      visit(call.target, total, call.pc, level + 1, calledBack || call.callback);
+    }
   };
-  visit(0, 0, 0, 1);
-  for (const start of subprogs) if (isAsync(cx, start)) visit(start, 0, start, 1);
+  visit(0, 0, 0, 1, false);
+  for (const start of subprogs) {
+    if (start === cx.exceptionCallback || isAsync(cx, start)) visit(start, 0, start, 1, true);
+  }
   return deepest;
 }

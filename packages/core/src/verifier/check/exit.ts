@@ -66,12 +66,13 @@ export function checkNothingHeld(cx: Context, how: string): void {
 /** Refuses a return value that is a pointer or outside of what the program type may return. */
 export function checkReturn(cx: Context): void {
   const r0 = cx.reg(0);
-  if (cx.root && r0.kind !== Kind.SCALAR) {
+  const subprogram = cx.root !== 0 && cx.root !== cx.exceptionCallback;
+  if (subprogram && r0.kind !== Kind.SCALAR) {
     cx.reject("return-value", `r0 is a ${kindName(r0)} at the end of a global function, which returns numbers`, {
       register: 0,
     });
   }
-  if (cx.root) return;
+  if (subprogram) return;
   const range = cx.traced ? tracedRange(cx.traced) : returnRange(cx.progType, cx.attachType);
   if (!range || range === "void") return;
   const [min, most] = range;
@@ -97,8 +98,9 @@ export function checkReturn(cx: Context): void {
   }
 }
 
-/** What bpf_throw is given becomes the program's result. */
+/** What bpf_throw is given becomes the program's result, where no callback of its own makes one of it. */
 export function checkThrown(cx: Context): void {
+  if (cx.exceptionCallback !== undefined) return;
   const range = cx.traced ? tracedRange(cx.traced) : returnRange(cx.progType, cx.attachType);
   if (!range || range === "void") return;
   const { val, node } = cx.reg(1);

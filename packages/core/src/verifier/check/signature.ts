@@ -124,6 +124,18 @@ function registersOf(btf: Btf, id: number): boolean {
   return (type.kind === "typedef" || type.kind === "struct") && type.name === "bpf_user_pt_regs_t";
 }
 
+/** It takes the exception's value and nothing else, and gives the program's result; throws Refusal. */
+export function checkExceptionCallback(start: number, known: ReadonlyMap<number, Signature>): void {
+  const found = known.get(start);
+  const refuse = (message: string): never => {
+    throw new Refusal("reject", "exception", message, start, undefined, "declare it as int NAME(u64 cookie)");
+  };
+  if (!found) refuse("BTF does not say what the exception callback takes");
+  else if (found.problem) refuse(found.problem.message);
+  else if (found.params.length !== 1 || found.params[0]!.kind !== "scalar")
+    refuse(`exception callback ${found.name} must take one number`);
+}
+
 const TAIL_CALL = helperByName("bpf_tail_call");
 
 /**

@@ -1,14 +1,17 @@
 /** Kernel functions without state outside of the program: iterators, exceptions, read-side locks. */
 import { Errno } from "../../errors/index.ts";
-import { type HelperImpl, helper } from "../env.ts";
+import { type HelperFactory, type HelperImpl, helper, type Self } from "../env.ts";
 import { flags64 } from "./map.ts";
 
 /** What bpf_throw throws through an engine; the machine turns it into the program's result. */
 export class ProgramException extends Error {
   readonly cookie: bigint;
-  constructor(cookie: bigint) {
+  /** Whose callback it is for: after a tail call another program than the one that began. */
+  readonly thrower: Self;
+  constructor(cookie: bigint, thrower: Self) {
     super(`bpf_throw(${cookie})`);
     this.cookie = cookie;
+    this.thrower = thrower;
   }
 }
 
@@ -16,7 +19,7 @@ const MAX_NUMBERS = 8 * 1024 * 1024;
 const nothing = helper("", "v", () => 0);
 
 /** Source: kernel/bpf/bpf_iter.c `bpf_iter_num_*`: {cur, end}, cur one before the next number. */
-export const ITER_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
+export const ITER_KFUNCS: readonly (readonly [string, HelperImpl | HelperFactory])[] = [
   [
     "bpf_iter_num_new",
     helper("iii", "i", (env, it, start, end) => {
@@ -50,9 +53,10 @@ export const ITER_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
   ],
   [
     "bpf_throw",
-    helper("w", "v", (_env, low, high) => {
-      throw new ProgramException(flags64(low, high));
-    }),
+    (self) =>
+      helper("w", "v", (_env, low, high) => {
+        throw new ProgramException(flags64(low, high), self);
+      }),
   ],
   ["bpf_rcu_read_lock", nothing],
   ["bpf_rcu_read_unlock", nothing],

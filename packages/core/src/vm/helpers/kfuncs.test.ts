@@ -150,7 +150,7 @@ describe.each(["interp", "jit"] as const)("on %s", (engine) => {
     expect(machine.runTimers()).toBe(0);
   });
 
-  test("an exception callback that would be left out is refused", () => {
+  test("an exception callback that is not there is refused", () => {
     const b = new BtfBuilder();
     const int = b.int("int", 4, { encoding: "signed" });
     const main = b.func("p", b.funcProto(int, []));
@@ -159,7 +159,7 @@ describe.each(["interp", "jit"] as const)("on %s", (engine) => {
     const text = "r1 = 5\ncall kfunc[bpf_throw]\nr0 = 0\nexit";
     const spec = program(text, T.BPF_PROG_TYPE_XDP, { funcInfo: [{ pc: 0, name: "p", typeId: main }] });
     expect(() => new Machine().load(spec, { engine, btf })).toThrow(
-      "program p: its exception callback handler would not be run",
+      "program p: exception callback handler: BTF has no function of that name",
     );
     expect(new Machine().load(spec, { engine }).run(0)).toBe(5);
   });

@@ -436,11 +436,18 @@ function runEntry(options: CompileOptions, words: RunWords): OwnFunction {
 }
 
 function callEntry(index: number, options: CompileOptions, words: RunWords): OwnFunction {
-  const e = bare({ params: [I32, I32, I32, I32, I32], results: [I32] });
+  const e = bare({ params: [I32, I32, I32, I32, I32, I32], results: [I32] });
   beginRun(e, words);
   for (let i = 0; i < 5; i++) {
     get(e, i);
     op(e, Op.i64_extend_i32_u);
+    if (i > 0) continue;
+    // The first argument's upper half comes last.
+    get(e, 5);
+    op(e, Op.i64_extend_i32_u);
+    i64(e, 32);
+    op(e, Op.i64_shl);
+    op(e, Op.i64_or);
   }
   i32(e, options.stack);
   call(e, { kind: "own", index });

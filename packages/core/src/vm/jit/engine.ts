@@ -135,11 +135,12 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
         fail(error);
       }
     },
-    call(pc, args) {
+    exceptionCallback: program.exceptionCallback,
+    call(pc, args, high = 0) {
       let callable = callables.get(pc);
       if (!callable) callables.set(pc, (callable = instantiate(pc).exports.call as (...args: number[]) => number));
       try {
-        return callable(args[0] ?? 0, args[1] ?? 0, args[2] ?? 0, args[3] ?? 0, args[4] ?? 0) >>> 0;
+        return callable(args[0] ?? 0, args[1] ?? 0, args[2] ?? 0, args[3] ?? 0, args[4] ?? 0, high) >>> 0;
       } catch (error) {
         return fail(error);
       }
@@ -176,8 +177,9 @@ function packetFields(progType: number): ReadonlySet<number> {
 function blinded(machine: Machine, program: Resolved): Resolved {
   const { code, moved } = blind(program.bytes, () => machine.host.random32());
   const move = <T>(bySlot: ReadonlyMap<number, T>) => new Map([...bySlot].map(([pc, x]) => [moved.get(pc)!, x]));
-  const { maps, kfuncs } = program;
-  return { ...program, bytes: code, insns: decode(code), maps: move(maps), kfuncs: move(kfuncs) };
+  const { maps, kfuncs, exceptionCallback: handler } = program;
+  const exceptionCallback = handler === undefined ? undefined : moved.get(handler)!;
+  return { ...program, bytes: code, insns: decode(code), maps: move(maps), kfuncs: move(kfuncs), exceptionCallback };
 }
 
 /** Puts the random words of a blinded program into memory. */

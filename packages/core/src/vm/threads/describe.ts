@@ -72,6 +72,10 @@ export function describeMachine(machine: Machine): MachineDescription {
 export function describeProgram(machine: Machine, program: VmProgram): ProgramDescription {
   const { spec, id, engine, options } = program;
   refuseLocalState(spec);
+  if (program.runner.exceptionCallback !== undefined) {
+    const message = `program ${spec.name}: an exception callback works on one CPU only`;
+    throw new UnsupportedError("exception callback on threads", message);
+  }
   const maps = [...new Set(spec.relocs.filter((r) => r.kind === "map" || r.kind === "mapValue").map((r) => r.name))];
   return {
     id,
