@@ -3,7 +3,7 @@
 import { closeSync } from "node:fs";
 import { type MapSpec, type ProgramSpec, relocate } from "@ebplane/core/object";
 import { type VerifierReport, verify } from "@ebplane/core/verifier";
-import { progLoad, tryMapCreate } from "@ebplane/linux/bpf";
+import { cpuNumbersEnd, progLoad, tryMapCreate } from "@ebplane/linux/bpf";
 
 export interface KernelMaps {
   readonly fds: ReadonlyMap<string, number>;
@@ -34,7 +34,7 @@ export interface Comparison {
 }
 
 export function compare(program: ProgramSpec, maps: ReadonlyMap<string, MapSpec>, kernel: KernelMaps): Comparison {
-  const report = verify(program, { maps, license: "GPL" });
+  const report = verify(program, { maps, license: "GPL", cpus: cpuNumbersEnd() });
   const code = relocate(program, (reloc) => BigInt(kernel.fds.get(reloc.name)!));
   const { fd, log } = progLoad({ type: program.type, code, license: "GPL", flags: program.flags });
   if (fd >= 0) closeSync(fd);

@@ -2,7 +2,7 @@
 import { VerifierError } from "@ebplane/core/errors";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import { type ProfileName, verify } from "@ebplane/core/verifier";
-import { kernelAvailable, type LinuxTarget, linuxTarget, NetNs } from "@ebplane/linux";
+import { cpuNumbersEnd, kernelAvailable, type LinuxTarget, linuxTarget, NetNs } from "@ebplane/linux";
 import { kernelBtf } from "../../packages/linux/src/target/kernel-btf.ts";
 import { settle } from "../../packages/linux/src/target/settle.ts";
 
@@ -33,7 +33,15 @@ export function ours(spec: CollectionSpec, original: ProgramSpec, profile?: Prof
   const settled = settle(alone(spec, original), [original.name]);
   const program = settled.programs.get(original.name)!;
   const { maps, license, btf, structOps } = settled;
-  const report = verify(program, { maps, license, btf, structOps, kernelBtf: kernelBtf(), profile });
+  const report = verify(program, {
+    maps,
+    license,
+    btf,
+    structOps,
+    kernelBtf: kernelBtf(),
+    profile,
+    cpus: cpuNumbersEnd(),
+  });
   return { verdict: report.verdict, message: `${report.pc}: [${report.rule}] ${report.message}` };
 }
 

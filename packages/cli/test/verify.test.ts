@@ -3,9 +3,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeElf } from "@ebplane/core/elf";
 import { ProgType } from "@ebplane/core/object";
+import { cpuNumbersEnd } from "@ebplane/linux";
 import { arrayMap, asmProgram, collectionOf, kernelSkipReason } from "@ebplane/linux/testing";
 import { expect, test } from "vitest";
-import { ebplaneJson, scratchFolder } from "./ebplane.ts";
+import { ebplane, ebplaneJson, scratchFolder } from "./ebplane.ts";
 
 const skip = kernelSkipReason();
 
@@ -81,4 +82,33 @@ test("--json explains a refused program by rule, fix and trace", () => {
   expect(json.programs[0]).toMatchObject({ facts: null, rule: "packet-bounds", trace: [0, 1] });
   expect(json.programs[0]!.ruleText).toContain("data_end");
   expect(json.programs[0]!.fix).toContain("compare");
+});
+
+test("--cpus judges for a machine with so many, --kernel for this one", () => {
+  const text = (cpus: number) => `
+    call bpf_get_smp_processor_id
+    if w0 >= ${cpus} goto other
+    r0 = 1
+    exit
+    other: r0 = *(u64 *)(r10 -520)
+    exit`;
+  const object = (cpus: number): string => {
+    const program = asmProgram("other", ProgType.BPF_PROG_TYPE_XDP, text(cpus), { section: "xdp" });
+    const file = join(scratchFolder(), `${cpus}.o`);
+    writeFileSync(file, writeElf(collectionOf([program])));
+    return file;
+  };
+  const codeOf = (cpus: number, ...options: string[]) => ebplaneJson(["verify", object(cpus), ...options]).code;
+  expect([codeOf(4, "--cpus", "4"), codeOf(4, "--cpus", "5"), codeOf(4)]).toEqual([0, 1, 1]);
+  for (const wrong of ["0", "8193", "two"]) {
+    const { code, stderr } = ebplane(["verify", object(4), "--cpus", wrong]);
+    expect([code, stderr.split("\n").length]).toEqual([2, 2]);
+  }
+  if (skip) return;
+  const here = cpuNumbersEnd();
+  for (const cpus of [here, here - 1]) {
+    const { json } = ebplaneJson<Answer>(["verify", object(cpus), "--kernel"]);
+    expect(json.programs[0]!.verdict).toBe(cpus === here ? "accept" : "reject");
+    expect(json.programs[0]!.kernel.verdict).toBe(json.programs[0]!.verdict);
+  }
 });

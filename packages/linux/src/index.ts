@@ -6,6 +6,7 @@ export { type KernelAvailable, kernelAvailable } from "./available.ts";
 export {
   BPFFS,
   BpfToken,
+  cpuNumbersEnd,
   type Delegation,
   delegateBpffs,
   deleteBatch,

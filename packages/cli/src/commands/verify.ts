@@ -5,6 +5,7 @@ import { applyKconfig, relocateCore } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
 import { type CollectionSpec, type ProgramSpec, progTypeByName } from "@ebplane/core/object";
 import {
+  MAX_CPUS,
   PROFILE_NAMES,
   type ProfileName,
   reportText,
@@ -18,6 +19,7 @@ import type { Command } from "commander";
 import { openTarget } from "../engines.ts";
 import { answerNo, UsageError } from "../failure.ts";
 import { explanation, loadObject, pickProgram } from "../input.ts";
+import { wholeNumber } from "../options.ts";
 import { print, printJson } from "../output.ts";
 import { loadBtf, runningKernel } from "../types-of.ts";
 import { factsJson, factsText, StateViewer } from "../verifier-facts.ts";
@@ -28,6 +30,7 @@ interface VerifyOptions {
   readonly profile?: string;
   readonly kernel?: boolean;
   readonly btf?: string;
+  readonly cpus?: string;
   readonly json?: boolean;
   readonly log?: boolean;
   readonly facts?: boolean;
@@ -44,6 +47,7 @@ export function registerVerify(program: Command): void {
       "--btf <file>",
       "types of the kernel to verify for: a file, an object, or vmlinux (default: the running kernel's)",
     )
+    .option("--cpus <n>", "for a machine whose CPU numbers lie below n (default: any machine; with --kernel this one)")
     .option("--kernel", "ask the running kernel too")
     .option("--log", "print the refused path as the kernel's verifier logs it")
     .option("--facts", "what is known of a program: longest run, loops, stack, helpers, maps, smallest kernel")
@@ -57,6 +61,7 @@ export function registerVerify(program: Command): void {
       const spec = await configured(object, profile);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
       const kernel = options.kernel ? (await openTarget("kernel")).target : undefined;
+      const cpus = await cpusOf(options, kernel !== undefined);
       const given = options.btf === undefined ? undefined : await loadBtf(options.btf);
       const kernelTypes = given ? () => given : runningKernel();
       const results = [];
@@ -73,6 +78,7 @@ export function registerVerify(program: Command): void {
             return kernelTypes();
           },
           profile,
+          cpus,
           ...(options.log && { log: (insn) => formatInsn(insn) }),
         };
         // The verdict and its effort are those of the usual walk; facts come from another one that prunes less.
@@ -151,6 +157,14 @@ async function configured(spec: CollectionSpec, profile: ProfileName | undefined
     if (error instanceof BpfError) return spec;
     throw error;
   }
+}
+
+/** CPU numbers to judge for. Beside the running kernel those are its own: it leaves out what would need more CPUs. */
+async function cpusOf({ cpus }: VerifyOptions, beside: boolean): Promise<number | undefined> {
+  if (cpus === undefined) return beside ? (await import("@ebplane/linux")).cpuNumbersEnd() : undefined;
+  const count = wholeNumber(cpus, "--cpus");
+  if (count < 1 || count > MAX_CPUS) throw new UsageError(`--cpus: expected 1 to ${MAX_CPUS}, got ${cpus}`);
+  return count;
 }
 
 /** The program with its CO-RE relocations done, where it has some and the kernel's types are at hand. */

@@ -16,6 +16,8 @@ import type { InsnFacts, Lengths } from "./report/facts.ts";
 /** Insns that are walked before the verifier gives up, and how long a queue of branches may get. */
 export const MAX_PROCESSED = 1_000_000;
 export const MAX_PENDING = 8192;
+/** CPUs that a kernel can be built for (NR_CPUS of the largest configurations). */
+export const MAX_CPUS = 8192;
 /** Pointers may wander this far from their base. */
 export const MAX_VAR_OFF = 1 << 29;
 export const MAX_PACKET_OFF = 0xffff;
@@ -90,6 +92,8 @@ export class Context {
   /** Bound to a device at load: only its driver's functions and queues. */
   readonly deviceBound: boolean;
   readonly profile: Profile;
+  /** Numbers of CPUs lie below it. */
+  readonly cpus: number;
   /** What BTF says of functions, by first pc. */
   readonly signatures: ReadonlyMap<number, Signature>;
   /** First pc of the function that an exception ends the program with; undefined: it ends with the exception's value. */
@@ -151,6 +155,7 @@ export class Context {
     frags: boolean;
     deviceBound: boolean;
     profile: Profile;
+    cpus: number;
     signatures: ReadonlyMap<number, Signature>;
     exceptionCallback: number | undefined;
     state: State;
@@ -172,6 +177,7 @@ export class Context {
     this.frags = init.frags;
     this.deviceBound = init.deviceBound;
     this.profile = init.profile;
+    this.cpus = init.cpus;
     this.signatures = init.signatures;
     this.exceptionCallback = init.exceptionCallback;
     this.state = init.state;

@@ -1,7 +1,7 @@
 /** The verifier: is a program safe, and if not, why. */
 export { type FieldKind, type MapField, specialFields, structFields } from "./check/map-fields.ts";
 export { helperTakesMap } from "./check/maps.ts";
-export type { MapRef, Observer } from "./context.ts";
+export { MAX_CPUS, type MapRef, type Observer } from "./context.ts";
 export { Kind, kindName, MAYBE_NULL, type Reg } from "./domain/reg.ts";
 export { type Scalar, scalarHolds } from "./domain/scalar.ts";
 export type { Frame, State } from "./domain/state.ts";

@@ -38,6 +38,19 @@ test("a packet access needs a comparison with data_end that covers it", () => {
   expect(short.path).toMatchObject([{ pc: 4, taken: false }]);
 });
 
+test("a branch that needs more CPUs than the machine has is left out for that machine only", () => {
+  // As 6.18 with two CPUs, whose log says R0=scalar(smin=smin32=0,smax=umax=smax32=umax32=1,var_off=(0x0; 0x1)).
+  const program = xdp(`
+    call bpf_get_smp_processor_id
+    if w0 > 1 goto other
+    r0 = 1
+    exit
+    other: r0 = *(u64 *)(r10 -520)
+    exit`);
+  const on = (cpus?: number) => verify(program, { maps: MAPS, license: "GPL", cpus }).verdict;
+  expect([on(1), on(2), on(3), on()]).toEqual(["accept", "accept", "reject", "reject"]);
+});
+
 test("an empty stack region must still begin inside the stack", () => {
   // Found by the long differential run (seed 77, program 17036): 6.18 refuses fp+0 with size 0.
   const text = (offset: number) => `

@@ -34,7 +34,7 @@ import { checkStackDepth } from "./check/depth.ts";
 import { specialFields } from "./check/map-fields.ts";
 import { checkEarlyEnds, checkExceptionCallback, signatures } from "./check/signature.ts";
 import { type StructOpsMember, tracedBy } from "./check/traced.ts";
-import { Context, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./context.ts";
+import { Context, MAX_CPUS, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./context.ts";
 import { Kind, pointer } from "./domain/reg.ts";
 import { Frame, type PathStep, State } from "./domain/state.ts";
 import { TypeTable } from "./domain/type-ref.ts";
@@ -72,6 +72,11 @@ export interface VerifyEnv {
   readonly structOps?: readonly StructOpsSpec[] | undefined;
   /** The kernel whose rules apply; the newest known one when absent. */
   readonly profile?: ProfileName;
+  /**
+   * CPU numbers of the kernel lie below this (its `nr_cpu_ids`); 8,192 when absent, the most that it can be built for. A
+   * kernel knows its own number and leaves out branches that would need more CPUs: such a verdict holds there only.
+   */
+  readonly cpus?: number | undefined;
   /** Write the refused path in the kernel's log format; the function gives an insn's text (`asm`'s formatInsn). */
   readonly log?: (insn: Insn) => string;
   /** Insns walked at most, for callers in a hurry; never more than the kernel's 1,000,000. */
@@ -231,6 +236,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     deviceBound: (program.flags & BPF_F_XDP_DEV_BOUND_ONLY) !== 0,
     frags: (program.flags & BPF_F_XDP_HAS_FRAGS) !== 0,
     profile,
+    cpus: env.cpus ?? MAX_CPUS,
     signatures: known,
     exceptionCallback: exception?.pc,
     state,

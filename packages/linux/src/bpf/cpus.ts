@@ -9,6 +9,11 @@ export function possibleCpus(): number {
   return count;
 }
 
+/** The kernel's `nr_cpu_ids`: every CPU number lies below it. */
+export function cpuNumbersEnd(): number {
+  return Math.max(...parseCpuList(readFileSync("/sys/devices/system/cpu/possible", "latin1"))) + 1;
+}
+
 /** The numbers of the CPUs that are online now. */
 export function onlineCpus(): number[] {
   return parseCpuList(readFileSync("/sys/devices/system/cpu/online", "latin1"));

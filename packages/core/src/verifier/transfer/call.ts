@@ -227,7 +227,7 @@ function result(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, args:
   const { kind, orNull } = helper.result;
   const flags = orNull ? MAYBE_NULL : 0;
   if (kind === "void") return NOT_INIT;
-  if (kind === "int") return intResult(helper, args);
+  if (kind === "int") return intResult(cx, helper, args);
   const acquires = ACQUIRES.has(helper.name) || (helper.name === "map_lookup_elem" && isSocketMap(facts.map));
   const ref = acquires ? acquire(cx, insn.pc) : CASTS.has(helper.name) ? facts.ref : 0;
   const id = acquires ? ref : orNull ? cx.newId() : 0;
@@ -299,13 +299,13 @@ const LENGTH_OF: ReadonlyMap<string, number> = new Map([
   ["probe_read_user_str", 2],
 ]);
 
-function intResult(helper: Helper, args: readonly Reg[]): Reg {
+function intResult(cx: Context, helper: Helper, args: readonly Reg[]): Reg {
   const sizeArg = LENGTH_OF.get(helper.name);
   if (sizeArg !== undefined) {
     const size = args[sizeArg]!;
     return linkedScalar(signedScalar(-4095n, size.val.umax), 0, 0, node(size.node));
   }
-  if (helper.name === "get_smp_processor_id") return scalarReg(rangeScalar(0n, 8191n));
+  if (helper.name === "get_smp_processor_id") return scalarReg(rangeScalar(0n, BigInt(cx.cpus - 1)));
   return scalarReg(UNKNOWN);
 }
 
