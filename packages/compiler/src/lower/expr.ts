@@ -203,7 +203,7 @@ function memberOf(cx: Context, object: Val, e: Expr & { kind: "member" }): Val {
       if (e.name === "length") return packetLength(cx, e.at);
       return ctxField(cx, e.name, e.nameAt);
     case "cursor":
-      return cursorMember(cx, object.position, e.name, e.nameAt);
+      return cursorMember(cx, object, e.name, e.nameAt);
     case "type":
       if (e.name === "size") return { k: "lit", value: BigInt(sizeOf(object.type)), big: false };
       return refuse(cx, e.nameAt, `the type ${typeName(object.type)} has no ${e.name}`);
@@ -821,8 +821,8 @@ function method(cx: Context, object: Val, e: CallNode, callee: Expr & { kind: "m
   if (object.k === "cursor") {
     const args = e.args.map((a) => lowerExpr(cx, a));
     cx.b.at = e.at;
-    if (name === "parse") return parsePacket(cx, object.position, args, e.at);
-    return cursorCall(cx, object.position, name, args, e.at);
+    if (name === "parse") return parsePacket(cx, object, args, e.at);
+    return cursorCall(cx, object, name, args, e.at);
   }
   const own = object.k === "record" ? object.fields.get(name) : undefined;
   if (own?.k === "fn")

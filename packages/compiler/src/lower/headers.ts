@@ -9,9 +9,9 @@ import { BOOL, type HeaderLinks, type NumberSpace, type StructType, sizeOf, type
 import { type Block, constant, type Insn } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, toScalar } from "./convert.ts";
-import { bounds, headerLength } from "./packet.ts";
+import { bounds, headerLength, unlessFar } from "./packet.ts";
 import type { Scope } from "./scope.ts";
-import type { RefVal, Val } from "./values.ts";
+import type { CursorVal, RefVal, Val } from "./values.ts";
 
 /** The name that tells of a packet that ends too early. */
 export const TRUNCATED = "truncated";
@@ -66,7 +66,7 @@ interface Node {
 }
 
 /** `cursor.parse(headers, start?)`. The cursor moves behind the last header that was found. */
-export function parsePacket(cx: Context, position: number, args: readonly Val[], at: number): Val {
+export function parsePacket(cx: Context, cursor: CursorVal, args: readonly Val[], at: number): Val {
   const { b } = cx;
   if (args.length > 2) refuse(cx, at, "parse has 2 parameters (the headers, and where to start)");
   const [headers, start] = args;
@@ -80,7 +80,7 @@ export function parsePacket(cx: Context, position: number, args: readonly Val[],
   for (const [k, node] of nodes.entries()) {
     b.seal(node.enter);
     b.block = node.enter;
-    take(cx, node, nodes.slice(k + 1), position, truncated, done, at);
+    take(cx, node, nodes.slice(k + 1), cursor, truncated, done, at);
   }
   b.seal(done);
   b.block = done;
@@ -147,7 +147,7 @@ function take(
   cx: Context,
   node: Node,
   later: readonly Node[],
-  position: number,
+  cursor: CursorVal,
   truncated: number,
   done: Block,
   at: number,
@@ -155,9 +155,10 @@ function take(
   const { b } = cx;
   const { type } = node;
   const size = constant(BigInt(sizeOf(type)));
-  const start = b.read(position);
   const there = b.newBlock();
   const short = b.newBlock();
+  unlessFar(cx, { bytes: b.read(cursor.beyond), most: 0n }, short);
+  const start = b.read(cursor.position);
   const behind = b.bin("add", 64, start, size);
   b.branch("gt", 64, behind, bounds(cx, at).end, short, there);
   b.seal(there);
@@ -173,13 +174,13 @@ function take(
     next = b.bin("add", 64, start, length);
   }
   b.write(node.found, start);
-  b.write(position, next);
+  b.write(cursor.position, next);
   const links = type.links?.next;
   if (!links) b.jump(done);
   else if (later.some((n) => announces(n.type, links.space))) {
     const v = cx.invoke(
       { k: "fn", fn: links.fn, scope: links.scope as Scope },
-      nextArgs(links.fn.params.length, ref, position),
+      nextArgs(links.fn.params.length, ref, cursor),
       at,
     );
     b.at = at;
@@ -191,8 +192,8 @@ function take(
   b.jump(done);
 }
 
-function nextArgs(params: number, ref: RefVal, position: number): Val[] {
-  const all: Val[] = [ref, { k: "cursor", position }];
+function nextArgs(params: number, ref: RefVal, cursor: CursorVal): Val[] {
+  const all: Val[] = [ref, cursor];
   return all.slice(0, Math.min(params, all.length));
 }
 

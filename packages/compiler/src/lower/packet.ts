@@ -10,7 +10,7 @@ import { type Context, refuse } from "./context.ts";
 import { describe, pointer, toScalar } from "./convert.ts";
 import { packetFields } from "./programs.ts";
 import type { Scope } from "./scope.ts";
-import type { FnVal, RefVal, Val } from "./values.ts";
+import type { CursorVal, FnVal, RefVal, Val } from "./values.ts";
 
 /** data and data_end as they are now. */
 export function bounds(cx: Context, at: number): { data: Insn; end: Insn } {
@@ -28,13 +28,31 @@ export function reloadPacket(cx: Context): void {
 }
 
 export function newCursor(cx: Context, at: number): Val {
-  const position = cx.b.newVar();
+  const [position, beyond] = [cx.b.newVar(), cx.b.newVar()];
   cx.b.write(position, bounds(cx, at).data);
-  return { k: "cursor", position };
+  cx.b.write(beyond, constant(0n));
+  return { k: "cursor", position, beyond };
 }
 
 /** The verifier reads no packet byte beyond this. Source: include/linux/bpf_verifier.h, `MAX_PACKET_OFF`. */
 const MAX_OFFSET = 0xffff;
+/** A skip of more bytes leaves no header behind it: what is before it and what is read there must fit MAX_OFFSET too. */
+const MAX_SKIP = 0xfc00n;
+
+/** A number of bytes, and the most it may be. */
+export interface Far {
+  readonly bytes: Insn;
+  readonly most: bigint;
+}
+
+/** Goes to `otherwise` where there are more bytes. */
+export function unlessFar(cx: Context, { bytes, most }: Far, otherwise: Block): void {
+  const { b } = cx;
+  const near = b.newBlock();
+  b.branch("gt", 64, bytes, constant(most), otherwise, near);
+  b.seal(near);
+  b.block = near;
+}
 
 /**
  * The header at `start`, or undefined; `advance` is told the place behind it on the path where it is there. `far` is the
@@ -46,19 +64,14 @@ export function headerAt(
   type: MemType,
   at: number,
   advance?: (next: Insn) => void,
-  far?: { readonly bytes: Insn; readonly most: bigint },
+  far?: Far,
 ): Val {
   const { b } = cx;
   const size = sizeOf(type);
   const there = b.newBlock();
   const short = b.newBlock();
   const done = b.newBlock();
-  if (far) {
-    const near = b.newBlock();
-    b.branch("gt", 64, far.bytes, constant(far.most), short, near);
-    b.seal(near);
-    b.block = near;
-  }
+  if (far) unlessFar(cx, far, short);
   const start = typeof place === "function" ? place() : place;
   const behind = b.bin("add", 64, start, constant(BigInt(size)));
   b.branch("gt", 64, behind, bounds(cx, at).end, short, there);
@@ -144,24 +157,58 @@ export function packetLength(cx: Context, at: number): Val {
   return { k: "int", type: U32, v: cx.b.zext(32, cx.b.bin("sub", 64, end, data)) };
 }
 
-export function cursorMember(cx: Context, position: number, name: string, at: number): Val {
+export function cursorMember(cx: Context, { position, beyond }: CursorVal, name: string, at: number): Val {
+  const { b } = cx;
   const { data, end } = bounds(cx, at);
-  const here = cx.b.read(position);
-  if (name === "offset") return { k: "int", type: U32, v: cx.b.zext(32, cx.b.bin("sub", 64, here, data)) };
-  if (name === "left") return { k: "int", type: U32, v: cx.b.zext(32, cx.b.bin("sub", 64, end, here)) };
+  const here = b.read(position);
+  const more = b.read(beyond);
+  const bytes = (from: Insn, to: Insn, op: "add" | "sub"): Val => {
+    const n = b.bin(op, 32, b.zext(32, b.bin("sub", 64, to, from)), more);
+    return { k: "int", type: U32, v: n };
+  };
+  if (name === "offset") return bytes(data, here, "add");
+  if (name === "left") return bytes(here, end, "sub");
   return refuse(cx, at, `a cursor has no ${name}: it has parse, take, peek, skip, offset, left`);
 }
 
-export function cursorCall(cx: Context, position: number, name: string, args: readonly Val[], at: number): Val {
-  const here = cx.b.read(position);
+export function cursorCall(
+  cx: Context,
+  { position, beyond }: CursorVal,
+  name: string,
+  args: readonly Val[],
+  at: number,
+): Val {
+  const { b } = cx;
   if (name === "take" || name === "peek") {
     const type = headerType(cx, args[0], at);
-    return headerAt(cx, here, type, at, name === "take" ? (next) => cx.b.write(position, next) : undefined);
+    const far = { bytes: b.read(beyond), most: 0n };
+    const advance = name === "take" ? (next: Insn) => b.write(position, next) : undefined;
+    return headerAt(cx, b.read(position), type, at, advance, far);
   }
   if (name === "skip") {
     if (!args[0]) refuse(cx, at, "skip needs the number of bytes");
-    cx.b.write(position, cx.b.bin("add", 64, here, offsetOf(cx, args[0]!, at)));
+    skip(cx, position, beyond, offsetOf(cx, args[0]!, at));
     return { k: "void" };
   }
   return refuse(cx, at, `a cursor has no ${name}: it has parse, take, peek, skip, offset, left`);
+}
+
+/** Moves the pointer, or where that is too far for the verifier, only says so. */
+function skip(cx: Context, position: number, beyond: number, bytes: Insn): void {
+  const { b } = cx;
+  const move = (variable: number, w: 32 | 64) => b.write(variable, b.bin("add", w, b.read(variable), bytes));
+  if (verifiedBound(bytes) <= MAX_SKIP) {
+    move(position, 64);
+    return;
+  }
+  const [far, done] = [b.newBlock(), b.newBlock()];
+  unlessFar(cx, { bytes, most: MAX_SKIP }, far);
+  move(position, 64);
+  b.jump(done);
+  b.seal(far);
+  b.block = far;
+  move(beyond, 32);
+  b.jump(done);
+  b.seal(done);
+  b.block = done;
 }

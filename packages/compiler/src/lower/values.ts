@@ -36,10 +36,18 @@ export type Val =
   | { readonly k: "space"; readonly space: NumberSpace }
   /** `repeat(header, most)`, for `parse`. */
   | { readonly k: "repeat"; readonly type: StructType; readonly most: number }
-  /** `position` is the variable that holds the packet pointer. */
-  | { readonly k: "cursor"; readonly position: number }
+  | CursorVal
   | { readonly k: "range"; readonly start: Val; readonly end: Val }
   | { readonly k: "program"; readonly program: ProgramDecl };
+
+/** A place in the packet. */
+export interface CursorVal {
+  readonly k: "cursor";
+  /** The variable that holds the packet pointer. */
+  readonly position: number;
+  /** The variable with the bytes that it was moved on without the pointer: where it is not 0, no header can be read. */
+  readonly beyond: number;
+}
 
 export interface RefVal {
   readonly k: "ref";
