@@ -312,6 +312,12 @@ const SUM = "r0 = *(u64 *)(r1 + 0)\nr2 = *(u64 *)(r1 + 8)\nr0 += r2\nexit";
 const SYSCALL = "r0 = *(u64 *)(r1 + 0)\n*(u32 *)(r1 + 4) = 7\nr0 += 1\nexit";
 const syscall = asmProgram("p", T.BPF_PROG_TYPE_SYSCALL, SYSCALL, { flags: 1 << 4 });
 const rawTp = asmProgram("p", T.BPF_PROG_TYPE_RAW_TRACEPOINT, SUM);
+const still = (type: number, flags = 0): ProgramSpec => asmProgram("p", type, "r0 = 3\nexit", { flags });
+const sometimes = asmProgram(
+  "p",
+  T.BPF_PROG_TYPE_RAW_TRACEPOINT,
+  "r0 = *(u64 *)(r1 + 0)\nif r0 == 5 goto out\nr0 = *(u64 *)(r1 + 40)\nout:\nexit",
+);
 const nothing = new Uint8Array(0);
 const OTHERS: readonly [string, ProgramSpec, TestRunInput][] = [
   ["flow keys", flow(14, 34), { packet: IPV4 }],
@@ -329,6 +335,15 @@ const OTHERS: readonly [string, ProgramSpec, TestRunInput][] = [
   ["a raw tracepoint with a packet", rawTp, { packet: IPV4, ctx: struct(16, { 0: 5, 8: 6 }) }],
   ["a raw tracepoint with 13 arguments", rawTp, { packet: nothing, ctx: struct(104, { 0: 5 }) }],
   ["a raw tracepoint, repeated", rawTp, { packet: nothing, ctx: struct(16, { 0: 5 }), repeat: 2 }],
+  ["a raw tracepoint that reaches beyond its ctx", rawTp, { packet: nothing, ctx: struct(12, { 0: 5 }) }],
+  ["a raw tracepoint without its ctx", rawTp, { packet: nothing }],
+  ["a raw tracepoint that reaches nothing", still(T.BPF_PROG_TYPE_RAW_TRACEPOINT), { packet: nothing }],
+  ["a raw tracepoint that reaches further on one path", sometimes, { packet: nothing, ctx: struct(16, { 0: 5 }) }],
+  ["the same with all that it may reach", sometimes, { packet: nothing, ctx: struct(48, { 0: 5 }) }],
+  ["a syscall program that writes beyond its ctx", syscall, { packet: nothing, ctx: struct(4, { 0: 5 }) }],
+  ["a syscall program whose ctx ends where its reach does", syscall, { packet: nothing, ctx: struct(8, { 0: 5 }) }],
+  ["a syscall program without its ctx", syscall, { packet: nothing }],
+  ["a syscall program that reaches nothing", still(T.BPF_PROG_TYPE_SYSCALL, 1 << 4), { packet: nothing }],
   ["a syscall program", syscall, { packet: nothing, ctx: struct(16, { 0: 5 }) }],
   ["a syscall program with a packet", syscall, { packet: IPV4, ctx: struct(16, { 0: 5 }) }],
 ];

@@ -30,7 +30,7 @@ import {
   usedMaps,
   XdpAction,
 } from "../object/index.ts";
-import { type VerifierReport, verify } from "../verifier/index.ts";
+import { type ProgramFacts, type VerifierReport, verify } from "../verifier/index.ts";
 import { CPU, type EngineName, type Host, Machine, REDIRECT, type VmProgram, XdpRing } from "../vm/index.ts";
 import { SimDevice, type XdpResult } from "./device.ts";
 import { testRun } from "./test-run.ts";
@@ -120,7 +120,7 @@ export class SimTarget implements Target {
     const names = options.programs ?? autoloaded(object).map((p) => p.name);
     const spec = this.#settle(object, names);
     const chosen = [...spec.programs.values()].filter((p) => names.includes(p.name));
-    for (const program of chosen) this.#gate(program, spec);
+    const facts = new Map(chosen.map((program) => [program, this.#gate(program, spec)]));
 
     const wanted = new Set(options.programs ? usedMaps(spec, chosen) : spec.maps.keys());
     const created: { close(): void }[] = [];
@@ -144,7 +144,7 @@ export class SimTarget implements Target {
           verified: true,
         });
         created.push(loaded);
-        programs.set(program.name, new SimProgram(this, loaded, this.#nextId++));
+        programs.set(program.name, new SimProgram(this, loaded, this.#nextId++, facts.get(program)!.ctxReach));
       }
       for (const map of spec.maps.values()) if (!options.reuse?.has(map.name)) this.#fill(map, maps, programs);
       let open = true;
@@ -167,7 +167,7 @@ export class SimTarget implements Target {
   }
 
   /** No program gets past without the verifier's consent. */
-  #gate(program: ProgramSpec, spec: CollectionSpec): void {
+  #gate(program: ProgramSpec, spec: CollectionSpec): ProgramFacts {
     const types = this.#kernelBtf;
     const report: VerifierReport = verify(program, {
       maps: spec.maps,
@@ -178,7 +178,7 @@ export class SimTarget implements Target {
         return types();
       },
     });
-    if (report.verdict === "accept") return;
+    if (report.verdict === "accept") return report.facts;
     const where = report.line ? `${report.line.file}:${report.line.line}: ` : "";
     const message = `${where}${program.name}: ${report.message}`;
     if (report.verdict === "unsupported") throw new UnsupportedError("verifier", message);
@@ -292,7 +292,10 @@ class SimProgram implements Program {
   readonly vm: VmProgram;
   readonly target: SimTarget;
 
-  constructor(target: SimTarget, vm: VmProgram, id: number) {
+  readonly #ctxReach: number;
+
+  constructor(target: SimTarget, vm: VmProgram, id: number, ctxReach: number) {
+    this.#ctxReach = ctxReach;
     this.target = target;
     this.vm = vm;
     this.id = id;
@@ -304,7 +307,7 @@ class SimProgram implements Program {
 
   testRun(input: TestRunInput): TestRunResult {
     const hasDevice = (ifindex: number): boolean => this.target.hasDevice(ifindex);
-    return testRun({ machine: this.target.machine, vm: this.vm, input, hasDevice });
+    return testRun({ machine: this.target.machine, vm: this.vm, input, hasDevice, ctxReach: this.#ctxReach });
   }
 
   close(): void {

@@ -98,7 +98,7 @@ export function runRawTracepoint(run: TestRun): TestRunResult {
   const { packet, ctx, repeat } = run.input;
   if (packet.length) refuse(Errno.EINVAL, `raw tracepoints take no packet, got ${packet.length} bytes`);
   if (repeat) refuse(Errno.EINVAL, "raw tracepoints take no repeat");
-  return runBytes(run, ctx ?? new Uint8Array(0), 96, 96);
+  return runBytes(run, ctx ?? new Uint8Array(0), 96);
 }
 
 /** The ctx is bytes that the program may change. */
@@ -106,16 +106,17 @@ export function runSyscall(run: TestRun): TestRunResult {
   const { packet, ctx, repeat } = run.input;
   if (packet.length) refuse(Errno.EINVAL, `syscall programs take no packet, got ${packet.length} bytes`);
   if (repeat) refuse(Errno.EINVAL, "syscall programs take no repeat");
-  return runBytes(run, ctx ?? new Uint8Array(0), 0xffff, 0xffff);
+  return runBytes(run, ctx ?? new Uint8Array(0), 0xffff);
 }
 
-/** The verifier let the program reach up to `room` bytes, so there are as many, zeros beyond what was given. */
-function runBytes(run: TestRun, bytes: Uint8Array, longest: number, room: number): TestRunResult {
-  if (bytes.length > longest) refuse(Errno.EINVAL, `ctx: expected at most ${longest} bytes, got ${bytes.length}`);
+/** A ctx that holds all that the program may reach. */
+function runBytes(run: TestRun, bytes: Uint8Array, longest: number): TestRunResult {
+  if (bytes.length < run.ctxReach || bytes.length > longest) {
+    refuse(Errno.EINVAL, `ctx: expected ${run.ctxReach} to ${longest} bytes, got ${bytes.length}`);
+  }
   const { memory } = run.machine;
-  const at = memory.alloc(room + 1, 64);
+  const at = memory.alloc(bytes.length + 1, 64);
   try {
-    memory.u8.fill(0, at, at + room);
     memory.u8.set(bytes, at);
     const { verdict, durationNs } = timed(run, at);
     return { verdict, packet: new Uint8Array(0), ctx: memory.u8.slice(at, at + bytes.length), durationNs };

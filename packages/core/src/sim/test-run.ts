@@ -19,6 +19,8 @@ export interface TestRun {
   readonly input: TestRunInput;
   /** Whether a device has this index. */
   readonly hasDevice: (ifindex: number) => boolean;
+  /** Bytes of the ctx that the program may reach: raw tracepoints and syscall programs get no fewer. */
+  readonly ctxReach: number;
 }
 
 const T = ProgType;

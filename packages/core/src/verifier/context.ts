@@ -124,6 +124,8 @@ export class Context {
   readonly outcomes: Uint8Array;
   /** By pc of a load, store or atomic: bit set of the kinds of pointer it was seen with. */
   readonly regions: Uint32Array;
+  /** End of the furthest access to the ctx, from its start. Source: `max_ctx_offset` of the kernel's verifier. */
+  ctxReach = 0;
   readonly helpersUsed = new Set<number>();
   readonly mapsUsed = new Set<string>();
   /** Asynchronous callbacks that were queued, with their map. */
@@ -244,6 +246,11 @@ export class Context {
   /** Notes that a check looks at this number. */
   markPrecise(n: Node | undefined): void {
     markPrecise(n);
+  }
+
+  /** Notes an access to the ctx that ends at this offset. */
+  reachCtx(end: number): void {
+    if (end > this.ctxReach) this.ctxReach = end;
   }
 
   /** Queues a copy of the running state to be walked from `pc` later, and returns it. */

@@ -157,6 +157,8 @@ export interface ProgramFacts {
   readonly live: Uint16Array;
   /** pcs that no path reaches (dead code after decided branches). */
   readonly dead: readonly number[];
+  /** Bytes of the ctx from its start to the end of the furthest access. */
+  readonly ctxReach: number;
   /** Facts mode: by insn what its live registers hold. */
   readonly insns?: readonly InsnFact[];
   /** Facts mode: insns of the longest run; undefined where no number is known (callbacks, may_goto). */
@@ -491,6 +493,7 @@ function factsOf(cx: Context | undefined): ProgramFacts {
     frames: cx?.stackDepth ?? new Map(),
     live: cx?.program.live ?? new Uint16Array(0),
     dead,
+    ctxReach: cx?.ctxReach ?? 0,
     ...(cx?.lengths && {
       insns: cx.insnFacts?.list(),
       longestPath: cx.lengths.longest(),

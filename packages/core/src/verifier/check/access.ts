@@ -58,6 +58,7 @@ export function checkRegion(cx: Context, region: Region): void {
     cx.reject("unbounded", `r${register} (flow_keys) has a variable offset`, { register });
   }
   checkExtent(cx, region, size, "");
+  if (base.kind === Kind.CTX) cx.reachCtx(base.off + region.off + Number(base.val.smax) + region.size);
   if (base.kind === Kind.MAP_VALUE) checkFields(cx, base.obj as MapRef, region);
 }
 

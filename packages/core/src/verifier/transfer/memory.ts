@@ -241,6 +241,7 @@ function loadCtx(cx: Context, register: number, base: Reg, off: number, size: nu
     return scalarReg(loadedScalar(size, signed));
   }
   fixedOffset(cx, register, base, false);
+  cx.reachCtx(base.off + off + size);
   if (cx.traced) return loadTraced(cx, cx.traced, register, off, size, signed);
   const layout = cx.ctxLayout;
   if (!layout) return cx.unsupported("ctx", "the ctx of this program type is not described yet", { register });
@@ -372,6 +373,7 @@ export function write(
           register,
         });
       }
+      cx.reachCtx(base.off + off + size);
       return;
     }
     case Kind.SOCKET:
