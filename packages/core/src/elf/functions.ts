@@ -39,6 +39,8 @@ interface ObjectFunction {
   readonly code: Uint8Array;
   readonly relocs: readonly Reloc[];
   readonly links: readonly Link[];
+  /** It has a function without a symbol inside. */
+  readonly callsInside: boolean;
   readonly typeId: number;
   readonly lines: readonly LineInfo[];
   readonly coreRelos: readonly CoreReloc[];
@@ -191,6 +193,8 @@ function readFunction(
   const view = viewOf(code);
   const relocs: Reloc[] = [];
   const links: Link[] = [];
+  // Of a function that has no symbol: it stands where this one has it, and the call stays as it is.
+  let callsInside = false;
   for (let at = 0; at < code.length; at += SLOT) {
     const opcode = code[at]!;
     const reloc = relocAt.get(start + at);
@@ -202,7 +206,9 @@ function readFunction(
       if (reloc) relocateLddw(reloc, at / SLOT, view, relocs, links, index, where);
       at += SLOT;
     } else if (opcode === OP_CALL && (reloc || code[at + 1]! >> 4 === BPF_PSEUDO_CALL)) {
-      relocateCall(reloc, at / SLOT, view, relocs, links, section.index, start + at, index, where);
+      const target = start + at + (view.getInt32(at + 4, true) + 1) * SLOT;
+      if (!reloc && target > start && target < end) callsInside = true;
+      else relocateCall(reloc, at / SLOT, view, relocs, links, section.index, start + at, index, where);
     } else if (reloc) {
       throw new ElfError(
         `a relocation of an instruction that is neither lddw nor call (opcode 0x${opcode.toString(16)})`,
@@ -219,6 +225,7 @@ function readFunction(
     code,
     relocs,
     links,
+    callsInside,
     typeId: ext.funcs.get(start) ?? 0,
     lines: between(ext.lines, start, end).map(({ offset, ...line }) => ({ pc: pcOf(offset), ...line })),
     coreRelos: between(ext.coreRelos, start, end).map(({ offset, ...r }) => ({ pc: pcOf(offset), ...r })),
@@ -409,6 +416,7 @@ function linkProgram(
     for (const r of f.coreRelos) coreRelos.push(start ? { ...r, pc: start + r.pc } : r);
     if (btf && f.typeId) funcInfo.push({ pc: start, name: f.name, typeId: f.typeId });
   }
+  const nameless = order.some((f) => f.callsInside);
   const kind = sectionKind(main.section.name);
   return {
     name: main.name,
@@ -420,9 +428,9 @@ function linkProgram(
     ...(kind.autoload ? {} : { autoload: false }),
     code,
     relocs,
-    // The kernel wants all functions or none.
-    funcInfo: funcInfo.length === order.length ? funcInfo : [],
-    lineInfo,
+    // The kernel wants all functions or none, and a line for each.
+    funcInfo: funcInfo.length === order.length && !nameless ? funcInfo : [],
+    lineInfo: nameless ? [] : lineInfo,
     coreRelos,
   };
 }

@@ -94,3 +94,10 @@ test("a map is found by its symbol, whatever GNU as left in the insn", () => {
   viewOf(bytes).setInt32(xdp + 4, 32, true);
   expect(readElf(bytes).programs.get("main")!.relocs).toMatchObject([{ kind: "map", name: "second" }]);
 });
+
+test("a call of a function without a symbol, inside its caller's, stays as it is", () => {
+  const spec = collection("r1 = 5\ncall pc+1\nexit\nr0 = r1\nexit");
+  const program = readElf(writeElf(spec)).programs.get("main")!;
+  expect(program.code).toEqual(spec.programs.get("main")!.code);
+  expect(program.funcInfo).toEqual([]);
+});
