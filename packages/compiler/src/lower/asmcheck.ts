@@ -104,7 +104,7 @@ class Check {
       const i = this.byPc.get(pc)!;
       const { state, next } = this.step(i, this.states.get(pc)!);
       for (const to of next) {
-        if (to !== end && !this.byPc.has(to)) refuse(this.cx, i.at, "asm: the jump leaves the text");
+        if (to !== end && !this.byPc.has(to)) refuse(this.cx, i.at, "asm: the jump goes to no instruction of the text");
         const old = this.states.get(to);
         const now = old ? state.map((h, r) => join(old[r], h)) : state;
         if (old && now.every((h, r) => sameHeld(h, old[r]))) continue;

@@ -1,7 +1,7 @@
 //! Assembly with operands: numbers, memory of all kinds, jumps, loops, registers of its own, signs and widths.
 //! run 0102030405060708090a0b0c0d0e0f10 -> 42 fffdfcfbfaf9f8fe090a0b0c0d0e0f10
 //! run ff02030405060708090a0b0c0d0e0f10 -> 42 01fdfcfbfaf9f8fe090a0b0c0d0e0f10
-import { array, asm, be16, bool, bytes, hash, i16, i32, i64, struct, subprog, u16, u32, u64, u8, xdp } from "ebplane/bpf";
+import { array, asm, be16, bool, bytes, hash, i16, i32, i64, range, struct, subprog, u16, u32, u64, u8, xdp } from "ebplane/bpf";
 
 const Pair = struct({ a: u64, b: u32, c: u32 });
 const Head = struct({ raw: bytes(8) });
@@ -23,6 +23,12 @@ again:
 done:
   r0 &= 1
 `, [x]));
+
+/** Memory of whoever calls it. */
+const raise = subprog((pair: Pair): u32 => {
+  asm("w2 = *(u32 *)(r1 + 12); w2 += 5; r1 += 12; *(u32 *)(r1 + 0) = w2", [pair]);
+  return pair.c;
+});
 
 export const main = xdp((ctx) => {
   const p = ctx.packet();
@@ -58,6 +64,20 @@ export const main = xdp((ctx) => {
   if (state.b !== 11 || state.a !== 1n) return 13;
   total += 1n;
   if (asm(u64, "r0 = 6; r2 = 9; r0 = cmpxchg_64(r1 + 0, r0, r2)", [pair]) === 6n) return 14;
+  if (raise(pair) !== 75 || pair.c !== 75) return 18;
+  // Mnemonics; a block in a loop that is unrolled, with a register of its own across another.
+  let sum2: u32 = 0;
+  for (const k of range(4)) sum2 = asm(u32, "mov %r0, %r1\nadd %r0, %r2\nmov %r6, %r2", [sum2, k]);
+  if (sum2 !== 6) return 19;
+  // A bounds check of its own.
+  const last = asm(u32, `
+    w2 = *(u32 *)(r1 + 0); w3 = *(u32 *)(r1 + 4)
+    r0 = 0
+    r4 = r2; r4 += 16
+    if r4 > r3 goto end
+    r0 = *(u8 *)(r2 + 15)
+  end:`, [ctx]);
+  if (last !== 16) return 20;
   if (parity(0xf1n) !== 1 || parity(0xf0n) !== 0) return 15;
   let length = 0;
   for (let k = 0; k < 3; k++) length += asm(u32, "r2 = *(u32 *)(r1 + 4); r0 = *(u32 *)(r1 + 0); r2 -= r0; r0 = r2", [ctx]);
