@@ -1,8 +1,9 @@
 /** `ebplane verify --kernel`: two verdicts side by side. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { BtfBuilder } from "@ebplane/core/btf";
 import { writeElf } from "@ebplane/core/elf";
-import { ProgType } from "@ebplane/core/object";
+import { type ProgramSpec, ProgType } from "@ebplane/core/object";
 import { cpuNumbersEnd } from "@ebplane/linux";
 import { arrayMap, asmProgram, collectionOf, kernelSkipReason } from "@ebplane/linux/testing";
 import { expect, test } from "vitest";
@@ -111,4 +112,55 @@ test("--cpus judges for a machine with so many, --kernel for this one", () => {
     expect(json.programs[0]!.verdict).toBe(cpus === here ? "accept" : "reject");
     expect(json.programs[0]!.kernel.verdict).toBe(json.programs[0]!.verdict);
   }
+});
+
+test("--target-prog names the program that an extension extends", () => {
+  const builder = new BtfBuilder();
+  const int = builder.int("int", 4, { encoding: "signed" });
+  const ctx = builder.ptr(builder.struct("xdp_md", 24, []));
+  const proto = builder.funcProto(int, [{ name: "ctx", type: ctx }]);
+  const wide = builder.funcProto(int, [
+    { name: "ctx", type: ctx },
+    { name: "n", type: int },
+  ]);
+  const types = { main: proto, other: proto, f: proto, replaces: proto, misfits: wide };
+  const ids = new Map(Object.entries(types).map(([name, type]) => [name, builder.func(name, type, "global")]));
+  const btf = builder.build();
+  const info = (pc: number, name: string) => ({ pc, name, typeId: ids.get(name)! });
+  const written = (name: string, programs: readonly ProgramSpec[]): string => {
+    const file = join(scratchFolder(), name);
+    writeFileSync(file, writeElf({ ...collectionOf(programs), btf }));
+    return file;
+  };
+  const xdp = (name: string, text: string, more: readonly [number, string][] = []): ProgramSpec => ({
+    ...asmProgram(name, ProgType.BPF_PROG_TYPE_XDP, text, { section: "xdp" }),
+    funcInfo: [info(0, name), ...more.map(([pc, of]) => info(pc, of))],
+  });
+  const calls = "call f\nr0 = 2\nexit\nf: r0 = 1\nexit";
+  const target = written("target.o", [xdp("main", calls, [[3, "f"]]), xdp("other", "r0 = 1\nexit")]);
+  const extension = (name: string): ProgramSpec => ({
+    ...asmProgram(name, ProgType.BPF_PROG_TYPE_EXT, "r0 = *(u32 *)(r1 +0)\nr0 = 2\nexit", { section: "freplace/f" }),
+    attachTo: "f",
+    funcInfo: [info(0, name)],
+  });
+  const file = written("extensions.o", [extension("replaces"), extension("misfits")]);
+
+  const alone = ebplane(["verify", file, "--prog", "replaces"]);
+  expect(alone.code).toBe(0);
+  expect(alone.stdout).toContain("assumed: that it replaces function f of a program of type xdp");
+  for (const named of [target, `${target}#main`]) {
+    const { code, json } = ebplaneJson<{
+      programs: readonly { name: string; verdict: string; message: string; assumed: string | null }[];
+    }>(["verify", file, "--target-prog", named]);
+    expect(code).toBe(1);
+    expect(json.programs.map((p) => [p.name, p.verdict, p.assumed])).toEqual([
+      ["replaces", "accept", null],
+      ["misfits", "reject", null],
+    ]);
+    expect(json.programs[1]!.message).toContain("the number of parameters is 2, not 1");
+  }
+  const wrong = ebplane(["verify", file, "--target-prog", `${target}#nothing`]);
+  expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining("no program named nothing")]);
+  const none = ebplane(["verify", target, "--target-prog", target]);
+  expect([none.code, none.stderr]).toEqual([2, expect.stringContaining("no program here extends another one")]);
 });

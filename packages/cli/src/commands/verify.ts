@@ -3,8 +3,10 @@ import { formatInsn } from "@ebplane/core/asm";
 import type { Btf } from "@ebplane/core/btf";
 import { applyKconfig, relocateCore } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
-import { type CollectionSpec, type ProgramSpec, progTypeByName } from "@ebplane/core/object";
+import { type CollectionSpec, type ProgramSpec, ProgType, progTypeByName } from "@ebplane/core/object";
 import {
+  type ExtensionTarget,
+  functionCalled,
   MAX_CPUS,
   PROFILE_NAMES,
   type ProfileName,
@@ -31,6 +33,7 @@ interface VerifyOptions {
   readonly kernel?: boolean;
   readonly btf?: string;
   readonly cpus?: string;
+  readonly targetProg?: string;
   readonly json?: boolean;
   readonly log?: boolean;
   readonly facts?: boolean;
@@ -48,6 +51,7 @@ export function registerVerify(program: Command): void {
       "types of the kernel to verify for: a file, an object, or vmlinux (default: the running kernel's)",
     )
     .option("--cpus <n>", "for a machine whose CPU numbers lie below n (default: any machine; with --kernel this one)")
+    .option("--target-prog <file#name>", "for freplace programs: the object with the program that they extend")
     .option("--kernel", "ask the running kernel too")
     .option("--log", "print the refused path as the kernel's verifier logs it")
     .option("--facts", "what is known of a program: longest run, loops, stack, helpers, maps, smallest kernel")
@@ -61,6 +65,7 @@ export function registerVerify(program: Command): void {
       const spec = await configured(object, profile);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
       const kernel = options.kernel ? (await openTarget("kernel")).target : undefined;
+      const extended = await extendedBy(options.targetProg, chosen);
       const cpus = await cpusOf(options, kernel !== undefined);
       const given = options.btf === undefined ? undefined : await loadBtf(options.btf);
       const kernelTypes = given ? () => given : runningKernel();
@@ -79,6 +84,7 @@ export function registerVerify(program: Command): void {
           },
           profile,
           cpus,
+          extends: extended(p),
           ...(options.log && { log: (insn) => formatInsn(insn) }),
         };
         // The verdict and its effort are those of the usual walk; facts come from another one that prunes less.
@@ -125,6 +131,7 @@ export function registerVerify(program: Command): void {
             cause: report.cause,
             trace: report.trace,
             input: input ?? null,
+            assumed: report.assumed ?? null,
             facts: known ? factsJson(p, known, smallest) : null,
             states: viewer?.list() ?? [],
             ...(k && { kernel: k }),
@@ -157,6 +164,32 @@ async function configured(spec: CollectionSpec, profile: ProfileName | undefined
     if (error instanceof BpfError) return spec;
     throw error;
   }
+}
+
+/** FILE#NAME, or FILE where one program of it alone has the function: which program each of `chosen` extends. */
+async function extendedBy(
+  where: string | undefined,
+  chosen: readonly ProgramSpec[],
+): Promise<(program: ProgramSpec) => ExtensionTarget | undefined> {
+  if (where === undefined) return () => undefined;
+  if (!chosen.some(({ type }) => type === ProgType.BPF_PROG_TYPE_EXT)) {
+    throw new UsageError("--target-prog: no program here extends another one (freplace/NAME)");
+  }
+  const hash = where.lastIndexOf("#");
+  const file = hash < 0 ? where : where.slice(0, hash);
+  const spec = await loadObject(file);
+  const targetOf = (program: ProgramSpec): ExtensionTarget => ({ program, btf: spec.btf });
+  const named = hash < 0 ? undefined : targetOf(pickProgram(spec, where.slice(hash + 1), file));
+  return ({ type, attachTo }) => {
+    if (type !== ProgType.BPF_PROG_TYPE_EXT) return undefined;
+    if (named) return named;
+    const all = [...spec.programs.values()].map(targetOf);
+    const having = all.filter((t) => attachTo !== undefined && functionCalled(t, attachTo) !== undefined);
+    const fitting = having.length ? having : all;
+    if (fitting.length === 1) return fitting[0]!;
+    const names = fitting.map(({ program: { name } }) => name).join(", ") || "none";
+    throw new UsageError(`--target-prog: which program of ${file}? write ${file}#NAME with one of ${names}`);
+  };
 }
 
 /** CPU numbers to judge for. Beside the running kernel those are its own: it leaves out what would need more CPUs. */

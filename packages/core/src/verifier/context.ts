@@ -94,6 +94,8 @@ export class Context {
   readonly profile: Profile;
   /** Numbers of CPUs lie below it. */
   readonly cpus: number;
+  /** What was taken for granted of a program that is not at hand. */
+  readonly assumed: string | undefined;
   /** What BTF says of functions, by first pc. */
   readonly signatures: ReadonlyMap<number, Signature>;
   /** First pc of the function that an exception ends the program with; undefined: it ends with the exception's value. */
@@ -158,6 +160,7 @@ export class Context {
     deviceBound: boolean;
     profile: Profile;
     cpus: number;
+    assumed: string | undefined;
     signatures: ReadonlyMap<number, Signature>;
     exceptionCallback: number | undefined;
     state: State;
@@ -180,6 +183,7 @@ export class Context {
     this.deviceBound = init.deviceBound;
     this.profile = init.profile;
     this.cpus = init.cpus;
+    this.assumed = init.assumed;
     this.signatures = init.signatures;
     this.exceptionCallback = init.exceptionCallback;
     this.state = init.state;

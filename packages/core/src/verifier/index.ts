@@ -1,4 +1,5 @@
 /** The verifier: is a program safe, and if not, why. */
+export { type ExtensionTarget, functionCalled } from "./check/extension.ts";
 export { type FieldKind, type MapField, specialFields, structFields } from "./check/map-fields.ts";
 export { helperTakesMap } from "./check/maps.ts";
 export { MAX_CPUS, type MapRef, type Observer } from "./context.ts";

@@ -31,6 +31,7 @@ import {
 } from "../object/index.ts";
 import { analyse } from "./cfg/cfg.ts";
 import { checkStackDepth } from "./check/depth.ts";
+import { type ExtensionTarget, extensionOf } from "./check/extension.ts";
 import { specialFields } from "./check/map-fields.ts";
 import { checkEarlyEnds, checkExceptionCallback, signatures } from "./check/signature.ts";
 import { type StructOpsMember, tracedBy } from "./check/traced.ts";
@@ -70,6 +71,8 @@ export interface VerifyEnv {
   readonly kernelBtf?: Btf | undefined;
   /** The collection's struct_ops tables: which member each struct_ops program implements. */
   readonly structOps?: readonly StructOpsSpec[] | undefined;
+  /** The program that a program of type EXT (freplace) replaces a function of; where absent, its type is assumed. */
+  readonly extends?: ExtensionTarget | undefined;
   /** The kernel whose rules apply; the newest known one when absent. */
   readonly profile?: ProfileName;
   /**
@@ -112,6 +115,8 @@ export interface VerifierReport {
   readonly trace: readonly number[];
   /** The part of that path which matters, with the values that matter; its last step is the refused insn. */
   readonly cause: readonly Cause[];
+  /** What was taken for granted, as a sentence that begins with "that"; undefined for all but extending programs. */
+  readonly assumed: string | undefined;
   /** The path in the kernel's log format, where `env.log` asks for it. */
   readonly log: string | undefined;
   /** Insns walked, the kernel's measure of effort. */
@@ -200,6 +205,9 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   const profile = env.profile ? profileOf(env.profile) : DEFAULT_PROFILE;
   checkKnown(program, profile);
   checkSleepable(program);
+  const extends_ = program.type === ProgType.BPF_PROG_TYPE_EXT;
+  const extension = extends_ ? extensionOf(program, env.btf, env.extends, profile) : undefined;
+  const as = extension?.as ?? program;
   if (program.type === ProgType.BPF_PROG_TYPE_STRUCT_OPS && !isGplCompatible(env.license)) {
     const message = "struct_ops programs must have a GPL-compatible licence";
     throw new Refusal("reject", "licence", message, 0, undefined, 'declare the licence "GPL"');
@@ -211,7 +219,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   state.frames.push(frame);
   const maps = new Map<string, MapRef>();
   for (const [name, spec] of env.maps) maps.set(name, mapRef(name, spec, env.btf));
-  const layout = ctxLayout(program.type, program.attachType);
+  const layout = ctxLayout(as.type, as.attachType);
   const typed = layout === undefined;
   const relocAt = new Map(program.relocs.map((reloc) => [reloc.pc, reloc]));
   const kfuncAt = kfuncsOf(program);
@@ -219,15 +227,15 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   if (exception?.problem !== undefined)
     throw new Refusal("reject", "exception", exception.problem, 0, undefined, undefined);
   const analysed = analyse(program.code, profile, kfuncAt, exception?.pc);
-  const known = signatures(program, env.btf, layout?.struct);
+  const known = signatures(program, env.btf, layout?.struct, extends_);
   if (exception) checkExceptionCallback(exception.pc, known);
   checkEarlyEnds(analysed, known);
-  return new Context({
+  const cx = new Context({
     program: analysed,
-    progType: program.type,
-    attachType: program.attachType,
+    progType: as.type,
+    attachType: as.attachType,
     ctxLayout: layout,
-    traced: tracedBy(program, typed ? env.kernelBtf : undefined, implemented(program, env)),
+    traced: tracedBy(as, typed ? env.kernelBtf : undefined, implemented(program, env)),
     types: new TypeTable(() => env.kernelBtf, env.btf),
     maps,
     relocAt,
@@ -239,12 +247,22 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     frags: (program.flags & BPF_F_XDP_HAS_FRAGS) !== 0,
     profile,
     cpus: env.cpus ?? MAX_CPUS,
+    assumed: extension?.assumed,
     signatures: known,
     exceptionCallback: exception?.pc,
     state,
     observer: env.observe,
     prune: !env.exhaustive,
   });
+  if (extends_) enterExtension(cx);
+  return cx;
+}
+
+/** A program that replaces a function starts with that function's arguments. */
+function enterExtension(cx: Context): void {
+  const signature = cx.signatures.get(0)!;
+  if (signature.problem) cx.reject("extension", signature.problem.message, { pc: 0 });
+  cx.state = globalState(cx, 0, signature);
 }
 
 function refuseUnknown(type: number): void {
@@ -445,6 +463,7 @@ function report(
     trace: reached ? trace.map(({ insn }) => insn.pc) : [],
     cause: refusal && reached ? explain(trace, refusal).map((step) => located(step, program, trace)) : [],
     log: env.log && refusal && kernelLog(trace, refusal.message, cx?.processed ?? 0, env.log),
+    assumed: cx?.assumed,
     processed: cx?.processed ?? 0,
     states: cx?.totalStates ?? 0,
     stackDepth,

@@ -29,11 +29,15 @@ export interface Signature {
   readonly problem: { readonly verdict: "reject" | "unsupported"; readonly message: string } | undefined;
 }
 
-/** By first pc. `ctxStruct`: the struct that the program type's ctx is declared as. */
+/**
+ * By first pc. `ctxStruct`: the struct that the program type's ctx is declared as. `entry`: also what the program itself
+ * takes, which counts for one that replaces a function.
+ */
 export function signatures(
   program: ProgramSpec,
   btf: Btf | undefined,
   ctxStruct: string | undefined,
+  entry = false,
 ): ReadonlyMap<number, Signature> {
   const found = new Map<number, Signature>();
   for (const { pc, typeId } of program.funcInfo) {
@@ -46,7 +50,7 @@ export function signatures(
     const global = pc !== 0 && func.linkage === "global";
     const params: Param[] = [];
     let problem: Signature["problem"];
-    if (global) {
+    if (global || (entry && pc === 0)) {
       if (!returnsNumber) problem = refused(`global function ${name} returns no number: only numbers are supported`);
       if (proto.params.length > 5) problem = refused(`global function ${name} has ${proto.params.length} parameters`);
       for (let i = 0; i < proto.params.length && !problem; i++) {

@@ -2,7 +2,7 @@
  * Programs that the kernel's own types describe: what they are attached to, and what each 8-byte argument of their ctx
  * is. Tracing, LSM and struct_ops programs get the arguments of a kernel function, iterators an object a call.
  *
- * Leaves out programs that extend or trace another program: their types are that program's.
+ * Leaves out programs that trace another program: their types are that program's.
  * Source: kernel/bpf/btf.c `btf_ctx_access`, `raw_tp_null_args`; kernel/bpf/verifier.c `bpf_check_attach_target`;
  * `ctx_arg_info` of the kernel's iterators (kernel/bpf/*_iter.c, net/).
  */
@@ -161,15 +161,8 @@ export function tracedBy(
   const T = ProgType;
   const { type, attachType, attachTo } = program;
   const raw = type === T.BPF_PROG_TYPE_RAW_TRACEPOINT && attachType === AttachType.BPF_TRACE_RAW_TP;
-  const typed = [
-    T.BPF_PROG_TYPE_TRACING,
-    T.BPF_PROG_TYPE_LSM,
-    T.BPF_PROG_TYPE_STRUCT_OPS,
-    T.BPF_PROG_TYPE_EXT,
-  ] as number[];
+  const typed = [T.BPF_PROG_TYPE_TRACING, T.BPF_PROG_TYPE_LSM, T.BPF_PROG_TYPE_STRUCT_OPS] as number[];
   if (!typed.includes(type) || raw) return undefined;
-  if (type === T.BPF_PROG_TYPE_EXT)
-    fail("unsupported", "the program replaces a function of another one, which is not at hand");
   if (!kernel) {
     fail(
       "unsupported",

@@ -21,6 +21,8 @@ const RULES: Readonly<Record<string, string>> = {
   encoding: "every instruction must be one of the instruction set, with the fields that it does not use zero",
   "endless-loop": "every loop must end: each round has to change something that its condition reads",
   exception: "a program that may throw must hold nothing that would be lost",
+  extension:
+    "a program that extends another one is declared as the global function that it replaces, and changes packets only where that does",
   "fall-through": "every function ends in exit or a jump: control may not run into what follows",
   "frame-escape": "a function's stack is gone when it returns, and with it every pointer into it",
   "frame-pointer": "r10 points to the stack frame and cannot be written",
@@ -83,6 +85,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   bounds: "use an offset inside the memory, or make the value type larger",
   "ctx-access": "use one of the fields of this program type's ctx, with the size of its declaration",
   "ctx-pointer": "pass the pointer as it was given, and put offsets into the access itself",
+  extension: "declare it as the function that it replaces: global, with the same parameters",
   "fall-through": "end the function with exit",
   "frame-pointer": "copy r10 to another register and change that one",
   helper: "use a helper of this program type, or another program type",

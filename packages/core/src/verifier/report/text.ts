@@ -1,11 +1,11 @@
 /** A report as text for people: what is wrong, where, how it comes to it, what helps. */
 import type { Cause, VerifierReport } from "../verify.ts";
 
-/** Lines of a refused program's report, without its name. Empty for an accepted one. */
+/** Lines of a refused program's report, without its name. For an accepted one only what was taken for granted. */
 export function reportText(report: VerifierReport): string[] {
-  if (report.verdict === "accept") return [];
   const { line, pc, rule, ruleText, fix } = report;
-  const lines: string[] = [];
+  const lines: string[] = report.assumed ? [`assumed: ${report.assumed}`] : [];
+  if (report.verdict === "accept") return lines;
   if (line) lines.push(`${line.file}:${line.line}:${line.col}: ${line.text.trim()}`);
   lines.push(`${pc === undefined || !report.processed ? "" : `insn ${pc}: `}${report.message}`);
   if (ruleText) lines.push(`rule: ${ruleText} (${rule})`);

@@ -5,12 +5,9 @@
  *
  * Source: kernel/bpf/verifier.c `btf_check_func_arg_match`, `check_mem_reg`, `check_func_call`, `do_check_common`.
  */
-import { BPF_PSEUDO_FUNC, OP_CALL, OP_LDDW } from "../../isa/index.ts";
-import { helperById } from "../../object/index.ts";
-import { calledPc } from "../cfg/cfg.ts";
-import { isPseudoCall } from "../cfg/program.ts";
 import { checkRegion, packetProblem } from "../check/access.ts";
 import { isMemory, mayBeNull, mismatch, passedObject, unmoved } from "../check/arguments.ts";
+import { changesPacket } from "../check/packet-changes.ts";
 import type { Param, Signature } from "../check/signature.ts";
 import type { Context } from "../context.ts";
 import {
@@ -47,7 +44,7 @@ export function callGlobal(cx: Context, target: number, callee: Signature): void
   callee.params.forEach((param, i) => {
     checkParam(cx, param, i + 1, `argument ${i + 1} of global function ${name}`);
   });
-  if (changesPacket(cx, target)) forgetPacket(cx);
+  if (changesPacket(cx.program, target, cx.progType)) forgetPacket(cx);
   cx.globalsCalled.add(target);
   for (let i = 1; i <= 5; i++) cx.setReg(i, NOT_INIT);
   cx.setReg(0, unknownReg());
@@ -107,25 +104,6 @@ function memory(cx: Context, base: Reg, register: number, size: number, place: s
   const region = { base, register, off: 0, size, zeroOk: true };
   checkRegion(cx, { ...region, write: false });
   checkRegion(cx, { ...region, write: true });
-}
-
-/** Whether the function, or one that it calls, may move packet data. */
-function changesPacket(cx: Context, target: number): boolean {
-  const { insns, subprogOf } = cx.program;
-  const seen = new Set<number>();
-  const work = [target];
-  for (let start = work.pop(); start !== undefined; start = work.pop()) {
-    if (seen.has(start)) continue;
-    seen.add(start);
-    for (let pc = start; pc < subprogOf.length && subprogOf[pc] === start; pc++) {
-      const insn = insns[pc];
-      if (!insn) continue;
-      if (isPseudoCall(insn) || (insn.opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC)) work.push(calledPc(insn));
-      else if (insn.opcode === OP_CALL && (insn.src !== 0 || helperById(insn.imm, cx.progType)?.changesPacket))
-        return true;
-    }
-  }
-  return false;
 }
 
 /** The state that the walk of a global function starts from. */
