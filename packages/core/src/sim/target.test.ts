@@ -138,3 +138,25 @@ test("devices and hooks that are not there are named", () => {
     "no device named z",
   );
 });
+
+test.each(["interp", "jit"] as const)("what no path reaches need not be there on %s", (engine) => {
+  const text = `
+    r1 = 7
+    if r1 != 7 goto dead
+    r0 = 2
+    exit
+    dead:
+    r1 = map[gone] ll
+    call 195896080
+    exit`;
+  const gone: MapSpec = {
+    name: "gone",
+    type: MapType.BPF_MAP_TYPE_ARRAY,
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 1,
+    flags: 0,
+  };
+  using live = new SimTarget({ devices: ["a"], engine }).load(collection({ main: text }, [gone]));
+  expect(live.programs.get("main")!.testRun({ packet: frame(0) }).verdict).toBe(2);
+});

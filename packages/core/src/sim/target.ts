@@ -32,6 +32,7 @@ import {
 } from "../object/index.ts";
 import { type ProgramFacts, type VerifierReport, verify } from "../verifier/index.ts";
 import { CPU, type EngineName, type Host, Machine, REDIRECT, type VmProgram, XdpRing } from "../vm/index.ts";
+import { withoutDeadCode } from "./dead-code.ts";
 import { SimDevice, type XdpResult } from "./device.ts";
 import { testRun } from "./test-run.ts";
 
@@ -136,7 +137,8 @@ export class SimTarget implements Target {
       }
       const programs = new Map<string, SimProgram>();
       for (const program of chosen) {
-        const loaded = this.machine.load(program, {
+        const { ctxReach, dead } = facts.get(program)!;
+        const loaded = this.machine.load(withoutDeadCode(program, dead), {
           maps,
           license: spec.license,
           btf: spec.btf,
@@ -144,7 +146,7 @@ export class SimTarget implements Target {
           verified: true,
         });
         created.push(loaded);
-        programs.set(program.name, new SimProgram(this, loaded, this.#nextId++, facts.get(program)!.ctxReach));
+        programs.set(program.name, new SimProgram(this, loaded, this.#nextId++, ctxReach));
       }
       for (const map of spec.maps.values()) if (!options.reuse?.has(map.name)) this.#fill(map, maps, programs);
       let open = true;

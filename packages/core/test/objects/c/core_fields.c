@@ -4,9 +4,9 @@
 #include <bpf/bpf_core_read.h>
 struct task_struct { int pid; int tgid; struct task_struct *real_parent; char comm[16]; } __attribute__((preserve_access_index));
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, __u32); __type(value, __u64); __uint(max_entries, 1); } out SEC(".maps");
-SEC("raw_tp/sys_enter") int enter(void *ctx)
+SEC("raw_tp/sched_switch") int enter(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
+	struct task_struct *t = (void *)ctx->args[1];
 	__u32 k = 0;
 	__u64 v = BPF_CORE_READ(t, real_parent, tgid);
 	char comm[16];

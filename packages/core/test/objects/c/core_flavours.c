@@ -5,9 +5,9 @@
 struct task_struct___old { long state; } __attribute__((preserve_access_index));
 struct task_struct___new { unsigned int __state; } __attribute__((preserve_access_index));
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, __u32); __type(value, __u64); __uint(max_entries, 1); } out SEC(".maps");
-SEC("raw_tp/sched_switch") int state(void *ctx)
+SEC("raw_tp/sched_switch") int state(struct bpf_raw_tracepoint_args *ctx)
 {
-	void *t = (void *)bpf_get_current_task();
+	void *t = (void *)ctx->args[1];
 	__u32 k = 0;
 	__u64 v;
 	if (bpf_core_field_exists(((struct task_struct___new *)0)->__state))
