@@ -4,28 +4,33 @@
  * EBPLANE_SEED picks another one, EBPLANE_MAP_RUNS runs more.
  */
 
-import { fromHex } from "@ebplane/core/bytes";
 import { Errno, errnoName, SysError } from "@ebplane/core/errors";
-import { createMap, createRuntime, type MapRuntime, type ValueField, type VmMap } from "@ebplane/core/maps";
-import { Memory } from "@ebplane/core/mem";
-import { isPerCpu, type MapSpec, MapType, mapTypeName, ProgType } from "@ebplane/core/object";
-import { beforeAll, expect, test } from "vitest";
 import {
-  btfLoad,
-  Cmd,
-  mapBatch,
-  mapCreate,
-  mapElem,
-  mapFreeze,
-  mapInfo,
-  possibleCpus,
-  progInfo,
-  progLoad,
-  tryMapCreate,
-} from "../src/bpf/index.ts";
+  createMap,
+  createRuntime,
+  type MapHost,
+  type MapRuntime,
+  type ValueField,
+  type VmMap,
+} from "@ebplane/core/maps";
+import { Memory } from "@ebplane/core/mem";
+import { isPerCpu, type MapSpec, MapType, mapTypeName } from "@ebplane/core/object";
+import { beforeAll, expect, test } from "vitest";
+import { btfLoad, Cmd, mapBatch, mapElem, mapFreeze, possibleCpus, tryMapCreate } from "../src/bpf/index.ts";
 import { allocBlock, type Block, freeBlock } from "../src/mem/index.ts";
 import { close, NR, syscall } from "../src/sys/index.ts";
 import { kernelSkipReason } from "../src/testing.ts";
+import {
+  CGROUP2,
+  cgroupRefs,
+  maps,
+  perfEvents,
+  programs,
+  type Refs,
+  reuseportSockets,
+  sockets,
+  xdpSockets,
+} from "./map-references.ts";
 
 const skip = kernelSkipReason();
 const SEED = Number(process.env.EBPLANE_SEED ?? 20261121);
@@ -243,15 +248,6 @@ interface Plan {
   readonly fields?: readonly ValueField[];
 }
 
-interface Refs {
-  readonly spec?: Partial<MapSpec>;
-  readonly innerMapFd?: number;
-  readonly values: readonly (readonly [kernel: number, ours: number])[];
-  /** Ids that a lookup gives; the other side's for the same object. */
-  readonly shown: ReadonlyMap<string, string>;
-  close(): void;
-}
-
 const u32 = (n: number) => new Uint8Array(new Uint32Array([n]).buffer);
 
 function randomKey(rnd: (below: number) => number, spec: MapSpec): Uint8Array {
@@ -293,6 +289,9 @@ function* pair(
       (i) => refs.values[i]![0],
       (shown) => refs.shown.get(shown) ?? shown,
     );
+    const ours = made!;
+    const { fill } = refs;
+    if (fill) pair[1].update = (key, value, flags) => ok(() => fill(ours, key, value, flags));
     pair[1] = withRefs(
       pair[1],
       (i) => refs.values[i]![1],
@@ -309,29 +308,48 @@ let made: VmMap | undefined;
 
 /** A subject whose values are indexes of references. */
 function withRefs(subject: Subject, ref: (index: number) => number, show: (answer: Answer) => Answer): Subject {
+  /** Values one after the other, with `change` made to each. */
+  const each = (values: Uint8Array | undefined, count: number, change: (one: Uint8Array) => Uint8Array) => {
+    if (!values || !count) return values;
+    const size = values.length / count;
+    return join(Array.from({ length: count }, (_, i) => change(values.subarray(i * size, (i + 1) * size))));
+  };
+  const named = (one: Uint8Array) => {
+    const v = new Uint8Array(one.length);
+    v.set(u32(ref(one[0]!)));
+    return v;
+  };
   return {
     lookup: (key) => show(subject.lookup(key)),
     take: (key) => show(subject.take(key)),
     update(key, value, flags) {
-      const v = new Uint8Array(value.length);
-      v.set(u32(ref(value[0]!)));
-      return subject.update(key, v, flags);
+      return subject.update(key, named(value), flags);
     },
     delete: (key) => subject.delete(key),
     next: (key) => subject.next(key),
     freeze: () => subject.freeze(),
-    batch: (...args) => subject.batch(...args),
+    batch(cmd, count, cursor, keys, values) {
+      const done = subject.batch(cmd, count, cursor, keys, each(values, count, named));
+      return { ...done, values: each(done.values, done.count, (one) => bytes(show(hex(one)))) };
+    },
     close: () => subject.close(),
   };
 }
 
 function run(plan: Plan, seed: number): void {
-  const rnd = generator(seed);
-  const rt = createRuntime(new Memory(), {
-    cpus: possibleCpus(),
-    host: { netdev: (ifindex) => ifindex === 1, socket: (handle) => (handle === 9999 ? Errno.EBADF : 0) },
-  });
+  const host: MapHost = { netdev: (ifindex) => ifindex === 1 };
+  const rt = createRuntime(new Memory(), { cpus: possibleCpus(), host });
   const refs = plan.refs?.(rt);
+  Object.assign(host, refs?.host);
+  try {
+    compare(plan, seed, rt, refs);
+  } finally {
+    refs?.close();
+  }
+}
+
+function compare(plan: Plan, seed: number, rt: MapRuntime, refs: Refs | undefined): void {
+  const rnd = generator(seed);
   const spec: MapSpec = { name: "m", keySize: 4, valueSize: 8, maxEntries: 16, flags: 0, ...plan.spec, ...refs?.spec };
   const key = plan.key ?? randomKey;
   const refValue = () => {
@@ -381,7 +399,6 @@ function run(plan: Plan, seed: number): void {
     both("take frozen", (s) => s.take(k));
     both("freeze again", (s) => s.freeze());
   }
-  refs?.close();
 }
 
 function dump(s: Subject, ordered: boolean): string[] {
@@ -560,6 +577,60 @@ const PLANS: readonly Plan[] = [
       })),
     ),
   ),
+  ...[4, 8].map((valueSize) => ({
+    title: `reuseport_sockarray value ${valueSize}`,
+    spec: { type: T.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, valueSize, maxEntries: 6 },
+    key: arrayKey,
+    refs: reuseportSockets,
+    ordered: true,
+  })),
+  {
+    title: "perf_event_array",
+    spec: { type: T.BPF_MAP_TYPE_PERF_EVENT_ARRAY, valueSize: 4, maxEntries: 6 },
+    key: arrayKey,
+    refs: perfEvents,
+    ordered: true,
+  },
+  {
+    title: "xskmap",
+    spec: { type: T.BPF_MAP_TYPE_XSKMAP, valueSize: 4, maxEntries: 6 },
+    key: arrayKey,
+    refs: xdpSockets,
+    ordered: true,
+  },
+  ...(CGROUP2 === undefined
+    ? []
+    : [
+        {
+          title: "cgroup_array",
+          spec: { type: T.BPF_MAP_TYPE_CGROUP_ARRAY, valueSize: 4, maxEntries: 6 },
+          key: arrayKey,
+          refs: cgroupRefs,
+          ordered: true,
+        },
+      ]),
+  // Only programs fill it: what userspace is answered on an empty one.
+  {
+    title: "stack_trace",
+    spec: { type: T.BPF_MAP_TYPE_STACK_TRACE, valueSize: 80, maxEntries: 6 },
+    key: arrayKey,
+    ordered: true,
+    steps: 300,
+  },
+  // Mapped, never addressed by key.
+  ...[T.BPF_MAP_TYPE_RINGBUF, T.BPF_MAP_TYPE_USER_RINGBUF, T.BPF_MAP_TYPE_ARENA].map((type) => ({
+    title: `${mapTypeName(type)} by key`,
+    spec: {
+      type,
+      keySize: 0,
+      valueSize: 0,
+      maxEntries: type === T.BPF_MAP_TYPE_ARENA ? 2 : 4096,
+      flags: type === T.BPF_MAP_TYPE_ARENA ? 1024 : 0,
+    },
+    key: noKey,
+    ordered: true,
+    steps: 100,
+  })),
   { title: "hash of one", spec: { type: T.BPF_MAP_TYPE_HASH, maxEntries: 1, flags: ZERO_SEED }, ordered: true },
   { title: "read-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 8 }, ordered: true, steps: 100 },
   { title: "write-only hash", spec: { type: T.BPF_MAP_TYPE_HASH, flags: 16 }, ordered: true, steps: 100 },
@@ -609,65 +680,6 @@ function loadBtf(spec: MapSpec, fields: readonly ValueField[]): number {
   return fd;
 }
 
-/** Two programs, a map's fd that is none, and an fd that is closed. */
-function programs(): Refs {
-  const code = fromHex("b700000000000000 9500000000000000");
-  const fds = [0, 1].map(() => progLoad({ type: ProgType.BPF_PROG_TYPE_XDP, code }).fd);
-  const shown = new Map(fds.map((fd) => [hex(u32(progInfo(fd).id)), hex(u32(fd))]));
-  return {
-    values: [...fds.map((fd) => [fd, fd] as const), [9999, 0]],
-    shown,
-    close: () => void fds.map((fd) => close(fd)),
-  };
-}
-
-/** Two maps that fit the template, one that does not, and none. */
-function maps(type: number) {
-  return (rt: MapRuntime): Refs => {
-    const template: MapSpec = { name: "inner", type, keySize: 4, valueSize: 8, maxEntries: 4, flags: 0 };
-    const specs = [template, template, { ...template, valueSize: 4 }, { ...template, maxEntries: 5 }];
-    const fds = specs.map((s) => mapCreate(s));
-    const ours = specs.map((s) => createMap(rt, s));
-    const ids = fds.map((fd, i) => [hex(u32(mapInfo(fd).id)), hex(u32(ours[i]!.id))] as const);
-    return {
-      spec: { inner: template },
-      innerMapFd: fds[0],
-      values: [...fds.map((fd, i) => [fd, ours[i]!.id] as const), [9999, 9999]],
-      shown: new Map(ids),
-      close() {
-        for (const fd of fds) close(fd);
-        for (const m of ours) m.close();
-      },
-    };
-  };
-}
-
-/** Two bound UDP sockets, and none; nothing is ever sent. */
-function sockets(): Refs {
-  const AF_INET = 2;
-  const SOCK_DGRAM = 2;
-  const address = allocBlock(64);
-  address.bytes[0] = AF_INET;
-  const fds = [0, 1].map(() => syscall(NR.socket, AF_INET, SOCK_DGRAM, 0));
-  for (const fd of fds) expect(syscall(NR.bind, fd, address.address, 16)).toBe(0);
-  const SOL_SOCKET = 1;
-  const SO_COOKIE = 57;
-  const shown = new Map<string, string>();
-  for (const fd of fds) {
-    address.view.setUint32(32, 8, true);
-    expect(syscall(NR.getsockopt, fd, SOL_SOCKET, SO_COOKIE, address.address, address.address + 32)).toBe(0);
-    const ours = new Uint8Array(8);
-    ours.set(u32(fd));
-    shown.set(hex(address.bytes.slice(0, 8)), hex(ours));
-  }
-  freeBlock(address);
-  return {
-    values: [...fds.map((fd) => [fd, fd] as const), [9999, 9999], [0x80000000, 0x80000000]],
-    shown,
-    close: () => void fds.map((fd) => close(fd)),
-  };
-}
-
 /** lo of a namespace of our own, or a device that is not there; no program. */
 function device(rnd: (below: number) => number, spec: MapSpec): Uint8Array {
   const v = new Uint8Array(spec.valueSize);
@@ -702,7 +714,7 @@ test.skipIf(skip).each(PLANS)("$title: the kernel and ebplane agree", (plan) => 
   for (let i = 0; i < RUNS; i++) run(plan, SEED + i);
 });
 
-const BATCHES: readonly (Partial<MapSpec> & { type: number })[] = [
+const BATCHES: readonly (Partial<MapSpec> & { type: number; refs?: Plan["refs"]; rounds?: number })[] = [
   { type: T.BPF_MAP_TYPE_HASH, flags: ZERO_SEED },
   { type: T.BPF_MAP_TYPE_HASH, flags: ZERO_SEED | NO_PREALLOC, keySize: 5, valueSize: 3 },
   { type: T.BPF_MAP_TYPE_PERCPU_HASH, flags: ZERO_SEED, valueSize: 12 },
@@ -714,18 +726,51 @@ const BATCHES: readonly (Partial<MapSpec> & { type: number })[] = [
   { type: T.BPF_MAP_TYPE_QUEUE, keySize: 0 },
   { type: T.BPF_MAP_TYPE_DEVMAP, valueSize: 4 },
   { type: T.BPF_MAP_TYPE_DEVMAP_HASH, valueSize: 4 },
+  { type: T.BPF_MAP_TYPE_CPUMAP, valueSize: 4, maxEntries: 8 },
+  { type: T.BPF_MAP_TYPE_BLOOM_FILTER, keySize: 0 },
+  { type: T.BPF_MAP_TYPE_STACK_TRACE, valueSize: 80 },
+  { type: T.BPF_MAP_TYPE_RINGBUF, keySize: 0, valueSize: 0, maxEntries: 4096 },
+  { type: T.BPF_MAP_TYPE_USER_RINGBUF, keySize: 0, valueSize: 0, maxEntries: 4096 },
+  { type: T.BPF_MAP_TYPE_ARENA, keySize: 0, valueSize: 0, maxEntries: 2, flags: 1024 },
+  { type: T.BPF_MAP_TYPE_PROG_ARRAY, valueSize: 4, refs: programs },
+  // The kernel waits for its readers at each change.
+  { type: T.BPF_MAP_TYPE_ARRAY_OF_MAPS, valueSize: 4, refs: maps(T.BPF_MAP_TYPE_HASH), rounds: 15 },
+  { type: T.BPF_MAP_TYPE_HASH_OF_MAPS, valueSize: 4, flags: ZERO_SEED, refs: maps(T.BPF_MAP_TYPE_HASH), rounds: 15 },
+  { type: T.BPF_MAP_TYPE_SOCKMAP, refs: sockets },
+  { type: T.BPF_MAP_TYPE_SOCKHASH, refs: sockets },
+  { type: T.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, refs: reuseportSockets },
+  { type: T.BPF_MAP_TYPE_XSKMAP, valueSize: 4, refs: xdpSockets },
+  { type: T.BPF_MAP_TYPE_PERF_EVENT_ARRAY, valueSize: 4, refs: perfEvents },
+  ...(CGROUP2 === undefined ? [] : [{ type: T.BPF_MAP_TYPE_CGROUP_ARRAY, valueSize: 4, refs: cgroupRefs }]),
 ];
 
-test.skipIf(skip).each(BATCHES)("batches on type $type flags $flags: the kernel and ebplane agree", (over) => {
+test.skipIf(skip).each(BATCHES)(
+  "batches on type $type flags $flags: the kernel and ebplane agree",
+  ({ refs: make, rounds, ...over }) => {
+    const host: MapHost = { netdev: (ifindex) => ifindex === 1 };
+    const rt = createRuntime(new Memory(), { cpus: possibleCpus(), host });
+    const refs = make?.(rt);
+    Object.assign(host, refs?.host);
+    const base: MapSpec = { name: "m", keySize: 4, valueSize: 8, maxEntries: 40, flags: 0, ...over, ...refs?.spec };
+    try {
+      compareBatches(rt, base, refs, rounds ?? 60);
+    } finally {
+      refs?.close();
+    }
+  },
+);
+
+function compareBatches(rt: MapRuntime, spec: MapSpec, refs: Refs | undefined, rounds: number): void {
   const rnd = generator(SEED);
-  const rt = createRuntime(new Memory(), { cpus: possibleCpus(), host: { netdev: (ifindex) => ifindex === 1 } });
-  const spec: MapSpec = { name: "m", keySize: 4, valueSize: 8, maxEntries: 40, flags: 0, ...over };
-  const indexed = /array|devmap$/i.test(mapTypeName(spec.type));
+  const indexed = /array|devmap$|cpumap|sockmap|xskmap|stack_trace/i.test(mapTypeName(spec.type));
   const lpm = spec.type === T.BPF_MAP_TYPE_LPM_TRIE;
   const someKey = () => (indexed ? arrayKey(rnd, spec) : lpm ? lpmKey(60)(rnd, spec) : randomKey(rnd, spec));
-  const someValue = () => (/devmap/.test(mapTypeName(spec.type)) ? device(rnd, spec) : randomValue(rnd, spec));
+  const someValue = () => {
+    if (refs) return new Uint8Array(spec.valueSize).fill(rnd(refs.values.length), 0, 1);
+    return /devmap/.test(mapTypeName(spec.type)) ? device(rnd, spec) : randomValue(rnd, spec);
+  };
   const log: string[] = [];
-  for (const [kernel, ours] of pair(rt, spec)) {
+  for (const [kernel, ours] of pair(rt, spec, refs)) {
     const both = (what: string, act: (s: Subject) => BatchAnswer) => {
       const want = act(kernel);
       const got = act(ours);
@@ -733,7 +778,7 @@ test.skipIf(skip).each(BATCHES)("batches on type $type flags $flags: the kernel 
       if (show(got) !== show(want)) expect.fail(`seed ${SEED}: ours ${show(got)}\n${log.slice(-5).join("\n")}`);
       return want;
     };
-    for (let round = 0; round < 60; round++) {
+    for (let round = 0; round < rounds; round++) {
       const n = rnd(30);
       const keys = join(Array.from({ length: n }, someKey));
       const values = join(Array.from({ length: n }, someValue));
@@ -753,7 +798,7 @@ test.skipIf(skip).each(BATCHES)("batches on type $type flags $flags: the kernel 
       }
     }
   }
-});
+}
 
 interface BatchAnswer {
   readonly answer: Answer;

@@ -2,7 +2,8 @@
  * Local storage from userspace: random operations on the kernel's map, whose keys are fds of the owners, and on ours,
  * whose keys are the owners' handles. EBPLANE_SEED picks another run.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { seededRandom, toHex } from "@ebplane/core/bytes";
 import { Errno, errnoName, SysError } from "@ebplane/core/errors";
 import { createMap, createRuntime, type VmMap } from "@ebplane/core/maps";
@@ -13,6 +14,7 @@ import { btfLoad, Cmd, mapElem, tryMapCreate } from "../src/bpf/index.ts";
 import { allocBlock, freeBlock } from "../src/mem/index.ts";
 import { close, NR, syscall } from "../src/sys/index.ts";
 import { kernelSkipReason } from "../src/testing.ts";
+import { CGROUP2, cgroups } from "./map-references.ts";
 
 const skip = kernelSkipReason();
 const SEED = Number(process.env.EBPLANE_SEED ?? 20261125);
@@ -41,15 +43,13 @@ function types(): number {
 
 interface Owners {
   readonly fds: readonly number[];
+  /** Ours of each; 1, 2, 3 without. */
+  readonly handles?: readonly number[];
   close(): void;
 }
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
-const CGROUP2 = readFileSync("/proc/mounts", "utf8")
-  .split("\n")
-  .map((line) => line.split(" "))
-  .find(([, , type]) => type === "cgroup2")?.[1];
 const OWNERS: Readonly<Record<number, () => Owners>> = {
   [T.BPF_MAP_TYPE_SK_STORAGE]: () => {
     const fds = [0, 1, 2].map(() => syscall(NR.socket, AF_INET, SOCK_DGRAM, 0));
@@ -59,15 +59,19 @@ const OWNERS: Readonly<Record<number, () => Owners>> = {
     const fds = [process.pid, process.ppid].map((pid) => syscall(NR.pidfd_open, pid, 0));
     return { fds, close: () => void fds.map((fd) => close(fd)) };
   },
-  [T.BPF_MAP_TYPE_CGRP_STORAGE]: () => {
-    const dirs = [0, 1].map((i) => `${CGROUP2}/ebplane-storage-${process.pid}-${i}`);
-    for (const dir of dirs) mkdirSync(dir);
-    const fds = dirs.map((dir) => openSync(dir, "r"));
+  [T.BPF_MAP_TYPE_CGRP_STORAGE]: cgroups,
+  // A file by two fds is one owner; a directory and a socket have inodes too.
+  [T.BPF_MAP_TYPE_INODE_STORAGE]: () => {
+    const dir = mkdtempSync(`${tmpdir()}/ebplane-inodes-`);
+    writeFileSync(`${dir}/a`, "");
+    const files = [`${dir}/a`, dir, `${dir}/a`].map((path) => openSync(path, "r"));
+    const socket = syscall(NR.socket, AF_INET, SOCK_DGRAM, 0);
     const done = (): void => {
-      for (const fd of fds) closeSync(fd);
-      for (const dir of dirs) rmdirSync(dir);
+      for (const fd of files) closeSync(fd);
+      close(socket);
+      rmSync(dir, { recursive: true });
     };
-    return { fds, close: done };
+    return { fds: [...files, socket], handles: [1, 2, 1, 3], close: done };
   },
 };
 
@@ -119,8 +123,9 @@ test.skipIf(skip).each(TYPES)(`%i: storage is as the kernel's${skip ? ` (skipped
   try {
     for (let i = 0; i < 400; i++) {
       const index = r.below(owners.fds.length + 1);
-      // The owners' handles are 1, 2, 3; the last one is nobody.
-      const [theirs, handle] = index < owners.fds.length ? [owners.fds[index]!, index + 1] : [NO_OWNER, NO_OWNER];
+      // The last one is nobody.
+      const theirs = owners.fds[index] ?? NO_OWNER;
+      const handle = index < owners.fds.length ? (owners.handles?.[index] ?? index + 1) : NO_OWNER;
       const bytes = r.bytes(VALUE);
       const flags = r.pick([0, 0, 0, 1, 2, 3, 4, 8]);
       const what = r.below(10);

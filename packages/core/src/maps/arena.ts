@@ -99,11 +99,6 @@ export class ArenaMap extends MapBase {
     return this.fail("BPF_MAP_LOOKUP_ELEM", Errno.EINVAL);
   }
 
-  override update(): void {
-    this.writable("BPF_MAP_UPDATE_ELEM");
-    this.fail("BPF_MAP_UPDATE_ELEM", Errno.EOPNOTSUPP);
-  }
-
   updateAt(): number {
     return -Errno.EOPNOTSUPP;
   }

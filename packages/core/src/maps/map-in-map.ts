@@ -5,7 +5,6 @@
 import { Errno } from "../errors/index.ts";
 import { BPF_F_INNER_MAP, type MapSpec, MapType } from "../object/index.ts";
 import { checkArray } from "./array.ts";
-import { type Batch, walkBatch } from "./batch.ts";
 import { checkHash, HashBase, sparesOf } from "./hash.ts";
 import type { BatchCommands, MapKind } from "./map.ts";
 import { FdArrayMap } from "./prog-array.ts";
@@ -116,15 +115,6 @@ class HashOfMaps extends HashBase {
     this.readable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
     this.writable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
     return this.fail("BPF_MAP_LOOKUP_AND_DELETE_ELEM", Errno.ENOTSUPP);
-  }
-
-  protected override get batches(): BatchCommands {
-    return { lookup: true, update: true, delete: true };
-  }
-
-  /** By next key, unlike its sister types. */
-  protected override readBatch(max: number, cursor: Uint8Array | undefined): Batch {
-    return walkBatch({ nextKey: (key) => this.nextKey(key), read: (key) => this.lookup(key) }, max, cursor);
   }
 
   /** The values are addresses: no program reads them as bytes. */

@@ -31,7 +31,7 @@ export class PerfEventArrayMap extends FdArrayMap {
 
   /** Opens slot `index` with room for `bytes` of records, rounded as the kernel's ring rounds them. */
   openReader(index: number, bytes: number): PerfReader {
-    this.alive();
+    this.writable("BPF_MAP_UPDATE_ELEM");
     if (index >= this.spec.maxEntries) this.fail("BPF_MAP_UPDATE_ELEM", Errno.E2BIG, `slot ${index}`);
     const buffer: Buffer = { room: bytes, records: [], used: 0, lost: 0 };
     this.#buffers.set(index, buffer);

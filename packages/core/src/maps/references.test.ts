@@ -107,6 +107,51 @@ test("a perf event array hands records to the reader of a slot and counts what i
   expect(output(1, u32(1))).toBe(-2);
 });
 
+test("a frozen perf event array takes no more readers", () => {
+  const m = createMap(machine().rt, spec(MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY)) as PerfEventArrayMap;
+  m.freeze();
+  expect(() => m.openReader(1, 40)).toThrow("EPERM");
+});
+
+test("a socket stands in one slot of one reuseport array; whether it fits is asked after the flags", () => {
+  const unbound = 5;
+  const { rt } = machine({ host: { socket: (handle) => (handle === unbound ? 22 : 0) } });
+  const type = MapType.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY;
+  const [a, b] = [createMap(rt, spec(type)), createMap(rt, spec(type))];
+  a.update(u32(0), u32(7));
+  expect(() => a.update(u32(0), u32(7))).toThrow("EBUSY");
+  expect(() => b.update(u32(0), u32(7))).toThrow("EBUSY");
+  expect(() => b.update(u32(0), u32(unbound))).toThrow("EINVAL");
+  expect(() => b.update(u32(0), u32(unbound), 2)).toThrow("ENOENT");
+  expect(() => b.update(u32(0), u32(0x80000000))).toThrow("EBADF");
+  a.update(u32(0), u32(8));
+  b.update(u32(0), u32(7));
+  b.close();
+  a.update(u32(1), u32(7));
+});
+
+test("what is mapped and not addressed by key refuses BPF_F_LOCK first", () => {
+  const { rt } = machine();
+  const none = new Uint8Array(0);
+  const ring = createMap(rt, spec(MapType.BPF_MAP_TYPE_RINGBUF, { keySize: 0, valueSize: 0, maxEntries: 4096 }));
+  expect(() => ring.update(none, none, 4)).toThrow("EINVAL");
+  expect(() => ring.update(none, none, 1)).toThrow("ENOTSUPP");
+});
+
+test("a hash of maps is read in batches of whole buckets, as other hashes are, and may be emptied so", () => {
+  const { rt } = machine();
+  const template = spec(MapType.BPF_MAP_TYPE_HASH, { name: "inner" });
+  const outer = createMap(rt, spec(MapType.BPF_MAP_TYPE_HASH_OF_MAPS, { inner: template }));
+  const inner = createMap(rt, template);
+  outer.update(u32(2), u32(inner.id));
+  expect(outer.lookupBatch(0)).toMatchObject({ result: 0, count: 0 });
+  const taken = outer.lookupAndDeleteBatch(4);
+  expect(taken).toMatchObject({ result: -2, count: 1, keys: u32(2), values: u32(inner.id), cursor: u32(4) });
+  expect(outer.nextKey()).toBeUndefined();
+  inner.close();
+  expect(rt.byId.has(inner.id)).toBe(false);
+});
+
 test("a socket's storage is made on request, zeroed or from a value, and goes with the socket", () => {
   const { rt, x, key } = machine({ host: { owner: (handle) => handle < 100 } });
   const storage = { flags: 1, maxEntries: 0, keyTypeId: 1, valueTypeId: 2, valueSize: 8 };
@@ -163,7 +208,8 @@ test("a stack keeps its id, and another one with the same bucket is refused unle
   expect(m.lookup(u32(0))).toEqual(new Uint8Array(new BigUint64Array([9n, 0n, 0n, 0n]).buffer));
   expect([...m.entries()].length).toBe(1);
   expect(() => m.update(u32(0), new Uint8Array(32))).toThrow("EINVAL");
-  expect(m.delete(u32(0))).toBe(true);
+  expect(m.lookupAndDelete(u32(0))).toEqual(new Uint8Array(new BigUint64Array([9n, 0n, 0n, 0n]).buffer));
+  expect(m.delete(u32(0))).toBe(false);
 });
 
 test("arena pages are handed out in a row, zeroed, and only those may be touched", () => {

@@ -5,22 +5,39 @@ import { checkArray } from "./array.ts";
 import type { MapKind } from "./map.ts";
 import type { MapRuntime } from "./runtime.ts";
 import { SlotMap } from "./slots.ts";
-import { socketIn } from "./sockmap.ts";
+import { isHandle, socketIn } from "./sockmap.ts";
+
+/** The sockets of a machine that stand in an array: each has room for one place (sk_user_data). */
+const placed = new WeakMap<MapRuntime, Set<number>>();
 
 class ReuseportArray extends SlotMap {
+  readonly #placed: Set<number>;
+
   constructor(rt: MapRuntime, spec: MapSpec) {
     super(rt, spec, false);
+    this.#placed = placed.get(rt) ?? new Set();
+    placed.set(rt, this.#placed);
   }
 
+  /** A number that names no socket comes before the flags, a socket that does not fit after them. */
   protected put(index: number, valueAddr: number, flags: number): number {
+    // fds are signed: only a value of 8 bytes can hold a number that is too large for one.
+    if (!isHandle(this, valueAddr)) return this.spec.valueSize === 4 ? -Errno.EBADF : -Errno.EINVAL;
     const handle = socketIn(this, valueAddr);
-    if (handle < 0) return handle;
+    if (handle === -Errno.EBADF || handle === -Errno.ENOTSOCK) return handle;
     const slot = this.slotAt(index);
     const old = this.word(slot);
     if (old && flags === 1) return -Errno.EEXIST;
     if (!old && flags === 2) return -Errno.ENOENT;
+    if (handle < 0) return handle;
+    if (this.#placed.has(handle)) return -Errno.EBUSY;
     this.fill(slot, handle);
+    this.#placed.add(handle);
     return 0;
+  }
+
+  protected override drop(slot: number): void {
+    this.#placed.delete(this.word(slot));
   }
 
   override deleteAt(keyAddr: number): number {

@@ -68,11 +68,6 @@ abstract class RingBase extends MapBase {
     return this.fail("BPF_MAP_LOOKUP_ELEM", Errno.ENOTSUPP);
   }
 
-  override update(): void {
-    this.writable("BPF_MAP_UPDATE_ELEM");
-    this.fail("BPF_MAP_UPDATE_ELEM", Errno.ENOTSUPP);
-  }
-
   updateAt(): number {
     return -Errno.ENOTSUPP;
   }

@@ -11,13 +11,22 @@ import { checkSlots, DEVICE_FLAGS, SlotMap } from "./slots.ts";
 
 const MAX_INT = 0x7fffffff;
 
-/** The handle in a value of 4 or 8 bytes when the map takes that socket, or -errno. */
-export function socketIn(
-  map: { readonly rt: MapRuntime; readonly spec: MapSpec; readonly type: number; word(at: number): number },
-  valueAddr: number,
-): number {
+interface SocketHolder {
+  readonly rt: MapRuntime;
+  readonly spec: MapSpec;
+  readonly type: number;
+  word(at: number): number;
+}
+
+/** Is the number in a value of 4 or 8 bytes one that an fd can have? */
+export function isHandle(map: SocketHolder, valueAddr: number): boolean {
+  return map.word(valueAddr) <= MAX_INT && (map.spec.valueSize === 4 || !map.word(valueAddr + 4));
+}
+
+/** The handle in a value when the map takes that socket, or -errno. */
+export function socketIn(map: SocketHolder, valueAddr: number): number {
+  if (!isHandle(map, valueAddr)) return -Errno.EINVAL;
   const handle = map.word(valueAddr);
-  if (handle > MAX_INT || (map.spec.valueSize === 8 && map.word(valueAddr + 4))) return -Errno.EINVAL;
   if (!handle) return -Errno.EBADF;
   const answer = map.rt.host.socket?.(handle, map.type) ?? 0;
   return answer ? -answer : handle;
