@@ -17,6 +17,7 @@ import { SimTarget } from "@ebplane/core/sim";
 import { linuxTarget } from "@ebplane/linux";
 import { arrayMap, asmProgram, collectionOf, kernelSkipReason } from "@ebplane/linux/testing";
 import { describe, expect, test } from "vitest";
+import { kernelBtf } from "../packages/linux/src/target/kernel-btf.ts";
 
 const skip = kernelSkipReason();
 const T = ProgType;
@@ -318,6 +319,9 @@ const sometimes = asmProgram(
   T.BPF_PROG_TYPE_RAW_TRACEPOINT,
   "r0 = *(u64 *)(r1 + 0)\nif r0 == 5 goto out\nr0 = *(u64 *)(r1 + 40)\nout:\nexit",
 );
+const DYNPTR =
+  "r2 = 0\nr3 = r10\nr3 += -16\ncall kfunc[bpf_dynptr_from_skb]\nr1 = r10\nr1 += -16\ncall kfunc[bpf_dynptr_is_rdonly]\nr0 &= 1\nexit";
+const writable = (type: number, attachType = 0): ProgramSpec => asmProgram("p", type, DYNPTR, { attachType });
 const nothing = new Uint8Array(0);
 const OTHERS: readonly [string, ProgramSpec, TestRunInput][] = [
   ["flow keys", flow(14, 34), { packet: IPV4 }],
@@ -331,6 +335,11 @@ const OTHERS: readonly [string, ProgramSpec, TestRunInput][] = [
   ["flow keys of too short a frame", flow(14, 34), { packet: IPV4.subarray(0, 13) }],
   ["flow keys of the longest frame", flow(14, 34), { packet: big(4096) }],
   ["flow keys of a longer frame", flow(14, 34), { packet: big(4097) }],
+  ["a packet's dynptr at tc", writable(T.BPF_PROG_TYPE_SCHED_CLS), { packet: IPV4 }],
+  ["a packet's dynptr in a cgroup", writable(T.BPF_PROG_TYPE_CGROUP_SKB), { packet: IPV4 }],
+  ["a packet's dynptr in a socket filter", writable(T.BPF_PROG_TYPE_SOCKET_FILTER), { packet: IPV4 }],
+  ["a packet's dynptr before a route", writable(T.BPF_PROG_TYPE_LWT_IN), { packet: IPV4 }],
+  ["a packet's dynptr after a route", writable(T.BPF_PROG_TYPE_LWT_XMIT), { packet: IPV4 }],
   ["a raw tracepoint", rawTp, { packet: nothing, ctx: struct(16, { 0: 5, 8: 6 }) }],
   ["a raw tracepoint with a packet", rawTp, { packet: IPV4, ctx: struct(16, { 0: 5, 8: 6 }) }],
   ["a raw tracepoint with 13 arguments", rawTp, { packet: nothing, ctx: struct(104, { 0: 5 }) }],
@@ -353,4 +362,117 @@ test.skipIf(skip).each(OTHERS)(`%s${skip ? ` (skipped: ${skip})` : ""}`, (_, pro
   for (const engine of ["interp", "jit"] as const) {
     expect(outcome(new SimTarget({ engine }), { program, names: [] }, input), engine).toEqual(kernel);
   }
+});
+
+const NETFILTER = `
+r6 = r1
+r7 = *(u64 *)(r6 + 0)
+r8 = *(u8 *)(r7 + 0)
+r9 = *(u8 *)(r7 + 1)
+r8 <<= 8
+r8 |= r9
+r1 = *(u64 *)(r7 + 8)
+if r1 == 0 goto noin
+r8 |= 65536
+noin:
+r1 = *(u64 *)(r7 + 16)
+if r1 == 0 goto noout
+r8 |= 131072
+noout:
+r1 = *(u64 *)(r7 + 32)
+if r1 == 0 goto nonet
+r8 |= 262144
+nonet:
+r1 = *(u64 *)(r6 + 8)
+r2 = 0
+r3 = r10
+r3 += -16
+call kfunc[bpf_dynptr_from_skb]
+r1 = r10
+r1 += -16
+call kfunc[bpf_dynptr_size]
+r9 = r0
+r1 = r10
+r1 += -16
+call kfunc[bpf_dynptr_is_rdonly]
+r9 <<= 8
+r9 |= r0
+*(u64 *)(r10 - 24) = 0
+r1 = r10
+r1 += -24
+r2 = 8
+r3 = r10
+r3 += -16
+r4 = 3
+r5 = 0
+call bpf_dynptr_read
+r1 = r10
+r1 += -16
+r2 = 1
+r3 = r10
+r3 += -24
+r4 = 4
+r5 = 0
+call bpf_dynptr_write
+r9 <<= 8
+r0 &= 255
+r9 |= r0
+*(u32 *)(r10 - 28) = 0
+r1 = map[out]
+r2 = r10
+r2 += -28
+call bpf_map_lookup_elem
+if r0 == 0 goto done
+*(u64 *)(r0 + 0) = r8
+*(u64 *)(r0 + 8) = r9
+r1 = *(u64 *)(r10 - 24)
+*(u64 *)(r0 + 16) = r1
+done:
+r0 = 1
+exit`;
+const filter: Dump = {
+  program: asmProgram("p", T.BPF_PROG_TYPE_NETFILTER, NETFILTER, { attachType: AttachType.BPF_NETFILTER }),
+  names: ["state", "dynptr", "bytes"],
+};
+const hook = (n: number, pf: number, size = 48): Uint8Array => struct(size, { 0: n | (pf << 8) });
+const FILTERED: readonly [string, TestRunInput][] = [
+  ["no ctx", { packet: IPV4 }],
+  ["the shortest", { packet: big(20) }],
+  ["one too short", { packet: big(19) }],
+  ["the longest", { packet: big(3712) }],
+  ["one too long", { packet: big(3713) }],
+  ...[0, 1, 2, 3, 4, 5, 255].flatMap((n): [string, TestRunInput][] => [
+    [`IPv4 at hook ${n}`, { packet: IPV4, ctx: hook(n, 2), repeat: 2 }],
+    [`IPv6 at hook ${n}`, { packet: IPV6, ctx: hook(n, 10) }],
+  ]),
+  ["IPv4 for IPv6", { packet: IPV4, ctx: hook(0, 10) }],
+  ["IPv6 for IPv4", { packet: IPV6, ctx: hook(0, 2) }],
+  ["IPv6 sent as IPv4", { packet: IPV6, ctx: hook(3, 2) }],
+  ["IPv6 without its header", { packet: IPV6.subarray(0, 53), ctx: hook(0, 10) }],
+  ["IPv4 without its header", { packet: IPV4.subarray(0, 33), ctx: hook(0, 2) }],
+  ["neither", { packet: frame("000000000000", 0x806, Array(40).fill(1)), ctx: hook(0, 2) }],
+  ["a family that has no hooks", { packet: IPV4, ctx: hook(0, 7) }],
+  ["a ctx of zeros", { packet: IPV4, ctx: hook(0, 0) }],
+  ["a short ctx", { packet: IPV4, ctx: hook(4, 2, 4) }],
+  ["a long ctx", { packet: IPV4, ctx: hook(4, 2, 64) }],
+  ["a ctx beyond what is known", { packet: IPV4, ctx: struct(56, { 0: 0x204, 52: 1 }) }],
+  ...[8, 16, 24, 32, 40].map((at): [string, TestRunInput] => [
+    `a ctx that sets byte ${at}`,
+    { packet: IPV4, ctx: struct(48, { 0: 0x204, [at]: 1 }) },
+  ]),
+];
+
+test.skipIf(skip).each(FILTERED)(`netfilter: %s${skip ? ` (skipped: ${skip})` : ""}`, (_, input) => {
+  const kernel = outcome(linuxTarget(), filter, input);
+  for (const engine of ["interp", "jit"] as const) {
+    expect(outcome(new SimTarget({ engine, kernelBtf }), filter, input), engine).toEqual(kernel);
+  }
+});
+
+test.skipIf(skip)(`netfilter: what is only in the kernel is refused${skip ? ` (skipped: ${skip})` : ""}`, () => {
+  const text = "r1 = *(u64 *)(r1 + 8)\nr0 = *(u64 *)(r1 + 0)\nr0 = 1\nexit";
+  const program = asmProgram("p", T.BPF_PROG_TYPE_NETFILTER, text, { attachType: AttachType.BPF_NETFILTER });
+  expect(() => outcome(new SimTarget({ kernelBtf }), { program, names: [] }, { packet: IPV4 })).toThrow(
+    "program p reads struct sk_buff of the kernel: there is none in userspace",
+  );
 });

@@ -137,8 +137,8 @@ export class SimTarget implements Target {
       }
       const programs = new Map<string, SimProgram>();
       for (const program of chosen) {
-        const { ctxReach, dead } = facts.get(program)!;
-        const loaded = this.machine.load(withoutDeadCode(program, dead), {
+        const known = facts.get(program)!;
+        const loaded = this.machine.load(withoutDeadCode(program, known.dead), {
           maps,
           license: spec.license,
           btf: spec.btf,
@@ -146,7 +146,7 @@ export class SimTarget implements Target {
           verified: true,
         });
         created.push(loaded);
-        programs.set(program.name, new SimProgram(this, loaded, this.#nextId++, ctxReach));
+        programs.set(program.name, new SimProgram(this, loaded, this.#nextId++, known));
       }
       for (const map of spec.maps.values()) if (!options.reuse?.has(map.name)) this.#fill(map, maps, programs);
       let open = true;
@@ -294,10 +294,10 @@ class SimProgram implements Program {
   readonly vm: VmProgram;
   readonly target: SimTarget;
 
-  readonly #ctxReach: number;
+  readonly #facts: ProgramFacts;
 
-  constructor(target: SimTarget, vm: VmProgram, id: number, ctxReach: number) {
-    this.#ctxReach = ctxReach;
+  constructor(target: SimTarget, vm: VmProgram, id: number, facts: ProgramFacts) {
+    this.#facts = facts;
     this.target = target;
     this.vm = vm;
     this.id = id;
@@ -309,7 +309,7 @@ class SimProgram implements Program {
 
   testRun(input: TestRunInput): TestRunResult {
     const hasDevice = (ifindex: number): boolean => this.target.hasDevice(ifindex);
-    return testRun({ machine: this.target.machine, vm: this.vm, input, hasDevice, ctxReach: this.#ctxReach });
+    return testRun({ machine: this.target.machine, vm: this.vm, input, hasDevice, facts: this.#facts });
   }
 
   close(): void {

@@ -111,8 +111,8 @@ export function runSyscall(run: TestRun): TestRunResult {
 
 /** A ctx that holds all that the program may reach. */
 function runBytes(run: TestRun, bytes: Uint8Array, longest: number): TestRunResult {
-  if (bytes.length < run.ctxReach || bytes.length > longest) {
-    refuse(Errno.EINVAL, `ctx: expected ${run.ctxReach} to ${longest} bytes, got ${bytes.length}`);
+  if (bytes.length < run.facts.ctxReach || bytes.length > longest) {
+    refuse(Errno.EINVAL, `ctx: expected ${run.facts.ctxReach} to ${longest} bytes, got ${bytes.length}`);
   }
   const { memory } = run.machine;
   const at = memory.alloc(bytes.length + 1, 64);

@@ -10,7 +10,7 @@ import { checkFrame, ctxAfter, ctxOf, expectZero, refuse, type TestRun, timed } 
 
 const ETH_HLEN = 14;
 /** A page without the headroom of an skb and its skb_shared_info. */
-const LONGEST = 4096 - 64 - 320;
+export const LONGEST = 4096 - 64 - 320;
 const LOOPBACK = 1;
 const MAX_WIRE_LENGTH = 65536;
 const MAX_GSO_SEGS = 65535;

@@ -3,13 +3,15 @@
  * with an errno is refused with the same one; what it has no test run for is an UnsupportedError.
  * Source: kernel 6.18 net/bpf/test_run.c.
  *
- * Has: XDP, the skb types, flow dissectors, sk_lookup, raw tracepoints and syscall programs. Leaves out live frames and
+ * Has: XDP, the skb types, flow dissectors, sk_lookup, raw tracepoints, syscall and netfilter programs. Leaves out live frames and
  * the checksum flag.
  */
 import { Errno, errnoName, SysError, UnsupportedError } from "../errors/index.ts";
 import { ProgType, progTypeName, type TestRunInput, type TestRunResult } from "../object/index.ts";
+import type { ProgramFacts } from "../verifier/index.ts";
 import type { Machine, VmProgram } from "../vm/index.ts";
 import { runFlowDissector, runRawTracepoint, runSkLookup, runSyscall } from "./test-run-hooks.ts";
+import { runNetfilter } from "./test-run-netfilter.ts";
 import { runSkb, SKB_TEST_TYPES } from "./test-run-skb.ts";
 import { runXdp } from "./test-run-xdp.ts";
 
@@ -19,8 +21,8 @@ export interface TestRun {
   readonly input: TestRunInput;
   /** Whether a device has this index. */
   readonly hasDevice: (ifindex: number) => boolean;
-  /** Bytes of the ctx that the program may reach: raw tracepoints and syscall programs get no fewer. */
-  readonly ctxReach: number;
+  /** What the verifier learnt of the program. */
+  readonly facts: ProgramFacts;
 }
 
 const T = ProgType;
@@ -37,6 +39,8 @@ export function testRun(run: TestRun): TestRunResult {
     case T.BPF_PROG_TYPE_RAW_TRACEPOINT:
     case T.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE:
       return runRawTracepoint(run);
+    case T.BPF_PROG_TYPE_NETFILTER:
+      return runNetfilter(run);
     case T.BPF_PROG_TYPE_SYSCALL:
       return runSyscall(run);
     default:

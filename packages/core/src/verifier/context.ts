@@ -128,6 +128,8 @@ export class Context {
   readonly regions: Uint32Array;
   /** End of the furthest access to the ctx, from its start. Source: `max_ctx_offset` of the kernel's verifier. */
   ctxReach = 0;
+  /** Names of the kernel's structs that are read or written through pointers. */
+  readonly structsUsed = new Set<string>();
   readonly helpersUsed = new Set<number>();
   readonly mapsUsed = new Set<string>();
   /** Asynchronous callbacks that were queued, with their map. */

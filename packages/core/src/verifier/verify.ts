@@ -162,6 +162,8 @@ export interface ProgramFacts {
   readonly live: Uint16Array;
   /** pcs that no path reaches (dead code after decided branches). */
   readonly dead: readonly number[];
+  /** Names of the kernel's structs that some path reads or writes through a pointer. */
+  readonly kernelStructs: readonly string[];
   /** Bytes of the ctx from its start to the end of the furthest access. */
   readonly ctxReach: number;
   /** Facts mode: by insn what its live registers hold. */
@@ -512,6 +514,7 @@ function factsOf(cx: Context | undefined): ProgramFacts {
     frames: cx?.stackDepth ?? new Map(),
     live: cx?.program.live ?? new Uint16Array(0),
     dead,
+    kernelStructs: [...(cx?.structsUsed ?? [])],
     ctxReach: cx?.ctxReach ?? 0,
     ...(cx?.lengths && {
       insns: cx.insnFacts?.list(),

@@ -155,6 +155,7 @@ export interface Self {
         readonly exceptionCallback: number | undefined;
       }
     | undefined;
+  readonly progType: number;
   /** The types of its collection, which name the objects that it makes. */
   readonly btf?: Btf | undefined;
 }

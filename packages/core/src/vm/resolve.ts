@@ -32,7 +32,7 @@ export const TAIL_CALL = 12;
  * RangeError for a map name that `maps` lacks.
  */
 export function resolve(spec: ProgramSpec, maps: ReadonlyMap<string, ProgramMap>, btf?: Btf): Resolved {
-  const self: Self = { runner: undefined, btf };
+  const self: Self = { runner: undefined, progType: spec.type, btf };
   const lddwMaps = new Map<number, { map: ProgramMap; offset: number | undefined }>();
   const kfuncs = new Map<number, BoundKfunc>();
   const relocated = new Set<number>();

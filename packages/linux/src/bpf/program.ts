@@ -21,9 +21,13 @@ export interface LoadedHow {
   readonly request?: ProgLoad;
 }
 
-/** Test runs of these types take no buffer for the ctx afterwards: a syscall program changes the one it was given. */
+/**
+ * Test runs of these types take no buffer for the ctx afterwards: a syscall program changes the one it was given,
+ * and what netfilter is given stays as it was.
+ */
 const CTX_IN_PLACE: ReadonlySet<number> = new Set([
   ProgType.BPF_PROG_TYPE_SYSCALL,
+  ProgType.BPF_PROG_TYPE_NETFILTER,
   ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT,
   ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
 ]);

@@ -69,6 +69,7 @@ export function leaveRcu(cx: Context): void {
 /** Refuses an access that no type makes right. */
 function checkReach(cx: Context, register: number, base: Reg, at: number): TypeRef {
   const type = base.obj as TypeRef;
+  if (!type.own) cx.structsUsed.add(type.name);
   const name = `r${register} (${kindName(base)})`;
   if (!type.own && !cx.gpl) {
     cx.reject(

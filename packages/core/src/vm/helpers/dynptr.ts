@@ -4,7 +4,8 @@
  * Source: kernel/bpf/helpers.c 6.18 `bpf_dynptr_*`.
  */
 import { Errno } from "../../errors/index.ts";
-import { type Env, type HelperImpl, helper } from "../env.ts";
+import { ProgType } from "../../object/index.ts";
+import { type Env, type HelperFactory, type HelperImpl, helper } from "../env.ts";
 import { SKB } from "../layout.ts";
 import { get, skbLoadBytes, skbStoreBytes } from "./skb.ts";
 import { bufferLength, copyXdpBytes, pullXdpData } from "./xdp.ts";
@@ -42,8 +43,22 @@ export const DYNPTR_HELPERS: readonly (readonly [number, HelperImpl])[] = [
   ],
 ];
 
-export const DYNPTR_KFUNCS: readonly (readonly [string, HelperImpl])[] = [
-  ["bpf_dynptr_from_skb", helper("iwi", "i", (env, ...a) => fromPacket(env, DYNPTR.SKB, a))],
+/** Of the types that have an skb. Others get dynptrs for reading. Source: `may_access_direct_pkt_data`, `specialize_kfunc`. */
+const WRITES_PACKETS: ReadonlySet<number> = new Set([
+  ProgType.BPF_PROG_TYPE_SCHED_CLS,
+  ProgType.BPF_PROG_TYPE_SCHED_ACT,
+  ProgType.BPF_PROG_TYPE_LWT_XMIT,
+  ProgType.BPF_PROG_TYPE_SK_SKB,
+]);
+
+export const DYNPTR_KFUNCS: readonly (readonly [string, HelperImpl | HelperFactory])[] = [
+  [
+    "bpf_dynptr_from_skb",
+    ({ progType }) => {
+      const readOnly = !WRITES_PACKETS.has(progType);
+      return helper("iwi", "i", (env, ...a) => fromPacket(env, DYNPTR.SKB, a, readOnly));
+    },
+  ],
   ["bpf_dynptr_from_xdp", helper("iwi", "i", (env, ...a) => fromPacket(env, DYNPTR.XDP, a))],
   [
     /* (skb, flags, ptr): the metadata in front of the packet */
@@ -176,14 +191,14 @@ export function writeDynptr(
   return 0;
 }
 
-function fromPacket(env: Env, kind: number, a: readonly number[]): number {
+function fromPacket(env: Env, kind: number, a: readonly number[], readOnly = false): number {
   const [ctx, flags, flagsHi, ptr] = a as [number, number, number, number];
   if (flags | flagsHi) {
     clearDynptr(env, ptr);
     return -Errno.EINVAL;
   }
   const size = kind === DYNPTR.SKB ? env.memory.view.getUint32(ctx + SKB.LEN, true) : bufferLength(env, ctx);
-  setDynptr(env, ptr, kind, ctx, size, false);
+  setDynptr(env, ptr, kind, ctx, size, readOnly);
   return 0;
 }
 
