@@ -65,10 +65,10 @@ export function registerVerify(program: Command): void {
       const spec = await configured(object, profile);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
       const kernel = options.kernel ? (await openTarget("kernel")).target : undefined;
-      const extended = await extendedBy(options.targetProg, chosen);
       const cpus = await cpusOf(options, kernel !== undefined);
       const given = options.btf === undefined ? undefined : await loadBtf(options.btf);
       const kernelTypes = given ? () => given : runningKernel();
+      const extended = await extendedBy(options.targetProg, chosen, profile, kernelTypes);
       const results = [];
       for (const original of chosen) {
         const p: ProgramSpec = type === undefined ? original : { ...original, type };
@@ -170,6 +170,8 @@ async function configured(spec: CollectionSpec, profile: ProfileName | undefined
 async function extendedBy(
   where: string | undefined,
   chosen: readonly ProgramSpec[],
+  profile: ProfileName | undefined,
+  kernelTypes: () => Btf | undefined,
 ): Promise<(program: ProgramSpec) => ExtensionTarget | undefined> {
   if (where === undefined) return () => undefined;
   if (!chosen.some(({ type }) => type === ProgType.BPF_PROG_TYPE_EXT)) {
@@ -177,8 +179,14 @@ async function extendedBy(
   }
   const hash = where.lastIndexOf("#");
   const file = hash < 0 ? where : where.slice(0, hash);
-  const spec = await loadObject(file);
-  const targetOf = (program: ProgramSpec): ExtensionTarget => ({ program, btf: spec.btf });
+  const spec = await configured(await loadObject(file), profile);
+  const { btf, maps, license } = spec;
+  const targetOf = (program: ProgramSpec): ExtensionTarget => ({
+    program: relocated(spec, program, kernelTypes),
+    btf,
+    maps,
+    license,
+  });
   const named = hash < 0 ? undefined : targetOf(pickProgram(spec, where.slice(hash + 1), file));
   return ({ type, attachTo }) => {
     if (type !== ProgType.BPF_PROG_TYPE_EXT) return undefined;

@@ -17,7 +17,7 @@ function described(
   text: string,
   names: readonly (readonly [pc: number, name: string, declared: Declared])[],
   rest: Partial<ProgramSpec>,
-): { program: ProgramSpec; btf: Btf } {
+): ExtensionTarget & { readonly btf: Btf } {
   const builder = new BtfBuilder();
   const int = builder.int("int", 4, { encoding: "signed" });
   const pair = builder.struct("pair", 8, [{ name: "a", type: int, bitOffset: 0 }]);
@@ -33,7 +33,12 @@ function described(
   });
   const { code, relocs, lineInfo } = assemble(text);
   const base = { name: names[0]![1], section: "", type: ProgType.BPF_PROG_TYPE_EXT, attachType: 0, flags: 0 };
-  return { program: { ...base, code, relocs, lineInfo, funcInfo, ...rest }, btf: builder.build() };
+  return {
+    program: { ...base, code, relocs, lineInfo, funcInfo, ...rest },
+    btf: builder.build(),
+    maps: new Map(),
+    license: "GPL",
+  };
 }
 
 function extending(text: string, declared: Declared, target?: ExtensionTarget): VerifierReport {
@@ -42,10 +47,15 @@ function extending(text: string, declared: Declared, target?: ExtensionTarget): 
 }
 
 const XDP = { type: ProgType.BPF_PROG_TYPE_XDP, attachType: AttachType.BPF_XDP };
-/** A program that calls `f`, declared so. */
-function target(declared: Declared, f = "r0 = 0\nexit", rest: Partial<ProgramSpec> = XDP): ExtensionTarget {
+/** A program of four slots that calls `f`, declared so. */
+function target(
+  declared: Declared,
+  f = "r0 = 0\nexit",
+  rest: Partial<ProgramSpec> = XDP,
+  main = "r2 = 0\ncall f\nr0 = 1\nexit",
+): ExtensionTarget {
   const ctx = rest.type === ProgType.BPF_PROG_TYPE_XDP ? "xdp_md" : "bpf_sock_addr";
-  const text = `r2 = 0\ncall f\nr0 = 1\nexit\nf: ${f}`;
+  const text = `${main}\nf: ${f}`;
   return described(
     text,
     [
@@ -117,4 +127,17 @@ test("an extension may change packet data only where the replaced function does"
   expect(extending(adjust, declared, target(declared, adjust)).verdict).toBe("accept");
   const kept = extending(adjust, declared, target(declared));
   expect([kept.verdict, kept.message]).toEqual(["reject", "mine changes packet data and f of main does not"]);
+});
+
+test("what the kernel has left out of the target, or would not load, cannot be extended", () => {
+  const declared: Declared = { params: ["xdp_md", "int"] };
+  const text = "r0 = 0\nexit";
+  // As the selftest global_func_dead_code: "Subprog global_dead doesn't exist".
+  const dead = extending(text, declared, target(declared, text, XDP, "r0 = 1\nif r0 == 1 goto +1\ncall f\nexit"));
+  expect(dead).toMatchObject({
+    verdict: "reject",
+    message: expect.stringContaining("calls f: the kernel has left it out"),
+  });
+  const bad = extending(text, declared, target(declared, "r0 = *(u8 *)(r10 -520)\nexit"));
+  expect(bad).toMatchObject({ verdict: "reject", message: expect.stringContaining("is itself rejected: ") });
 });

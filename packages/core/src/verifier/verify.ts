@@ -31,7 +31,7 @@ import {
 } from "../object/index.ts";
 import { analyse } from "./cfg/cfg.ts";
 import { checkStackDepth } from "./check/depth.ts";
-import { type ExtensionTarget, extensionOf } from "./check/extension.ts";
+import { type ExtensionTarget, extensionOf, functionCalled } from "./check/extension.ts";
 import { specialFields } from "./check/map-fields.ts";
 import { checkEarlyEnds, checkExceptionCallback, signatures } from "./check/signature.ts";
 import { type StructOpsMember, tracedBy } from "./check/traced.ts";
@@ -74,7 +74,7 @@ export interface VerifyEnv {
   /** The program that a program of type EXT (freplace) replaces a function of; where absent, its type is assumed. */
   readonly extends?: ExtensionTarget | undefined;
   /** The kernel whose rules apply; the newest known one when absent. */
-  readonly profile?: ProfileName;
+  readonly profile?: ProfileName | undefined;
   /**
    * CPU numbers of the kernel lie below this (its `nr_cpu_ids`); 8,192 when absent, the most that it can be built for. A
    * kernel knows its own number and leaves out branches that would need more CPUs: such a verdict holds there only.
@@ -209,6 +209,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   checkSleepable(program);
   const extends_ = program.type === ProgType.BPF_PROG_TYPE_EXT;
   const extension = extends_ ? extensionOf(program, env.btf, env.extends, profile) : undefined;
+  if (extends_ && env.extends) checkTargetLives(program, env, env.extends);
   const as = extension?.as ?? program;
   if (program.type === ProgType.BPF_PROG_TYPE_STRUCT_OPS && !isGplCompatible(env.license)) {
     const message = "struct_ops programs must have a GPL-compatible licence";
@@ -258,6 +259,22 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   });
   if (extends_) enterExtension(cx);
   return cx;
+}
+
+/** The extended program is one that a kernel has accepted, and what it does not reach is not in it any more. */
+function checkTargetLives({ attachTo }: ProgramSpec, env: VerifyEnv, target: ExtensionTarget): void {
+  const { kernelBtf, profile, cpus } = env;
+  const { name } = target.program;
+  const { btf, maps, license } = target;
+  const { verdict, message, facts } = verify(target.program, { btf, maps, license, kernelBtf, profile, cpus });
+  const refuse = (why: string): never => {
+    throw new Refusal("reject", "extension", why, 0, undefined, undefined);
+  };
+  if (verdict === "reject") refuse(`${name}, the program that is extended, is itself rejected: ${message}`);
+  const at = functionCalled(target, attachTo!);
+  if (verdict === "accept" && at !== undefined && facts.dead.includes(at)) {
+    refuse(`nothing that runs in ${name} calls ${attachTo}: the kernel has left it out`);
+  }
 }
 
 /** A program that replaces a function starts with that function's arguments. */

@@ -8,17 +8,19 @@
  * `btf_check_func_type_match`.
  */
 import { type Btf, type BtfFunc, type BtfFuncProto, resolve } from "../../btf/index.ts";
-import { AttachType, ctxLayout, type ProgramSpec, ProgType, progTypeName } from "../../object/index.ts";
+import { AttachType, ctxLayout, type MapSpec, type ProgramSpec, ProgType, progTypeName } from "../../object/index.ts";
 import { analyse } from "../cfg/cfg.ts";
 import { Refusal } from "../context.ts";
 import type { Profile } from "../profile.ts";
 import { changesPacket } from "./packet-changes.ts";
 import { signatures } from "./signature.ts";
 
-/** The program one of whose functions is replaced, with its object's BTF. */
+/** The program one of whose functions is replaced, and what its object has. */
 export interface ExtensionTarget {
   readonly program: ProgramSpec;
   readonly btf: Btf | undefined;
+  readonly maps: ReadonlyMap<string, MapSpec>;
+  readonly license: string;
 }
 
 export interface Extension {
@@ -121,7 +123,10 @@ function functionAt(program: ProgramSpec, btf: Btf, at: number): Declared | unde
 }
 
 /** First pc of the function called `name` in the program; undefined when it has none. */
-export function functionCalled({ program, btf }: ExtensionTarget, name: string): number | undefined {
+export function functionCalled(
+  { program, btf }: Pick<ExtensionTarget, "program" | "btf">,
+  name: string,
+): number | undefined {
   if (!btf) return undefined;
   return program.funcInfo.find(({ pc }) => functionAt(program, btf, pc)?.func.name === name)?.pc;
 }
