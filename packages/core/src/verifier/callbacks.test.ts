@@ -175,3 +175,59 @@ test("a dynptr is made, looked into, and given back on every path", () => {
   const late = data.replace("*(u64 *)(r0 +0) = 1", `r6 = r0\n${submit}\n*(u64 *)(r6 +0) = 1\ngoto out`);
   expect(check(`${reserve(`${late}\n${submit}`)}\nout: r0 = 0\nexit`, [RING])).toMatchObject({ rule: "not-pointer" });
 });
+
+/**
+ * The round of the inner loop at `same` is known only when the outer one's is: the path over `far` may not be given up
+ * there for an earlier one that never saw what `use` asks of r7.
+ */
+const nested = (far: number) => `
+  *(u64 *)(r10 -8) = 0
+  r7 = -8
+outer:
+  may_goto done
+  r6 = 0
+  call 7
+  if r0 == 0 goto use
+  call 7
+  if r0 == 0 goto other
+inner:
+  may_goto outer
+  r1 = 1
+  r1 = 2
+  r1 = 3
+  r1 = 4
+  r1 = 5
+  r1 = 6
+  r1 = 7
+  if r6 == 0 goto same
+  r7 = ${far}
+  r6 = 0
+same:
+  r1 = 8
+  goto inner
+other:
+  r6 = 1
+  goto inner
+use:
+  r1 = r10
+  r1 += r7
+  r0 = *(u8 *)(r1 +0)
+  goto outer
+done:
+  r0 = 0
+  exit`;
+
+test("a state in a finished loop inside an unfinished one does not count as walked to its end", () => {
+  expect(check(nested(-8)).verdict).toBe("accept");
+  expect(check(nested(-600)).rule).toBe("unbounded");
+});
+
+test("a round that only put something where nothing was known before is the last one", () => {
+  // Eight branches that each may write a byte of a slot of their own: 1,280 steps where each set of slots has its round.
+  const writes = [1, 2, 3, 4, 5, 6, 7, 8].map(
+    (slot) => `call 7\n  if r0 == 0 goto past${slot}\n  *(u8 *)(r10 -${8 * slot - 1}) = r0\npast${slot}:`,
+  );
+  const report = check(`again:\n  may_goto done\n  ${writes.join("\n  ")}\n  goto again\ndone:\n  r0 = 0\n  exit`);
+  expect(report.verdict).toBe("accept");
+  expect(report.processed).toBeLessThan(100);
+});

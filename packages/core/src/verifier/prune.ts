@@ -150,11 +150,15 @@ function checkProgress(cx: Context, old: Checkpoint, state: State): void {
   });
 }
 
-/** The loop that this state's walk ended in, when it is not finished. */
+/**
+ * The loop that this state's walk ended in, when it is not finished. One that is finished may itself have ended in a
+ * loop further out: then what matters here is known only when that one is.
+ */
 function unfinishedLoop(point: Checkpoint): Checkpoint | undefined {
-  const entry = point.loopEntry;
-  if (entry && entry.branches === 0) point.loopEntry = undefined;
-  return point.loopEntry;
+  let entry = point.loopEntry;
+  while (entry && entry.branches === 0) entry = entry.loopEntry;
+  point.loopEntry = entry;
+  return entry;
 }
 
 /** All states on the way from `entry` to the running one depend on it. */
@@ -334,7 +338,7 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
       if ((live >> i) & 1 && !regSafe(a.regs[i]!, b.regs[i]!, ids, exactness)) return false;
     }
     if (!stackSafe(a, b, ids, exactness)) return false;
-    if (!allows(cx.profile, "uninitialisedStack") && !asMuchSet(a, b)) return false;
+    if (!allows(cx.profile, "uninitialisedStack") && !asMuchSet(a, b, exactness)) return false;
   }
   for (let i = 0; i < old.refs.length; i++) if (!ids.same(old.refs[i]!.id, cur.refs[i]!.id)) return false;
   return true;
@@ -346,7 +350,7 @@ let all = false;
 function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness): boolean {
   if (exactness === "exact") return regExact(old, cur, ids);
   if (old === cur && old.id === 0 && old.ref === 0) return true;
-  if (old.kind === Kind.NOT_INIT && (exactness === "relevant" || cur.kind === Kind.NOT_INIT)) return true;
+  if (old.kind === Kind.NOT_INIT) return true;
   if (old.kind !== cur.kind || old.flags !== cur.flags) return false;
   switch (old.kind) {
     case Kind.SCALAR:
@@ -383,19 +387,25 @@ function stackSafe(old: Frame, cur: Frame, ids: IdMap, exactness: Exactness): bo
     const { low, high } = old.read;
     return slotsSafe(old, cur, ids, low, 0) && slotsSafe(old, cur, ids, high, 32);
   }
+  // In a loop every slot counts, read or not. Bytes of which the old state knew nothing hold anything, there as elsewhere:
+  // all that follows from it, and comes round to it, was walked, or is being walked, for any content.
+  // Source: "bpf: allow states pruning for misc/invalid slots in iterator loops" (Linux 7.0).
   for (let i = 0; i < old.stack.length; i++) {
     const a = old.stack[i];
     const b = cur.stack[i];
-    if ((a?.bytes ?? 0) !== (b?.bytes ?? 0)) return false;
+    if (exactness === "exact" && (a?.bytes ?? 0) !== (b?.bytes ?? 0)) return false;
     if (a && !slotSafe(a, b, ids, exactness)) return false;
   }
   return true;
 }
 
-/** Where unset bytes may not be read: what the old state had set and read is set in the new one, too. */
-function asMuchSet(old: Frame, cur: Frame): boolean {
+/**
+ * Where unset bytes may not be read: what the old state had set and read is set in the new one, too. While its loop is
+ * being walked not all reads are known, so whatever it had set counts.
+ */
+function asMuchSet(old: Frame, cur: Frame, exactness: Exactness): boolean {
   return old.stack.every((a, i) => {
-    if (!a || !old.read.has(i)) return true;
+    if (!a || (exactness === "relevant" && !old.read.has(i))) return true;
     const bytes = cur.stack[i]?.bytes ?? 0;
     for (let k = 0; k < 8; k++) {
       if (byteAt(a.bytes, k) !== Byte.INVALID && byteAt(bytes, k) === Byte.INVALID) return false;
