@@ -17,6 +17,7 @@ function described(
   text: string,
   names: readonly (readonly [pc: number, name: string, declared: Declared])[],
   rest: Partial<ProgramSpec>,
+  exceptionCallback?: string,
 ): ExtensionTarget & { readonly btf: Btf } {
   const builder = new BtfBuilder();
   const int = builder.int("int", 4, { encoding: "signed" });
@@ -31,6 +32,7 @@ function described(
     const args = params.map((param, i) => ({ name: `p${i}`, type: typeOf(param) }));
     return { pc, name, typeId: builder.func(name, builder.funcProto(ret === "int" ? int : 0, args), linkage) };
   });
+  if (exceptionCallback) builder.declTag(`exception_callback:${exceptionCallback}`, funcInfo[0]!.typeId, -1);
   const { code, relocs, lineInfo } = assemble(text);
   const base = { name: names[0]![1], section: "", type: ProgType.BPF_PROG_TYPE_EXT, attachType: 0, flags: 0 };
   return {
@@ -140,4 +142,23 @@ test("what the kernel has left out of the target, or would not load, cannot be e
   });
   const bad = extending(text, declared, target(declared, "r0 = *(u8 *)(r10 -520)\nexit"));
   expect(bad).toMatchObject({ verdict: "reject", message: expect.stringContaining("is itself rejected: ") });
+});
+
+test("exception callbacks: an extension may have one, that of the target cannot be replaced", () => {
+  // As the selftest exceptions_ext. `cb` is reached by its tag alone.
+  const tagged = (main: Declared, name: string, rest: Partial<ProgramSpec>) => {
+    const functions = [
+      [0, name, main],
+      [4, "cb", { params: ["long"] }],
+    ] as const;
+    const text = "r1 = 64\ncall kfunc[bpf_throw]\nr0 = 0\nexit\nr0 = r1\nexit";
+    return described(text, functions, rest, "cb");
+  };
+  const target = tagged({ params: ["xdp_md"] }, "main", XDP);
+  const own = tagged({ params: ["xdp_md"] }, "mine", { attachTo: "main" });
+  expect(verify(own.program, { ...own, extends: target })).toMatchObject({ verdict: "accept", message: "" });
+  const replaces = described("r0 = 0\nexit", [[0, "mine", { params: ["long"] }]], { attachTo: "cb" });
+  expect(verify(replaces.program, { ...replaces, extends: target }).message).toContain(
+    "the exception callback of main",
+  );
 });

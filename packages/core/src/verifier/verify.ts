@@ -18,8 +18,6 @@ import {
   ctxLayout,
   exceptionCallback,
   isGplCompatible,
-  type Kfunc,
-  kfuncByName,
   type LineInfo,
   lineAt,
   type MapSpec,
@@ -32,6 +30,7 @@ import {
 import { analyse } from "./cfg/cfg.ts";
 import { checkStackDepth } from "./check/depth.ts";
 import { type ExtensionTarget, extensionOf, functionCalled } from "./check/extension.ts";
+import { kfuncsOf } from "./check/kfuncs-called.ts";
 import { specialFields } from "./check/map-fields.ts";
 import { checkEarlyEnds, checkExceptionCallback, signatures } from "./check/signature.ts";
 import { type StructOpsMember, tracedBy } from "./check/traced.ts";
@@ -358,16 +357,6 @@ function implemented(program: ProgramSpec, env: VerifyEnv): StructOpsMember | un
     if (member) return { struct: essentialName(type.name), member: essentialName(member.name) };
   }
   return undefined;
-}
-
-/** The table's rows of the kernel functions that are called, by pc of the call. */
-function kfuncsOf(program: ProgramSpec): ReadonlyMap<number, Kfunc> {
-  const found = new Map<number, Kfunc>();
-  for (const reloc of program.relocs) {
-    const kfunc = reloc.kind === "kfunc" ? kfuncByName(essentialName(reloc.name)) : undefined;
-    if (kfunc) found.set(reloc.pc, kfunc);
-  }
-  return found;
 }
 
 function mapRef(name: string, spec: MapSpec, btf: Btf | undefined): MapRef {

@@ -3,15 +3,23 @@
  * parameters that their own BTF declares, and with the ctx, helpers and result range of the other program's type. Where
  * that program is not at hand, its type is what the ctx parameter's struct says most often, and the report says so.
  *
- * Leaves out functions of the target that are exception callbacks.
  * Source: kernel/bpf/verifier.c `bpf_check_attach_target`, `check_attach_btf_id`; kernel/bpf/btf.c
  * `btf_check_func_type_match`.
  */
 import { type Btf, type BtfFunc, type BtfFuncProto, resolve } from "../../btf/index.ts";
-import { AttachType, ctxLayout, type MapSpec, type ProgramSpec, ProgType, progTypeName } from "../../object/index.ts";
+import {
+  AttachType,
+  ctxLayout,
+  exceptionCallback,
+  type MapSpec,
+  type ProgramSpec,
+  ProgType,
+  progTypeName,
+} from "../../object/index.ts";
 import { analyse } from "../cfg/cfg.ts";
 import { Refusal } from "../context.ts";
 import type { Profile } from "../profile.ts";
+import { kfuncsOf } from "./kfuncs-called.ts";
 import { changesPacket } from "./packet-changes.ts";
 import { signatures } from "./signature.ts";
 
@@ -149,6 +157,9 @@ function checkTarget(program: ProgramSpec, own: Declared, btf: Btf, target: Exte
     );
   }
   const replaced = functionAt(target.program, target.btf, at)!;
+  if (at === exceptionCallback(target.program, target.btf)?.pc) {
+    refuse(`${attachTo} is the exception callback of ${name}: it cannot be replaced`);
+  }
   if (replaced.func.linkage !== "global") refuse(`${attachTo} of ${name} is static: it cannot be replaced`);
   if (at === 0) {
     const struct = ctxLayout(type, attachType)?.struct;
@@ -160,9 +171,12 @@ function checkTarget(program: ProgramSpec, own: Declared, btf: Btf, target: Exte
   const differs = difference(btf, own, target.btf, replaced);
   if (differs) refuse(`${own.func.name} cannot replace ${attachTo} of ${name}: ${differs}`);
   if (profile.version < KEEPS_PACKET) return;
-  const mine = changesPacket(analyse(program.code, profile, new Map()), 0, type, program.relocs);
-  if (!mine) return;
-  const theirs = changesPacket(analyse(target.program.code, profile, new Map()), at, type, target.program.relocs);
+  const changes = (p: ProgramSpec, types: Btf, start: number): boolean => {
+    const analysed = analyse(p.code, profile, kfuncsOf(p), exceptionCallback(p, types)?.pc);
+    return changesPacket(analysed, start, type, p.relocs);
+  };
+  if (!changes(program, btf, 0)) return;
+  const theirs = changes(target.program, target.btf, at);
   if (!theirs) refuse(`${own.func.name} changes packet data and ${attachTo} of ${name} does not`);
 }
 
