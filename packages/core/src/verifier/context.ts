@@ -141,6 +141,9 @@ export class Context {
   /** The saved state that made the running one superfluous, and whether that closes a loop that is still being walked. */
   standIn: Checkpoint | undefined;
   closesLoop = false;
+  /** Claims to be judged at the end of their loop, and how many did not hold. */
+  openClaims = 0;
+  brokenClaims = 0;
   observer: Observer | undefined;
   private lastId = 0;
   private readonly fields = new Map<TypeRef, readonly MapField[]>();

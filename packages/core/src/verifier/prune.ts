@@ -4,13 +4,28 @@
  * slots that were read, and numbers that were looked at; and because a state counts only when nothing from it is left
  * to walk. A state that comes back to itself exactly has found an endless loop.
  *
+ * In a loop what matters is known only at its end. A state there is given up for one that is wider in all that was looked
+ * at so far, as a claim (`Claim`), and what is looked at in the one from then on counts as looked at in the other. At the
+ * loop's end every claim is judged again; one that does not hold is walked after all, and the loop is not at its end. So
+ * when no claim is left to judge, each state given up is held by one that was walked, in all that its walk looked at.
+ *
  * Source: kernel/bpf/verifier.c `is_state_visited`, `states_equal`, `regsafe`, `stacksafe`.
  */
 import { OP_MAY_GOTO } from "../isa/index.ts";
 import type { Context } from "./context.ts";
 import { ADD_CONST, Kind, markPrecise, type Node, type Reg, scalarReg, unknownReg } from "./domain/reg.ts";
 import { scalarEqual, scalarIn, UNKNOWN } from "./domain/scalar.ts";
-import { Byte, byteAt, type Checkpoint, detach, type Frame, markRead, type Slot, type State } from "./domain/state.ts";
+import {
+  Byte,
+  byteAt,
+  type Checkpoint,
+  type Claim,
+  detach,
+  type Frame,
+  markRead,
+  type Slot,
+  type State,
+} from "./domain/state.ts";
 import { allows } from "./profile.ts";
 
 /**
@@ -96,6 +111,15 @@ export function isVisited(cx: Context): boolean {
           noteLoop(state, entry);
         } else propagate(old.state, state, cx);
         return standsIn(cx, old, entry !== undefined);
+      }
+      // In a loop that is being walked not all is known of what matters here: given up for now, judged at the loop's end.
+      if (entry && mayClaim(cx) && statesEqual(cx, old, state, "relevant")) {
+        old.hits++;
+        entangle(old, state);
+        noteLoop(state, entry);
+        cx.openClaims++;
+        claim(entry, { old, state, pc, prevPc: cx.prevPc });
+        return standsIn(cx, old, true);
       }
     }
     if (add) old.misses++;
@@ -250,6 +274,7 @@ function save(cx: Context, list: Checkpoint[]): void {
     depth: (state.parent?.depth ?? 0) + 1,
     loopEntry: undefined,
     followers: undefined,
+    claims: undefined,
     remaining: cx.lengths && new Float64Array(state.counts!.length),
   };
   list.unshift(point);
@@ -257,11 +282,62 @@ function save(cx: Context, list: Checkpoint[]): void {
   for (const frame of state.frames) frame.written.set(0, 0);
 }
 
-/** One path from the running state's parents is finished. */
-export function finishPath(state: State): void {
+/**
+ * One path from the running state's parents is finished. Where a loop ends with it, the claims that rest on the loop are
+ * judged by all that was looked at in it; one that does not hold is walked after all, and its parents are open again.
+ */
+export function finishPath(cx: Context, state: State): void {
   for (let p = state.parent; p; p = p.parent) {
-    p.branches--;
-    if (p.branches > 0) break;
+    if (--p.branches > 0) break;
+    const broken = p.claims && brokenClaim(cx, p);
+    if (broken) {
+      reopen(broken.state, p);
+      cx.pending.push(broken);
+      break;
+    }
+  }
+}
+
+/** Bounds what judging claims takes in a hostile program. In facts mode every number counts, so none are made. */
+function mayClaim(cx: Context): boolean {
+  return !cx.lengths && cx.openClaims < 1024 && cx.brokenClaims < 256;
+}
+
+function claim(entry: Checkpoint, claim: Claim): void {
+  if (entry.claims) entry.claims.push(claim);
+  else entry.claims = [claim];
+}
+
+/**
+ * The first claim on the loop from `entry` that what was looked at since contradicts; without one, the claims pass to the
+ * loop further out that this one depends on. One at a time, so that open states always lie on one path.
+ */
+function brokenClaim(cx: Context, entry: Checkpoint): Claim | undefined {
+  const claims = entry.claims!;
+  const { pc } = cx;
+  for (let i = 0; i < claims.length; i++) {
+    const it = claims[i]!;
+    cx.pc = it.pc;
+    const holds = statesEqual(cx, it.old, it.state, "relevant");
+    cx.pc = pc;
+    if (holds) continue;
+    claims.splice(i, 1);
+    cx.openClaims--;
+    cx.brokenClaims++;
+    // The state itself goes on passing what is looked at in `old` to its parents.
+    return { ...it, state: it.state.clone() };
+  }
+  entry.claims = undefined;
+  const outer = unfinishedLoop(entry);
+  if (outer) for (const it of claims) claim(outer, it);
+  else cx.openClaims -= claims.length;
+  return undefined;
+}
+
+/** Counts the path of `state` again from its parent up to the first that is still open, at most to `entry`. */
+function reopen(state: State, entry: Checkpoint): void {
+  for (let p = state.parent; p; p = p.parent) {
+    if (++p.branches > 1 || p === entry) break;
   }
 }
 

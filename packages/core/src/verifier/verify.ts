@@ -389,7 +389,7 @@ function walk(cx: Context, limit: number): void {
     cx.lengths?.end(cx.root, cx.state, cx.standIn, cx.closesLoop);
     cx.standIn = undefined;
     cx.closesLoop = false;
-    finishPath(cx.state);
+    finishPath(cx, cx.state);
     const pending = cx.pending.pop();
     if (!pending) {
       if (!enterNextGlobal(cx)) return;

@@ -230,8 +230,21 @@ export interface Checkpoint {
   loopEntry: Checkpoint | undefined;
   /** States whose walk this one's stands for: what is read of this is read of them. */
   followers: State[] | undefined;
+  /** Of a loop's first state: what is to be judged when all of the loop has been walked. */
+  claims: Claim[] | undefined;
   /** In facts mode: the most that a path from here counts. */
   readonly remaining: Float64Array | undefined;
+}
+
+/**
+ * In a loop that is being walked: `state` was given up at `pc` for `old`, from which it differs in nothing that had been
+ * looked at so far. It holds when that is still so at the loop's end.
+ */
+export interface Claim {
+  readonly old: Checkpoint;
+  readonly state: State;
+  readonly pc: number;
+  readonly prevPc: number;
 }
 
 /**
