@@ -14,6 +14,8 @@ export const CPU = {
   R0_HI: 4,
   /** Tail calls made in this run. */
   TAIL_CALLS: 8,
+  /** Why code of the JIT trapped; 0 for wasm's own traps. */
+  TRAP: 12,
   /**
    * What the last redirect helper asked for: `REDIRECT`, target (ifindex, or key in a map),
    * the map's address, flags (low half). Cleared by the reader.

@@ -11,6 +11,7 @@ import {
   BPF_PSEUDO_KFUNC_CALL,
   CLASS_MASK,
   type Insn,
+  MAX_CALL_FRAMES,
   OP_CALLX,
   STACK_SIZE,
 } from "../../isa/index.ts";
@@ -58,6 +59,8 @@ const EINVAL = 22;
 const E2BIG = 7;
 const ENOENT = 2;
 
+/** Bytes of the stacks of all frames. They are aligned to twice that: this bit of an address says that it is beyond. */
+export const STACKS_SIZE = MAX_CALL_FRAMES * STACK_SIZE;
 /** A whole program as a table function: ctx and frame in, r0 out. */
 export const MAIN_TYPE: FuncType = { params: [I32, I32], results: [I64] };
 /** A subprogram: r1-r5 and frame in, r0 out. */
@@ -67,8 +70,8 @@ export const SUB_TYPE: FuncType = { params: [I64, I64, I64, I64, I64, I32], resu
  * A few words of memory between the code and JavaScript: a callback loop's result and its callback's five arguments,
  * and why the code trapped.
  */
-export const AREA = { RESULT: 0, TRAP: 4, ARGS: 8, SIZE: 32 } as const;
-/** Reasons at `AREA.TRAP`; 0 for wasm's own traps. */
+export const AREA = { RESULT: 0, ARGS: 8, SIZE: 32 } as const;
+/** Reasons at `CPU.TRAP`. */
 export const TRAP = { FUEL: 1, DEPTH: 2 } as const;
 
 /** What translation knows of the program around a function. */
@@ -83,6 +86,8 @@ export interface CallEnv {
   /** Address of the word with the high half of a helper's 64-bit result. */
   readonly resultHigh: number;
   readonly tailCalls: number;
+  /** Address of the word that says why code trapped: the CPU's, since a tail call leaves the program that was run. */
+  readonly trap: number;
   /** Address of the `AREA`. */
   readonly area: number;
   readonly shared: boolean;

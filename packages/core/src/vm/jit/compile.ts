@@ -26,11 +26,20 @@ import {
   OP_LDDW,
   OP_MASK,
   OP_MAY_GOTO,
-  STACK_SIZE,
 } from "../../isa/index.ts";
 import { branchTarget, type CheckedCode, sizeBytes } from "../code.ts";
 import { emitAlu, emitCondition } from "./alu.ts";
-import { AREA, type CallEnv, callUses, emitCall, MAIN_TYPE, resultMax, SUB_TYPE, TAIL_CALL, TRAP } from "./calls.ts";
+import {
+  type CallEnv,
+  callUses,
+  emitCall,
+  MAIN_TYPE,
+  resultMax,
+  STACKS_SIZE,
+  SUB_TYPE,
+  TAIL_CALL,
+  TRAP,
+} from "./calls.ts";
 import { buildCfg, type Cfg, computeOrder, findLeaders, makeReducible, type Order } from "./cfg.ts";
 import {
   access,
@@ -107,7 +116,6 @@ export interface Compiled {
 
 /** Larger programs are called by the batch loop rather than copied into it. */
 const MAX_INLINED_INSNS = 1200;
-const MAX_FRAMES = 8;
 /** Iterations that may_goto grants to one call of a function. Source: include/linux/bpf.h BPF_MAX_LOOPS. */
 const MAY_GOTO_LIMIT = 8 * 1024 * 1024;
 
@@ -245,8 +253,9 @@ function translate(
     setReg32(e, 1);
   } else if (!options.verified) {
     get(e, 5);
-    i32(e, options.stack + MAX_FRAMES * STACK_SIZE);
-    op(e, Op.i32_ge_u);
+    // One beyond the last frame of the stacks, whose program may be another: a tail call hands on its caller's frame.
+    i32(e, STACKS_SIZE);
+    op(e, Op.i32_and);
     trapIf(e, TRAP.DEPTH, env);
   }
   emitBody(e, analysed, env, options);
@@ -258,7 +267,7 @@ function trapIf(e: Emitter, reason: number, env: CallEnv): void {
   open(e, Op.if_, VOID);
   i32(e, 0);
   i32(e, reason);
-  access(e, Op.i32_store, env.area + AREA.TRAP);
+  access(e, Op.i32_store, env.trap);
   op(e, Op.unreachable);
   close(e);
 }

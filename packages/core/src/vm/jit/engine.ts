@@ -5,7 +5,7 @@
  * A wasm trap leaves the machine usable: memory and maps stay as the program had left them.
  */
 
-import { decode, type Insn, MAX_CALL_FRAMES, SLOT, STACK_SIZE } from "../../isa/index.ts";
+import { decode, type Insn, MAX_CALL_FRAMES, SLOT } from "../../isa/index.ts";
 import { imageBytes, type RuntimeImage } from "../../maps/index.ts";
 import { WASM_PAGE } from "../../mem/index.ts";
 import { ProgType } from "../../object/index.ts";
@@ -18,7 +18,7 @@ import { RunError } from "../interp-engine.ts";
 import { CPU, SKB, XDP } from "../layout.ts";
 import type { Machine } from "../machine.ts";
 import { blind, bringsSecret } from "./blind.ts";
-import { AREA, TRAP } from "./calls.ts";
+import { AREA, STACKS_SIZE, TRAP } from "./calls.ts";
 import { type CompileOptions, compile } from "./compile.ts";
 import type { MapFacts } from "./inline-maps.ts";
 import { type Prebuilt, readPrebuilt } from "./link.ts";
@@ -66,7 +66,7 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
   const program = options.blind ? blinded(machine, resolved) : resolved;
   const code = checkedCode(program);
   const secrets = placeSecrets(machine, options.blind ? program.insns : []);
-  const stack = memory.alloc(MAX_CALL_FRAMES * STACK_SIZE, 16);
+  const stack = memory.alloc(STACKS_SIZE, 2 * STACKS_SIZE);
   const area = memory.alloc(AREA.SIZE + 8, 16);
   const fuelWord = area + AREA.SIZE;
   const loops: CallbackLoop[] = [];
@@ -85,6 +85,7 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
     mapAt: (address: number) => mapsByAddress.get(address),
     resultHigh: cpuBlock + CPU.RESULT_HI,
     tailCalls: cpuBlock + CPU.TAIL_CALLS,
+    trap: cpuBlock + CPU.TRAP,
     area,
     shared: memory.shared,
     packetFields: packetFields(program.spec.type),
@@ -114,8 +115,8 @@ export function jitEngine(machine: Machine, resolved: Resolved, options: EngineO
   let id = 0;
   const fail = (error: unknown): never => {
     loops.length = 0;
-    const reason = memory.view.getInt32(area + AREA.TRAP, true);
-    memory.view.setInt32(area + AREA.TRAP, 0, true);
+    const reason = memory.view.getInt32(cpuBlock + CPU.TRAP, true);
+    memory.view.setInt32(cpuBlock + CPU.TRAP, 0, true);
     throw trapError(error, reason, options.fuel);
   };
   return {

@@ -290,10 +290,10 @@ describe("loops with a known number of turns", () => {
 
 describe("calls out of the program", () => {
   /** `lddw` of a map named jump stands where the text says `map`. */
-  function withJump(machine: Machine, text: string, engine: "jit" | "interp", jump: VmMap) {
+  function withJump(machine: Machine, text: string, engine: "jit" | "interp", jump: VmMap, verified = true) {
     const { code: bytes, relocs } = assemble(text);
     const spec = { ...rawProgram(bytes, ProgType.BPF_PROG_TYPE_XDP), relocs };
-    return machine.load(spec, { engine, verified: true, maps: new Map([["jump", jump]]) });
+    return machine.load(spec, { engine, verified, maps: new Map([["jump", jump]]) });
   }
   const u32 = (n: number) => new Uint8Array(Uint32Array.of(n).buffer);
   const SPEC = {
@@ -347,6 +347,37 @@ describe("calls out of the program", () => {
       r0 = 1000
       exit`;
     expect(withJump(machine, text, engine, jump).run(0)).toBe(42);
+  });
+
+  test.each(["before", "after"])("a target loaded %s its caller keeps count of the frames", (when) => {
+    const machine = new Machine();
+    const jump = machine.createMap(SPEC);
+    const caller = () => withJump(machine, "r2 = map[jump] ll\nr3 = 2\ncall 12\nr0 = 7\nexit", "jit", jump, false);
+    // r1 more frames, each adds 1.
+    const target = (turns: number) => `
+      r1 = ${turns}
+      call f
+      exit
+    f:
+      r0 = 0
+      if r1 == 0 goto out
+      r1 += -1
+      call f
+      r0 += 1
+    out:
+      exit`;
+    for (const [turns, answer] of [
+      [0, 0],
+      [6, 6],
+    ] as const) {
+      const early = when === "after" ? caller() : undefined;
+      const program = withJump(machine, target(turns), "jit", jump, false);
+      jump.update(u32(2), u32(program.id));
+      expect((early ?? caller()).run(0)).toBe(answer);
+    }
+    const program = withJump(machine, target(7), "jit", jump, false);
+    jump.update(u32(2), u32(program.id));
+    expect(() => caller().run(0)).toThrow("call depth: expected at most 8 frames");
   });
 
   test("a program that was closed is no target any more", () => {
