@@ -31,7 +31,6 @@ type Value =
 type State = readonly Value[];
 
 const UNKNOWN: State = new Array<Value>(isa.MAX_REG).fill(undefined);
-const U64 = (1n << 64n) - 1n;
 
 /** The report for one program of the collection. */
 export function pruneReport(spec: CollectionSpec, program: ProgramSpec): PruneReport {
@@ -204,21 +203,7 @@ function decide(insn: isa.Insn, state: State): { taken: boolean; variables: read
       : { kind: "number", value: BigInt.asUintN(64, BigInt(insn.imm)), from: [] };
   if (a?.kind !== "number" || b?.kind !== "number") return undefined;
   const bits = (insn.opcode & isa.CLASS_MASK) === isa.BPF_JMP ? 64 : 32;
-  const [x, y] = [BigInt.asUintN(bits, a.value), BigInt.asUintN(bits, b.value)];
-  const [sx, sy] = [BigInt.asIntN(bits, a.value), BigInt.asIntN(bits, b.value)];
-  const taken = {
-    [isa.BPF_JEQ]: x === y,
-    [isa.BPF_JNE]: x !== y,
-    [isa.BPF_JGT]: x > y,
-    [isa.BPF_JGE]: x >= y,
-    [isa.BPF_JLT]: x < y,
-    [isa.BPF_JLE]: x <= y,
-    [isa.BPF_JSET]: (x & y & U64) !== 0n,
-    [isa.BPF_JSGT]: sx > sy,
-    [isa.BPF_JSGE]: sx >= sy,
-    [isa.BPF_JSLT]: sx < sy,
-    [isa.BPF_JSLE]: sx <= sy,
-  }[insn.opcode & isa.OP_MASK];
+  const taken = isa.jumpTaken(insn.opcode & isa.OP_MASK, a.value, b.value, bits);
   return taken === undefined ? undefined : { taken, variables: [...new Set([...a.from, ...b.from])] };
 }
 

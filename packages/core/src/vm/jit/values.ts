@@ -17,18 +17,7 @@ import {
   BPF_END,
   BPF_FETCH,
   BPF_JCOND,
-  BPF_JEQ,
-  BPF_JGE,
-  BPF_JGT,
-  BPF_JLE,
-  BPF_JLT,
   BPF_JMP32,
-  BPF_JNE,
-  BPF_JSET,
-  BPF_JSGE,
-  BPF_JSGT,
-  BPF_JSLE,
-  BPF_JSLT,
   BPF_LD,
   BPF_LDX,
   BPF_LOAD_ACQ,
@@ -47,6 +36,7 @@ import {
   BPF_XOR,
   CLASS_MASK,
   type Insn,
+  jumpTaken,
   MODE_MASK,
   OP_CALL,
   OP_CALLX,
@@ -335,45 +325,11 @@ export function decided(s: State, insn: Insn): 0 | 1 | undefined {
   const op = insn.opcode & OP_MASK;
   if (op === BPF_JCOND) return undefined;
   const is32 = (insn.opcode & CLASS_MASK) === BPF_JMP32;
-  let a = constOf(s, insn.dst);
-  let b = insn.opcode & BPF_X ? constOf(s, insn.src) : insn.imm;
+  const a = constOf(s, insn.dst);
+  const b = insn.opcode & BPF_X ? constOf(s, insn.src) : insn.imm;
   if (a === undefined || b === undefined) return undefined;
-  if (is32) {
-    a |= 0;
-    b |= 0;
-  }
-  const unsigned = (v: number): bigint => BigInt.asUintN(is32 ? 32 : 64, BigInt(v));
-  const holds = compare(op, a, b, unsigned);
-  return holds === undefined ? undefined : holds ? 0 : 1;
-}
-
-function compare(op: number, a: number, b: number, unsigned: (v: number) => bigint): boolean | undefined {
-  switch (op) {
-    case BPF_JEQ:
-      return a === b;
-    case BPF_JNE:
-      return a !== b;
-    case BPF_JGT:
-      return unsigned(a) > unsigned(b);
-    case BPF_JGE:
-      return unsigned(a) >= unsigned(b);
-    case BPF_JLT:
-      return unsigned(a) < unsigned(b);
-    case BPF_JLE:
-      return unsigned(a) <= unsigned(b);
-    case BPF_JSET:
-      return (unsigned(a) & unsigned(b)) !== 0n;
-    case BPF_JSGT:
-      return a > b;
-    case BPF_JSGE:
-      return a >= b;
-    case BPF_JSLT:
-      return a < b;
-    case BPF_JSLE:
-      return a <= b;
-    default:
-      return undefined;
-  }
+  const taken = jumpTaken(op, BigInt(a), BigInt(b), is32 ? 32 : 64);
+  return taken === undefined ? undefined : taken ? 0 : 1;
 }
 
 /** States at the start of each block; undefined for a block that constants show to be dead. */

@@ -3,25 +3,7 @@
  * mends the first comparison that fails, by setting what one of its sides is made of. Not every list is solved; what is
  * found is checked by running.
  */
-import {
-  BPF_ADD,
-  BPF_AND,
-  BPF_JEQ,
-  BPF_JGE,
-  BPF_JGT,
-  BPF_JLE,
-  BPF_JLT,
-  BPF_JNE,
-  BPF_JSET,
-  BPF_JSGE,
-  BPF_JSGT,
-  BPF_JSLE,
-  BPF_LSH,
-  BPF_OR,
-  BPF_RSH,
-  BPF_SUB,
-  BPF_XOR,
-} from "../../isa/index.ts";
+import { BPF_ADD, BPF_AND, BPF_LSH, BPF_OR, BPF_RSH, BPF_SUB, BPF_XOR, jumpTaken } from "../../isa/index.ts";
 import { apply, type Constraint, type Expr } from "./symbolic.ts";
 
 export interface Input {
@@ -182,37 +164,7 @@ export function solve(constraints: readonly Constraint[], start: Start): Input |
 function meets(draft: Draft, { op, is32, holds, a, b }: Constraint): boolean | undefined {
   const x = draft.value(a);
   const y = draft.value(b);
-  return x === undefined || y === undefined ? undefined : compare(op, is32, x, y) === holds;
-}
-
-function compare(op: number, is32: boolean, x: bigint, y: bigint): boolean {
-  const width = is32 ? 32 : 64;
-  const [a, b] = [BigInt.asUintN(width, x), BigInt.asUintN(width, y)];
-  const [s, t] = [BigInt.asIntN(width, x), BigInt.asIntN(width, y)];
-  switch (op) {
-    case BPF_JEQ:
-      return a === b;
-    case BPF_JNE:
-      return a !== b;
-    case BPF_JGT:
-      return a > b;
-    case BPF_JGE:
-      return a >= b;
-    case BPF_JLT:
-      return a < b;
-    case BPF_JLE:
-      return a <= b;
-    case BPF_JSET:
-      return (a & b) !== 0n;
-    case BPF_JSGT:
-      return s > t;
-    case BPF_JSGE:
-      return s >= t;
-    case BPF_JSLE:
-      return s <= t;
-    default:
-      return s < t;
-  }
+  return x === undefined || y === undefined ? undefined : jumpTaken(op, x, y, is32 ? 32 : 64) === holds;
 }
 
 /** Values beside `y` that a comparison turns at: one of them has it come out as wanted, if any single value does. */
@@ -223,10 +175,10 @@ function mend(draft: Draft, c: Constraint, jitter: bigint): boolean {
   const near = (n: bigint) =>
     [n, n + 1n, n - 1n, n ^ 1n, n + jitter, 0n, x | n, x & ~n].map((v) => BigInt.asUintN(width, v));
   for (const value of near(y)) {
-    if (compare(c.op, c.is32, value, y) === c.holds && draft.set(c.a, value)) return true;
+    if (jumpTaken(c.op, value, y, c.is32 ? 32 : 64) === c.holds && draft.set(c.a, value)) return true;
   }
   for (const value of near(x)) {
-    if (compare(c.op, c.is32, x, value) === c.holds && draft.set(c.b, value)) return true;
+    if (jumpTaken(c.op, x, value, c.is32 ? 32 : 64) === c.holds && draft.set(c.b, value)) return true;
   }
   return false;
 }
