@@ -1,7 +1,15 @@
 /** `ebplane attach`, `detach` and `list`: programs on hooks, staying when the command ends. */
 import { existsSync } from "node:fs";
 import { BpfError } from "@ebplane/core/errors";
-import { type CollectionSpec, type Hook, hookText, type ProgramSpec, ProgType, parseHook } from "@ebplane/core/object";
+import {
+  type CollectionSpec,
+  HOOK_PROG_TYPES,
+  type Hook,
+  hookText,
+  type ProgramSpec,
+  ProgType,
+  parseHook,
+} from "@ebplane/core/object";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
 import { inSource, loadObject } from "../input.ts";
@@ -245,22 +253,7 @@ const CGROUP_TYPES: readonly number[] = [
 ];
 
 /** Program types for each kind of hook, to choose by when an object has several programs. */
-const TYPES: Partial<Record<Hook["kind"], readonly number[]>> = {
-  xdp: [ProgType.BPF_PROG_TYPE_XDP],
-  tcx: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
-  tc: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
-  netkit: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
-  cgroup: CGROUP_TYPES,
-  netns: [ProgType.BPF_PROG_TYPE_SK_LOOKUP, ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR],
-  netfilter: [ProgType.BPF_PROG_TYPE_NETFILTER],
-  lwt: [
-    ProgType.BPF_PROG_TYPE_LWT_IN,
-    ProgType.BPF_PROG_TYPE_LWT_OUT,
-    ProgType.BPF_PROG_TYPE_LWT_XMIT,
-    ProgType.BPF_PROG_TYPE_LWT_SEG6LOCAL,
-  ],
-  perf_event: [ProgType.BPF_PROG_TYPE_PERF_EVENT],
-};
+const TYPES: typeof HOOK_PROG_TYPES = { ...HOOK_PROG_TYPES, cgroup: CGROUP_TYPES };
 
 /** Nothing: a struct is not one program. @throws UsageError that lists what there is. */
 function structOpsFor(name: string, spec: CollectionSpec, file: string): undefined {

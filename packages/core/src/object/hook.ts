@@ -9,6 +9,8 @@
  *
  * A target says which it has; `sim` refuses the others with an UnsupportedError.
  */
+import { ProgType } from "./prog-types.ts";
+
 export interface XdpHook {
   readonly kind: "xdp";
   readonly iface: string;
@@ -338,3 +340,20 @@ export function parseHook(text: string): Hook {
       );
   }
 }
+
+/** Program types that a kind of hook takes; kinds that are not here leave the answer to the kernel. */
+export const HOOK_PROG_TYPES: Readonly<Partial<Record<Hook["kind"], readonly number[]>>> = {
+  xdp: [ProgType.BPF_PROG_TYPE_XDP],
+  tcx: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
+  tc: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
+  netkit: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
+  netfilter: [ProgType.BPF_PROG_TYPE_NETFILTER],
+  netns: [ProgType.BPF_PROG_TYPE_SK_LOOKUP, ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR],
+  lwt: [
+    ProgType.BPF_PROG_TYPE_LWT_IN,
+    ProgType.BPF_PROG_TYPE_LWT_OUT,
+    ProgType.BPF_PROG_TYPE_LWT_XMIT,
+    ProgType.BPF_PROG_TYPE_LWT_SEG6LOCAL,
+  ],
+  perf_event: [ProgType.BPF_PROG_TYPE_PERF_EVENT],
+};

@@ -1,5 +1,5 @@
 /** A program to its hook, whatever the kind. */
-import { type Hook, type Link, ProgType, progTypeName } from "@ebplane/core/object";
+import { HOOK_PROG_TYPES, type Hook, type Link, progTypeName } from "@ebplane/core/object";
 import type { LinuxProgram } from "../bpf/index.ts";
 import { attachCgroup } from "./cgroup.ts";
 import type { Unwrap } from "./link.ts";
@@ -17,26 +17,9 @@ import {
 } from "./tracing.ts";
 import { attachXdp } from "./xdp.ts";
 
-/** Program types that a kind of hook takes; kinds that are not here leave the answer to the kernel. */
-const TYPES: Partial<Record<Hook["kind"], readonly number[]>> = {
-  xdp: [ProgType.BPF_PROG_TYPE_XDP],
-  tcx: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
-  tc: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
-  netkit: [ProgType.BPF_PROG_TYPE_SCHED_CLS],
-  netfilter: [ProgType.BPF_PROG_TYPE_NETFILTER],
-  netns: [ProgType.BPF_PROG_TYPE_SK_LOOKUP, ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR],
-  lwt: [
-    ProgType.BPF_PROG_TYPE_LWT_IN,
-    ProgType.BPF_PROG_TYPE_LWT_OUT,
-    ProgType.BPF_PROG_TYPE_LWT_XMIT,
-    ProgType.BPF_PROG_TYPE_LWT_SEG6LOCAL,
-  ],
-  perf_event: [ProgType.BPF_PROG_TYPE_PERF_EVENT],
-};
-
 /** Attaches in the calling thread's network namespace. @throws TypeError for a program of the wrong type. */
 export function attach(program: LinuxProgram, hook: Hook, unwrap: Unwrap): Link<Hook> {
-  const types = TYPES[hook.kind];
+  const types = HOOK_PROG_TYPES[hook.kind];
   if (types && !types.includes(program.spec.type)) {
     const wanted = types.map(progTypeName).join(" or ");
     throw new TypeError(
