@@ -16,6 +16,7 @@ const FLOORS: Record<string, number> = {
   isa: 1,
   wire: 1,
   mem: 1,
+  netlink: 2,
   btf: 2,
   object: 3,
   asm: 4,

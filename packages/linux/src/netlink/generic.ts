@@ -6,14 +6,16 @@ import { Errno, SysError, UnsupportedError } from "@ebplane/core/errors";
 import {
   type Attr,
   cstring,
-  decodeAttrs,
   encodeBody,
   getU16,
   getU32,
   getU64,
   type Message,
   NLM_F_DUMP,
-} from "./message.ts";
+  onlyAnswer,
+  splitBody,
+} from "@ebplane/core/netlink";
+import { sysError } from "../sys/index.ts";
 import { NETLINK_GENERIC, NetlinkSocket } from "./socket.ts";
 
 const GENL_ID_CTRL = 16;
@@ -51,8 +53,8 @@ export function deviceXdpFeatures(): DeviceXdp[] {
   const socket = new NetlinkSocket(NETLINK_GENERIC);
   try {
     const family = familyId(socket, "netdev");
-    return request(socket, "netdev dev-get", family, NLM_F_DUMP, NETDEV_CMD_DEV_GET, []).map(({ body }) => {
-      const attrs = decodeAttrs(body.subarray(GENL_HEADER));
+    return request(socket, "netdev dev-get", family, NLM_F_DUMP, NETDEV_CMD_DEV_GET, []).map((message) => {
+      const { attrs } = splitBody(message, GENL_HEADER);
       const bits = getU64(attrs.get(NETDEV_A_DEV_XDP_FEATURES)) ?? 0n;
       return {
         ifindex: getU32(attrs.get(NETDEV_A_DEV_IFINDEX)) ?? 0,
@@ -68,8 +70,11 @@ export function deviceXdpFeatures(): DeviceXdp[] {
 function familyId(socket: NetlinkSocket, name: string): number {
   try {
     const attrs: Attr[] = [[CTRL_ATTR_FAMILY_NAME, cstring(name)]];
-    const [answer] = request(socket, `family ${name}`, GENL_ID_CTRL, 0, CTRL_CMD_GETFAMILY, attrs);
-    return getU16(decodeAttrs(answer!.body.subarray(GENL_HEADER)).get(CTRL_ATTR_FAMILY_ID))!;
+    const what = `family ${name}`;
+    const answer = onlyAnswer(what, request(socket, what, GENL_ID_CTRL, 0, CTRL_CMD_GETFAMILY, attrs));
+    const id = getU16(splitBody(answer, GENL_HEADER).attrs.get(CTRL_ATTR_FAMILY_ID));
+    if (id === undefined) throw sysError(`netlink ${what}`, Errno.EBADMSG, "the answer has no id");
+    return id;
   } catch (error) {
     if (error instanceof SysError && error.errno === Errno.ENOENT) {
       throw new UnsupportedError(name, `this kernel has no generic netlink family ${name}`, "6.3");

@@ -3,22 +3,10 @@
  * it was opened in, for good. Requests are synchronous; rtnetlink answers them before sendto returns.
  * Source: include/uapi/linux/netlink.h; Documentation/userspace-api/netlink/intro.rst.
  */
-import { viewOf } from "@ebplane/core/bytes";
 import { Errno } from "@ebplane/core/errors";
+import { decodeMessages, type Message, NetlinkClient } from "@ebplane/core/netlink";
 import { allocBlock, type Block, freeBlock, scratch } from "../mem/index.ts";
 import { check, close, NR, pollReadable, syscall, sysError } from "../sys/index.ts";
-import {
-  decodeAck,
-  decodeMessages,
-  encodeMessage,
-  type Message,
-  NLM_F_ACK,
-  NLM_F_DUMP,
-  NLM_F_DUMP_INTR,
-  NLM_F_REQUEST,
-  NLMSG_DONE,
-  NLMSG_ERROR,
-} from "./message.ts";
 
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
@@ -27,6 +15,8 @@ export const NETLINK_GENERIC = 16;
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_RCVTIMEO = 20;
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
@@ -37,16 +27,16 @@ const MSG_TRUNC = 0x20;
 
 /** The kernel sizes dump datagrams by the reader's buffer, up to 32 KiB. */
 const RECEIVE = 1 << 16;
-/** How often a dump is taken anew because what it lists changed under it. */
-const DUMP_TRIES = 8;
+/** Longer than any answer takes: the kernel has it ready when sendto returns. */
+const ANSWER_SECONDS = 10;
 
-export class NetlinkSocket {
+export class NetlinkSocket extends NetlinkClient {
   #fd: number;
-  #seq = 0;
   readonly #buffer: Block;
 
   /** Opens in the calling thread's network namespace. */
   constructor(protocol: number) {
+    super();
     this.#fd = check("socket(AF_NETLINK)", syscall(NR.socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
     try {
       scratch((memory) => {
@@ -57,6 +47,11 @@ export class NetlinkSocket {
       this.#option(NETLINK_EXT_ACK, 1);
       this.#option(NETLINK_CAP_ACK, 1);
       this.#option(NETLINK_GET_STRICT_CHK, 1);
+      scratch((memory) => {
+        const time = memory.take(16);
+        time.view.setBigInt64(0, BigInt(ANSWER_SECONDS), true);
+        syscall(NR.setsockopt, this.#fd, SOL_SOCKET, SO_RCVTIMEO, time.address, 16);
+      });
     } catch (error) {
       close(this.#fd);
       throw error;
@@ -78,50 +73,17 @@ export class NetlinkSocket {
     });
   }
 
-  /**
-   * Sends a request and waits for its end.
-   * @returns the messages that came before the acknowledgement: the answer of a GET, all entries of a dump.
-   * @throws SysError with the kernel's extended message; `what` names the request in it.
-   */
-  request(what: string, type: number, flags: number, body: Uint8Array): Message[] {
-    const dump = (flags & NLM_F_DUMP) === NLM_F_DUMP;
-    for (let attempt = 1; ; attempt++) {
-      const { messages, interrupted } = this.#exchange(what, type, flags | (dump ? 0 : NLM_F_ACK), body);
-      if (!interrupted || attempt === DUMP_TRIES) return messages;
-    }
-  }
-
-  #exchange(what: string, type: number, flags: number, body: Uint8Array) {
-    const seq = ++this.#seq;
-    this.#send(what, encodeMessage(type, flags | NLM_F_REQUEST, seq, body));
-    const messages: Message[] = [];
-    let interrupted = false;
-    for (;;) {
-      for (const message of decodeMessages(this.#receive(what, 0)!)) {
-        if (message.seq !== seq) continue; // A notification of a group that this socket joined.
-        if (message.flags & NLM_F_DUMP_INTR) interrupted = true;
-        if (message.type === NLMSG_DONE) {
-          // A dump that failed on the way says so in its end.
-          const result = message.body.length >= 4 ? viewOf(message.body).getInt32(0, true) : 0;
-          if (result < 0) throw sysError(`netlink ${what}`, -result);
-          return { messages, interrupted };
-        }
-        if (message.type !== NLMSG_ERROR) {
-          messages.push(message);
-          continue;
-        }
-        const ack = decodeAck(message);
-        if (ack.errno !== 0) throw sysError(`netlink ${what}`, ack.errno, ack.message);
-        return { messages, interrupted };
-      }
-    }
-  }
-
-  #send(what: string, message: Uint8Array): void {
+  protected send(what: string, message: Uint8Array): void {
     scratch((memory) => {
       const address = memory.put(message);
       check(`netlink ${what}`, syscall(NR.sendto, this.fd, address, message.length));
     });
+  }
+
+  protected receive(what: string): Uint8Array {
+    const data = this.#receive(what, 0);
+    if (!data) throw sysError(`netlink ${what}`, Errno.ETIMEDOUT, `no answer in ${ANSWER_SECONDS} s`);
+    return data;
   }
 
   /** One datagram, or undefined when `flags` say not to wait and there is none. The bytes are valid until the next. */

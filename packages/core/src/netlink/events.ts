@@ -1,5 +1,5 @@
 /**
- * Changes of a namespace's devices, addresses, neighbours and routes as they happen.
+ * Changes of a namespace's devices, addresses, neighbours and routes.
  * Source: include/uapi/linux/rtnetlink.h `enum rtnetlink_groups`.
  */
 import { decodeLink, type LinkInfo, RTM_DELLINK, RTM_NEWLINK } from "./links.ts";
@@ -18,9 +18,9 @@ import {
   RTM_NEWNEIGH,
   RTM_NEWROUTE,
 } from "./routes.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "./socket.ts";
 
-const GROUPS = {
+/** The multicast groups that tell of each kind: one for each family. */
+export const RTNL_GROUPS = {
   link: [1],
   neighbour: [3],
   address: [5, 9],
@@ -35,36 +35,8 @@ export type NetworkEvent =
   /** Events were lost: what is known must be listed anew. */
   | { readonly kind: "overrun" };
 
-/**
- * Calls `callback` for each change of these kinds in the calling thread's network namespace, until the returned
- * function is called. List the state after subscribing: what changes meanwhile then comes twice, never not at all.
- */
-export function watchNetwork(
-  kinds: readonly (keyof typeof GROUPS)[],
-  callback: (event: NetworkEvent) => void,
-): () => void {
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
-  try {
-    for (const kind of kinds) for (const group of GROUPS[kind]) socket.join(group);
-    const poll = socket.watch(() => {
-      const { messages, overrun } = socket.notifications();
-      for (const message of messages) {
-        const event = decodeEvent(message);
-        if (event) callback(event);
-      }
-      if (overrun) callback({ kind: "overrun" });
-    });
-    return () => {
-      poll.close();
-      socket.close();
-    };
-  } catch (error) {
-    socket.close();
-    throw error;
-  }
-}
-
-function decodeEvent(message: Message): NetworkEvent | undefined {
+/** What a notification tells; undefined for messages of other kinds. */
+export function decodeEvent(message: Message): NetworkEvent | undefined {
   switch (message.type) {
     case RTM_NEWLINK:
     case RTM_DELLINK:

@@ -3,9 +3,9 @@
  * routing and its endpoints.
  * Source: include/uapi/linux/lwtunnel.h, seg6_iptunnel.h, seg6_local.h; RFC 8754 (header), RFC 8986 (endpoints).
  */
-import { viewOf } from "@ebplane/core/bytes";
-import { formatIp, parseIp } from "@ebplane/core/wire";
-import { type Attr, cstring, decodeAttrs, getString, getU32, u16, u32 } from "./message.ts";
+import { viewOf } from "../bytes/index.ts";
+import { formatIp, parseIp } from "../wire/index.ts";
+import { type Attr, cstring, decodeAttrs, getIp, getString, getU16, getU32, u16, u32 } from "./message.ts";
 
 export const RTA_ENCAP_TYPE = 21;
 export const RTA_ENCAP = 22;
@@ -154,7 +154,7 @@ export interface EncapInfo {
 }
 
 export function decodeEncap(type: Uint8Array | undefined, encap: Uint8Array | undefined): EncapInfo {
-  const encapType = type ? viewOf(type).getUint16(0, true) : 0;
+  const encapType = getU16(type) ?? 0;
   if (encapType === 0 || !encap) return { encapType };
   const attrs = decodeAttrs(encap);
   switch (encapType) {
@@ -167,12 +167,9 @@ export function decodeEncap(type: Uint8Array | undefined, encap: Uint8Array | un
     case LWTUNNEL_ENCAP_IP:
     case LWTUNNEL_ENCAP_IP6: {
       const id = attrs.get(1);
-      const dst = attrs.get(2);
       const word = encapType === LWTUNNEL_ENCAP_IP ? "ip" : "ip6";
-      return {
-        encapType,
-        encap: `${word} id ${id ? viewOf(id).getBigUint64(0) : 0} dst ${dst ? formatIp(dst) : "?"}`,
-      };
+      const number = id && id.length >= 8 ? viewOf(id).getBigUint64(0) : 0n;
+      return { encapType, encap: `${word} id ${number} dst ${getIp(attrs.get(2)) ?? "?"}` };
     }
     case LWTUNNEL_ENCAP_SEG6: {
       const tunnel = attrs.get(1);
@@ -192,17 +189,13 @@ export function decodeEncap(type: Uint8Array | undefined, encap: Uint8Array | un
 function seg6LocalText(attrs: ReadonlyMap<number, Uint8Array>): string {
   const number = getU32(attrs.get(LOCAL.action));
   const action = Object.entries(ACTIONS).find(([, n]) => n === number)?.[0] ?? `${number}`;
-  const ip = (at: number): string | undefined => {
-    const bytes = attrs.get(at);
-    return bytes && formatIp(bytes);
-  };
   const srh = attrs.get(LOCAL.srh);
   const words: [string, string | number | undefined][] = [
     ["srh segs", srh && `[ ${segmentsOf(srh).join(" ")} ]`],
     ["table", getU32(attrs.get(LOCAL.table))],
     ["vrftable", getU32(attrs.get(LOCAL.vrfTable))],
-    ["nh4", ip(LOCAL.nh4)],
-    ["nh6", ip(LOCAL.nh6)],
+    ["nh4", getIp(attrs.get(LOCAL.nh4))],
+    ["nh6", getIp(attrs.get(LOCAL.nh6))],
     ["oif", getU32(attrs.get(LOCAL.oif))],
     ["endpoint", progName(attrs.get(LOCAL.bpf))],
   ];

@@ -3,7 +3,8 @@
  * without tcx and for listing what others attached.
  * Source: include/uapi/linux/pkt_sched.h, pkt_cls.h, rtnetlink.h `struct tcmsg`.
  */
-import { viewOf } from "@ebplane/core/bytes";
+import { viewOf } from "../bytes/index.ts";
+import type { NetlinkClient } from "./client.ts";
 import {
   type Attr,
   cstring,
@@ -15,9 +16,9 @@ import {
   NLM_F_DUMP,
   NLM_F_EXCL,
   NLM_F_REPLACE,
+  splitBody,
   u32,
 } from "./message.ts";
-import type { NetlinkSocket } from "./socket.ts";
 
 const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
@@ -59,25 +60,25 @@ export interface BpfFilter {
 }
 
 /** Adds the clsact qdisc. @throws SysError EEXIST when the device has it already. */
-export function addClsact(socket: NetlinkSocket, index: number): void {
+export function addClsact(socket: NetlinkClient, index: number): void {
   const body = encodeBody(tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0), [[TCA_KIND, cstring("clsact")]]);
   socket.request("qdisc add clsact", RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, body);
 }
 
 /** Removes clsact with every filter on it, whoever added them. */
-export function deleteClsact(socket: NetlinkSocket, index: number): void {
+export function deleteClsact(socket: NetlinkClient, index: number): void {
   const body = encodeBody(tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0), [[TCA_KIND, cstring("clsact")]]);
   socket.request("qdisc del clsact", RTM_DELQDISC, 0, body);
 }
 
-export function listQdiscs(socket: NetlinkSocket): Qdisc[] {
-  return socket.request("qdisc list", RTM_GETQDISC, NLM_F_DUMP, tcmsg(0, 0, 0, 0)).map(({ body }) => {
-    const view = viewOf(body);
+export function listQdiscs(socket: NetlinkClient): Qdisc[] {
+  return socket.request("qdisc list", RTM_GETQDISC, NLM_F_DUMP, tcmsg(0, 0, 0, 0)).map((message) => {
+    const { view, attrs } = splitBody(message, 20);
     return {
       index: view.getInt32(4, true),
       handle: view.getUint32(8, true),
       parent: view.getUint32(12, true),
-      kind: getString(decodeAttrs(body.subarray(20)).get(TCA_KIND)) ?? "",
+      kind: getString(attrs.get(TCA_KIND)) ?? "",
     };
   });
 }
@@ -94,7 +95,7 @@ export interface FilterPlace {
 
 /** Adds a direct-action filter, or with `replace` swaps the program of an existing one. */
 export function setBpfFilter(
-  socket: NetlinkSocket,
+  socket: NetlinkClient,
   place: FilterPlace,
   progFd: number,
   name: string,
@@ -114,21 +115,20 @@ export function setBpfFilter(
   socket.request(`filter add ${place.direction} bpf`, RTM_NEWTFILTER, flags, body);
 }
 
-export function deleteFilter(socket: NetlinkSocket, place: FilterPlace): void {
+export function deleteFilter(socket: NetlinkClient, place: FilterPlace): void {
   const body = encodeBody(filterHeader(place), [[TCA_KIND, cstring("bpf")]]);
   socket.request(`filter del ${place.direction}`, RTM_DELTFILTER, 0, body);
 }
 
 /** The BPF filters of one direction; none when the device has no clsact. */
-export function listBpfFilters(socket: NetlinkSocket, index: number, direction: TcDirection): BpfFilter[] {
+export function listBpfFilters(socket: NetlinkClient, index: number, direction: TcDirection): BpfFilter[] {
   const header = tcmsg(index, 0, PARENT[direction], 0);
-  return socket.request(`filter list ${direction}`, RTM_GETTFILTER, NLM_F_DUMP, header).flatMap(({ body }) => {
-    const attrs = decodeAttrs(body.subarray(20));
+  return socket.request(`filter list ${direction}`, RTM_GETTFILTER, NLM_F_DUMP, header).flatMap((message) => {
+    const { view, attrs } = splitBody(message, 20);
     const options = attrs.get(TCA_OPTIONS);
     // Each chain starts with a head entry that has no options.
     if (getString(attrs.get(TCA_KIND)) !== "bpf" || !options) return [];
     const bpf = decodeAttrs(options);
-    const view = viewOf(body);
     const handle = view.getUint32(8, true);
     if (handle === 0) return [];
     return {

@@ -2,9 +2,9 @@
  * rtnetlink: network devices. Source: include/uapi/linux/if_link.h, rtnetlink.h `struct ifinfomsg`.
  */
 
-import { viewOf } from "@ebplane/core/bytes";
-import { formatMac, parseIp, parseMac } from "@ebplane/core/wire";
-
+import { viewOf } from "../bytes/index.ts";
+import { formatMac, parseIp, parseMac } from "../wire/index.ts";
+import type { NetlinkClient } from "./client.ts";
 import {
   type Attr,
   cstring,
@@ -18,11 +18,12 @@ import {
   NLM_F_CREATE,
   NLM_F_DUMP,
   NLM_F_EXCL,
+  onlyAnswer,
+  splitBody,
   u8,
   u16,
   u32,
 } from "./message.ts";
-import type { NetlinkSocket } from "./socket.ts";
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
@@ -123,7 +124,7 @@ export interface LinkStats {
 }
 
 /** Creates a device. @throws SysError EEXIST for a name that is taken, EOPNOTSUPP for a kind this kernel lacks. */
-export function addLink(socket: NetlinkSocket, spec: LinkSpec): void {
+export function addLink(socket: NetlinkClient, spec: LinkSpec): void {
   const data = linkData(spec);
   const info: Attr[] = [[IFLA_INFO_KIND, cstring(spec.kind)]];
   if (data.length) info.push([IFLA_INFO_DATA, data]);
@@ -196,7 +197,7 @@ export interface LinkChange {
   readonly netns?: number;
 }
 
-export function setLink(socket: NetlinkSocket, index: number, change: LinkChange): void {
+export function setLink(socket: NetlinkClient, index: number, change: LinkChange): void {
   const attrs: Attr[] = [];
   if (change.name !== undefined) attrs.push([IFLA_IFNAME, cstring(change.name)]);
   if (change.mac !== undefined) attrs.push([IFLA_ADDRESS, parseMac(change.mac)]);
@@ -207,26 +208,27 @@ export function setLink(socket: NetlinkSocket, index: number, change: LinkChange
   socket.request(`link set ${index}`, RTM_NEWLINK, 0, encodeBody(ifinfo(index, change.up ? IFF_UP : 0, mask), attrs));
 }
 
-export function deleteLink(socket: NetlinkSocket, index: number): void {
+export function deleteLink(socket: NetlinkClient, index: number): void {
   socket.request(`link del ${index}`, RTM_DELLINK, 0, ifinfo(index));
 }
 
 /** All devices of the socket's namespace. */
-export function listLinks(socket: NetlinkSocket): LinkInfo[] {
+export function listLinks(socket: NetlinkClient): LinkInfo[] {
   return socket.request("link list", RTM_GETLINK, NLM_F_DUMP, ifinfo(0)).map(decodeLink);
 }
 
 /** One device by name or index. @throws SysError ENODEV when there is none. */
-export function getLink(socket: NetlinkSocket, which: string | number): LinkInfo {
+export function getLink(socket: NetlinkClient, which: string | number): LinkInfo {
   const body = typeof which === "number" ? ifinfo(which) : encodeBody(ifinfo(0), [[IFLA_IFNAME, cstring(which)]]);
-  return decodeLink(socket.request(`link show ${which}`, RTM_GETLINK, 0, body)[0]!);
+  const what = `link show ${which}`;
+  return decodeLink(onlyAnswer(what, socket.request(what, RTM_GETLINK, 0, body)));
 }
 
 /**
  * Attaches (or, with progFd -1, detaches) an XDP program the way before links. `flags` are XDP_FLAGS_*.
  * Its worth is the kernel's reason for a refusal, which bpf(2) does not give.
  */
-export function setLinkXdp(socket: NetlinkSocket, index: number, progFd: number, flags: number): void {
+export function setLinkXdp(socket: NetlinkClient, index: number, progFd: number, flags: number): void {
   const attrs: Attr[] = [
     [IFLA_XDP_FD, new Uint8Array(Int32Array.of(progFd).buffer)],
     [IFLA_XDP_FLAGS, u32(flags)],
@@ -236,8 +238,7 @@ export function setLinkXdp(socket: NetlinkSocket, index: number, progFd: number,
 
 /** Decodes RTM_NEWLINK and RTM_DELLINK: answers, dumps and notifications. */
 export function decodeLink(message: Message): LinkInfo {
-  const view = viewOf(message.body);
-  const attrs = decodeAttrs(message.body.subarray(16));
+  const { view, attrs } = splitBody(message, 16);
   const flags = view.getUint32(8, true);
   const info = attrs.get(IFLA_LINKINFO);
   const mac = attrs.get(IFLA_ADDRESS);

@@ -3,7 +3,9 @@
  * order, which is little-endian on everything this package runs on; the few big-endian fields say so where they occur.
  * Source: include/uapi/linux/netlink.h.
  */
-import { concatBytes, viewOf } from "@ebplane/core/bytes";
+import { concatBytes, viewOf } from "../bytes/index.ts";
+import { SysError } from "../errors/index.ts";
+import { formatIp } from "../wire/index.ts";
 
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
@@ -120,6 +122,24 @@ export function attrList(data: Uint8Array): [type: number, value: Uint8Array][] 
   return out;
 }
 
+/**
+ * A body taken apart: its family header of `size` bytes as a view, and the attributes behind it.
+ * @throws SysError EBADMSG when there is less than the header.
+ */
+export function splitBody({ type, body }: Message, size: number): { view: DataView; attrs: Map<number, Uint8Array> } {
+  if (body.length < size) {
+    throw new SysError("netlink", 74, "EBADMSG", `message of type ${type}: need ${size} bytes, have ${body.length}`);
+  }
+  return { view: viewOf(body), attrs: decodeAttrs(body.subarray(size)) };
+}
+
+/** The answer of a GET that is no dump. @throws SysError EBADMSG when there came none before the acknowledgement. */
+export function onlyAnswer(what: string, messages: readonly Message[]): Message {
+  const [first] = messages;
+  if (!first) throw new SysError(`netlink ${what}`, 74, "EBADMSG", "acknowledged without an answer");
+  return first;
+}
+
 export function getU8(value: Uint8Array | undefined): number | undefined {
   return value?.[0];
 }
@@ -136,6 +156,11 @@ export function getU64(value: Uint8Array | undefined): bigint | undefined {
   return value && value.length >= 8 ? viewOf(value).getBigUint64(0, true) : undefined;
 }
 
+/** An IPv4 or IPv6 address as text; undefined for any other length. */
+export function getIp(value: Uint8Array | undefined): string | undefined {
+  return value && (value.length === 4 || value.length === 16) ? formatIp(value) : undefined;
+}
+
 export function getString(value: Uint8Array | undefined): string | undefined {
   if (!value) return undefined;
   const end = value.indexOf(0);
@@ -150,15 +175,17 @@ export interface Ack {
   readonly offset: number | undefined;
 }
 
-export function decodeAck({ body, flags }: Message): Ack {
+export function decodeAck(ack: Message): Ack {
   const NLMSGERR_ATTR_MSG = 1;
   const NLMSGERR_ATTR_OFFS = 2;
-  const view = viewOf(body);
-  const errno = -view.getInt32(0, true);
-  if (!(flags & NLM_F_ACK_TLVS)) return { errno, message: undefined, offset: undefined };
+  const { body, flags } = ack;
+  const { view } = splitBody(ack, 4);
+  // `| 0` for the acknowledgement: -0 is another number.
+  const errno = -view.getInt32(0, true) | 0;
+  if (!(flags & NLM_F_ACK_TLVS) || body.length < 4 + HEADER) return { errno, message: undefined, offset: undefined };
   // The request is echoed after the errno: only its header when capped.
   const echoed = flags & NLM_F_CAPPED ? HEADER : align(view.getUint32(4, true));
-  const attrs = decodeAttrs(body.subarray(4 + echoed));
+  const attrs = decodeAttrs(body.subarray(Math.min(4 + echoed, body.length)));
   return { errno, message: getString(attrs.get(NLMSGERR_ATTR_MSG)), offset: getU32(attrs.get(NLMSGERR_ATTR_OFFS)) };
 }
 

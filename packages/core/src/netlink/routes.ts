@@ -3,15 +3,15 @@
  * Source: include/uapi/linux/rtnetlink.h, if_addr.h, neighbour.h, fib_rules.h.
  */
 
-import { viewOf } from "@ebplane/core/bytes";
-import { formatIp, formatMac, parseCidr, parseIp, parseMac } from "@ebplane/core/wire";
-
+import { viewOf } from "../bytes/index.ts";
+import { formatMac, parseCidr, parseIp, parseMac } from "../wire/index.ts";
+import type { NetlinkClient } from "./client.ts";
 import { decodeEncap, type Encap, type EncapInfo, encapAttrs, RTA_ENCAP, RTA_ENCAP_TYPE } from "./encap.ts";
 import {
   type Attr,
   cstring,
-  decodeAttrs,
   encodeBody,
+  getIp,
   getString,
   getU32,
   type Message,
@@ -19,9 +19,9 @@ import {
   NLM_F_DUMP,
   NLM_F_EXCL,
   NLM_F_REPLACE,
+  splitBody,
   u32,
 } from "./message.ts";
-import type { NetlinkSocket } from "./socket.ts";
 
 export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
@@ -44,6 +44,7 @@ const familyOf = (address: Uint8Array): number => (address.length === 4 ? AF_INE
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+const IFA_FLAGS = 8;
 const IFA_F_NODAD = 2;
 
 export interface AddressInfo {
@@ -55,15 +56,15 @@ export interface AddressInfo {
 }
 
 /** Gives a device an address, at once: without duplicate address detection. */
-export function addAddress(socket: NetlinkSocket, index: number, prefix: string): void {
+export function addAddress(socket: NetlinkClient, index: number, prefix: string): void {
   address(socket, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, prefix);
 }
 
-export function deleteAddress(socket: NetlinkSocket, index: number, prefix: string): void {
+export function deleteAddress(socket: NetlinkClient, index: number, prefix: string): void {
   address(socket, RTM_DELADDR, 0, index, prefix);
 }
 
-function address(socket: NetlinkSocket, type: number, flags: number, index: number, prefix: string): void {
+function address(socket: NetlinkClient, type: number, flags: number, index: number, prefix: string): void {
   const { address, prefixLength } = parseCidr(prefix);
   const header = new Uint8Array(8);
   header.set([familyOf(address), prefixLength, address.length === 16 ? IFA_F_NODAD : 0, 0]);
@@ -76,18 +77,17 @@ function address(socket: NetlinkSocket, type: number, flags: number, index: numb
   socket.request(`addr ${verb} ${prefix}`, type, flags, encodeBody(header, attrs));
 }
 
-export function listAddresses(socket: NetlinkSocket): AddressInfo[] {
+export function listAddresses(socket: NetlinkClient): AddressInfo[] {
   return socket.request("addr list", RTM_GETADDR, NLM_F_DUMP, new Uint8Array(8)).map(decodeAddress);
 }
 
 /** Decodes RTM_NEWADDR and RTM_DELADDR. */
-export function decodeAddress({ body }: Message): AddressInfo {
-  const attrs = decodeAttrs(body.subarray(8));
-  const bytes = attrs.get(IFA_LOCAL) ?? attrs.get(IFA_ADDRESS)!;
+export function decodeAddress(message: Message): AddressInfo {
+  const { view, attrs } = splitBody(message, 8);
   return {
-    index: viewOf(body).getUint32(4, true),
-    prefix: `${formatIp(bytes)}/${body[1]}`,
-    flags: getU32(attrs.get(8)) ?? body[2]!,
+    index: view.getUint32(4, true),
+    prefix: `${getIp(attrs.get(IFA_LOCAL) ?? attrs.get(IFA_ADDRESS)) ?? "?"}/${view.getUint8(1)}`,
+    flags: getU32(attrs.get(IFA_FLAGS)) ?? view.getUint8(2),
   };
 }
 
@@ -106,7 +106,7 @@ export interface Neighbour {
 }
 
 /** A permanent neighbour entry; replaces what was known of the address. */
-export function addNeighbour(socket: NetlinkSocket, index: number, ip: string, mac: string): void {
+export function addNeighbour(socket: NetlinkClient, index: number, ip: string, mac: string): void {
   const bytes = parseIp(ip);
   const attrs: Attr[] = [
     [NDA_DST, bytes],
@@ -116,12 +116,12 @@ export function addNeighbour(socket: NetlinkSocket, index: number, ip: string, m
   socket.request(`neigh add ${ip}`, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body);
 }
 
-export function deleteNeighbour(socket: NetlinkSocket, index: number, ip: string): void {
+export function deleteNeighbour(socket: NetlinkClient, index: number, ip: string): void {
   const bytes = parseIp(ip);
   socket.request(`neigh del ${ip}`, RTM_DELNEIGH, 0, encodeBody(ndmsg(familyOf(bytes), index, 0), [[NDA_DST, bytes]]));
 }
 
-export function listNeighbours(socket: NetlinkSocket): Neighbour[] {
+export function listNeighbours(socket: NetlinkClient): Neighbour[] {
   return socket
     .request("neigh list", RTM_GETNEIGH, NLM_F_DUMP, ndmsg(0, 0, 0))
     .map(decodeNeighbour)
@@ -129,15 +129,14 @@ export function listNeighbours(socket: NetlinkSocket): Neighbour[] {
 }
 
 /** Decodes RTM_NEWNEIGH and RTM_DELNEIGH; undefined for entries that are not about an IP address. */
-export function decodeNeighbour({ body }: Message): Neighbour | undefined {
-  const attrs = decodeAttrs(body.subarray(12));
-  const ip = attrs.get(NDA_DST);
+export function decodeNeighbour(message: Message): Neighbour | undefined {
+  const { view, attrs } = splitBody(message, 12);
+  const ip = getIp(attrs.get(NDA_DST));
   const mac = attrs.get(NDA_LLADDR);
-  if (!ip || (ip.length !== 4 && ip.length !== 16)) return undefined;
-  const view = viewOf(body);
+  if (ip === undefined) return undefined;
   return {
     index: view.getInt32(4, true),
-    ip: formatIp(ip),
+    ip,
     mac: mac?.length === 6 ? formatMac(mac) : undefined,
     state: view.getUint16(8, true),
   };
@@ -195,31 +194,29 @@ export interface RouteInfo extends EncapInfo {
 }
 
 /** Adds a route, or replaces the one of the same prefix, metric and table. */
-export function addRoute(socket: NetlinkSocket, route: RouteSpec): void {
+export function addRoute(socket: NetlinkClient, route: RouteSpec): void {
   socket.request(`route add ${route.dst}`, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, routeBody(route));
 }
 
 /** Takes away the first route that agrees with all that is given. */
-
-export function deleteRoute(socket: NetlinkSocket, route: RouteSpec): void {
+export function deleteRoute(socket: NetlinkClient, route: RouteSpec): void {
   socket.request(`route del ${route.dst}`, RTM_DELROUTE, 0, routeBody(route, true));
 }
 
-export function listRoutes(socket: NetlinkSocket): RouteInfo[] {
+export function listRoutes(socket: NetlinkClient): RouteInfo[] {
   return socket.request("route list", RTM_GETROUTE, NLM_F_DUMP, new Uint8Array(12)).map(decodeRoute);
 }
 
 /** Decodes RTM_NEWROUTE and RTM_DELROUTE. */
-export function decodeRoute({ body }: Message): RouteInfo {
-  const attrs = decodeAttrs(body.subarray(12));
-  const [family, length, , , table, protocol, , type] = body;
+export function decodeRoute(message: Message): RouteInfo {
+  const { attrs } = splitBody(message, 12);
+  const [family, length, , , table, protocol, , type] = message.body;
   const dst = attrs.get(RTA_DST) ?? new Uint8Array(family === AF_INET ? 4 : 16);
-  const text = (value: Uint8Array | undefined) => value && formatIp(value);
   return {
-    dst: `${formatIp(dst)}/${length}`,
-    via: text(attrs.get(RTA_GATEWAY)),
+    dst: `${getIp(dst) ?? "?"}/${length}`,
+    via: getIp(attrs.get(RTA_GATEWAY)),
     oif: getU32(attrs.get(RTA_OIF)),
-    src: text(attrs.get(RTA_PREFSRC)),
+    src: getIp(attrs.get(RTA_PREFSRC)),
     metric: getU32(attrs.get(RTA_PRIORITY)),
     table: getU32(attrs.get(RTA_TABLE)) ?? table!,
     type: type!,
@@ -270,22 +267,23 @@ export interface Rule {
   readonly mark?: number;
 }
 
-export function addRule(socket: NetlinkSocket, rule: Rule): void {
+export function addRule(socket: NetlinkClient, rule: Rule): void {
   socket.request(`rule add ${rule.priority}`, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, ruleBody(rule));
 }
 
-export function deleteRule(socket: NetlinkSocket, rule: Rule): void {
+export function deleteRule(socket: NetlinkClient, rule: Rule): void {
   socket.request(`rule del ${rule.priority}`, RTM_DELRULE, 0, ruleBody(rule));
 }
 
-export function listRules(socket: NetlinkSocket): Rule[] {
-  return socket.request("rule list", RTM_GETRULE, NLM_F_DUMP, new Uint8Array(12)).flatMap(({ body }) => {
+export function listRules(socket: NetlinkClient): Rule[] {
+  return socket.request("rule list", RTM_GETRULE, NLM_F_DUMP, new Uint8Array(12)).flatMap((message) => {
+    const { attrs } = splitBody(message, 12);
+    const { body } = message;
     const family = body[0];
     if (family !== AF_INET && family !== AF_INET6) return [];
-    const attrs = decodeAttrs(body.subarray(12));
     const prefix = (type: number, length: number) => {
-      const bytes = attrs.get(type);
-      return bytes && `${formatIp(bytes)}/${length}`;
+      const ip = getIp(attrs.get(type));
+      return ip && `${ip}/${length}`;
     };
     return {
       family: family === AF_INET ? 4 : 6,
