@@ -246,6 +246,12 @@ export class Builder {
     return this.emit({ op: "cmp", cmp, w }, [a, b]);
   }
 
+  /** Whether an address is null. */
+  nullTest(cmp: "eq" | "ne", address: Insn): Insn {
+    if (address.op === "const") return this.cmp(cmp, 64, address, constant(0n));
+    return this.emit({ op: "cmp", cmp, w: 64, address: true }, [address, constant(0n)]);
+  }
+
   load(size: 1 | 2 | 4 | 8, address: Insn, off: number, region: Region): Insn {
     return this.emit({ op: "load", size, off, region }, [address]);
   }

@@ -130,7 +130,8 @@ export type Insn = Base &
     | { readonly op: "sext"; readonly bits: 8 | 16 | 32; readonly w: Width }
     /** The low 32 bits. */
     | { readonly op: "zext32" }
-    | { readonly op: "cmp"; readonly cmp: Cmp; readonly w: Width }
+    /** `address`: it asks whether an address is null, and a verifier lets nobody compute with that. */
+    | { readonly op: "cmp"; readonly cmp: Cmp; readonly w: Width; readonly address?: true }
     /** args: address. Zero-extended. */
     | { readonly op: "load"; readonly size: 1 | 2 | 4 | 8; off: number; readonly region: Region }
     /** args: address, value. */
@@ -281,6 +282,9 @@ export function isPure(i: Insn): boolean {
   }
 }
 
+/** The largest value of 64 bits. */
+const MOST = (1n << 64n) - 1n;
+
 /** How many phis `isPointer` follows. */
 const MAX_PHIS = 16;
 
@@ -294,6 +298,32 @@ export function isPointer(v: Insn, phis = new Set<Insn>()): boolean {
   if (phis.has(from)) return true;
   phis.add(from);
   return from.args.length > 0 && from.args.every((a) => isPointer(a, phis));
+}
+
+/**
+ * The value may be an address on the stack. Such an address comes first in a sum: of `number + address` in a function
+ * that was called, the verifier of Linux 6.18 takes the frame for the outermost caller's.
+ */
+export function mayPointToStack(v: Insn, phis = new Set<Insn>()): boolean {
+  switch (v.op) {
+    case "frame":
+      return true;
+    case "add":
+    case "sub":
+      return v.w === 64 && v.args.some((a) => mayPointToStack(a, phis));
+    case "load":
+      return v.size === 8 && v.region.kind !== "packet" && v.region.kind !== "ctx";
+    case "call":
+      return v.callee !== undefined || v.asm !== undefined;
+    case "param":
+      return v.most === MOST;
+    case "phi":
+      if (phis.has(v)) return false;
+      phis.add(v);
+      return v.args.some((a) => mayPointToStack(a, phis));
+    default:
+      return false;
+  }
 }
 
 /** Removes `pred` from a block's predecessors, with the operands of its phis. */

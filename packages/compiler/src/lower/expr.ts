@@ -446,7 +446,7 @@ function compare(cx: Context, cmp: Cmp, op: BinaryOp, at: number, a: Val, b: Val
     const v = a.k === "undef" ? b : a;
     if (v.k === "undef") return known(cmp === "eq");
     if (v.k === "opt") return bool(cx.b.cmp(cmp, 32, v.flag, constant(0n)));
-    if (v.k === "ref" && v.nullable) return bool(cx.b.cmp(cmp, 64, v.address, constant(0n)));
+    if (v.k === "ref" && v.nullable) return bool(cx.b.nullTest(cmp, v.address));
     return known(cmp === "ne");
   }
   if (equality && a.k === "int" && b.k === "int" && a.type.kind === "bool" && b.type.kind === "bool") {
@@ -541,7 +541,7 @@ function truth(cx: Context, v: Val): Insn | undefined {
     case "undef":
       return constant(0n);
     case "ref":
-      return v.nullable ? cx.b.cmp("ne", 64, v.address, constant(0n)) : constant(1n);
+      return v.nullable ? cx.b.nullTest("ne", v.address) : constant(1n);
     case "opt":
       // Of an optional number JavaScript asks both: is it there, and is it not 0.
       return v.inner.k === "int" || v.inner.k === "opt" ? undefined : cx.b.cmp("ne", 32, v.flag, constant(0n));
@@ -565,6 +565,7 @@ function negate(cx: Context, v: Insn): Insn {
     slt: "sge",
     sle: "sgt",
   };
+  if (v.op === "cmp" && v.address) return cx.b.nullTest(v.cmp === "eq" ? "ne" : "eq", v.args[0]!);
   if (v.op === "cmp" && opposite[v.cmp]) return cx.b.cmp(opposite[v.cmp]!, v.w, v.args[0]!, v.args[1]!);
   return cx.b.cmp("eq", 32, v, constant(0n));
 }

@@ -1,14 +1,26 @@
 /**
  * Comparisons whose outcome is used as a number become arithmetic without a branch: the machine can only jump on a
  * comparison, and a branch in a loop is a path more for the verifier. Values of 32 bits are zero-extended, so the sign
- * of their 64-bit difference is the answer.
+ * of their 64-bit difference is the answer. Whether an address is null is asked by a branch all the same: a verifier
+ * computes with no address that may be.
  */
-import { constant, countUses, type Fn, type Insn, mapOperands, maskOf, reversePostorder } from "../ir/index.ts";
+import {
+  type Block,
+  constant,
+  countUses,
+  type Fn,
+  type Insn,
+  mapOperands,
+  maskOf,
+  reversePostorder,
+  successors,
+} from "../ir/index.ts";
 
 type Make = (draft: { op: string; w: 32 | 64 }, args: Insn[]) => Insn;
 
 export function expandCompares(fn: Fn): void {
   const replaced = new Map<Insn, Insn>();
+  askOfAddresses(fn, replaced);
   const blocks = reversePostorder(fn);
   for (const b of blocks) {
     const out: Insn[] = [];
@@ -33,6 +45,36 @@ export function expandCompares(fn: Fn): void {
       return r;
     };
     mapOperands(blocks, final);
+  }
+}
+
+/** Tests of addresses become branches around nothing, their outcome what control comes from. */
+function askOfAddresses(fn: Fn, replaced: Map<Insn, Insn>): void {
+  const work = reversePostorder(fn);
+  for (let b = work.pop(); b; b = work.pop()) {
+    const k = b.insns.findIndex((i) => i.op === "cmp" && i.address);
+    if (k < 0) continue;
+    const test = b.insns[k] as Insn & { op: "cmp" };
+    const block = (preds: Block[]): Block => ({ id: fn.nextId++, phis: [], insns: [], term: undefined, preds });
+    const [yes, no] = [block([b]), block([b])];
+    const rest = block([yes, no]);
+    for (const side of [yes, no]) side.term = { kind: "jump", to: rest };
+    const outcome: Insn = {
+      op: "phi",
+      id: fn.nextId++,
+      at: test.at,
+      block: rest,
+      args: [constant(1n), constant(0n)],
+    };
+    rest.phis.push(outcome);
+    rest.insns = b.insns.splice(k).slice(1);
+    for (const i of rest.insns) i.block = rest;
+    for (const s of successors(b)) s.preds = s.preds.map((p) => (p === b ? rest : p));
+    rest.term = b.term;
+    const [x, y] = test.args as [Insn, Insn];
+    b.term = { kind: "br", cmp: test.cmp, w: 64, a: x, b: y, yes, no, at: test.at };
+    replaced.set(test, outcome);
+    work.push(rest);
   }
 }
 

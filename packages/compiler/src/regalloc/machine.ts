@@ -25,7 +25,7 @@ import {
   OP_LDDW,
   OP_MASK,
 } from "@ebplane/core/isa";
-import type { AsmBlock, Callee, DataObject, Slot } from "../ir/index.ts";
+import type { AsmBlock, Callee, DataObject, Region, Slot } from "../ir/index.ts";
 
 export const FIRST_VIRTUAL = 16;
 export const MOV64_REG = BPF_ALU64 | BPF_MOV | BPF_X;
@@ -57,6 +57,8 @@ export interface MInsn {
   asm: AsmBlock | undefined;
   /** Stack object that LEA is of, or that a load or store with base r10 goes to. */
   slot: Slot | undefined;
+  /** A load's or store's memory where it is not plain: the kernel wants one kind of it from an instruction. */
+  memory: Region["kind"] | undefined;
   /** Arguments of a call. */
   args: number;
   at: number;
@@ -86,6 +88,7 @@ export function minsn(opcode: number, at: number, fields: Partial<Omit<MInsn, "o
     external: undefined,
     asm: undefined,
     slot: undefined,
+    memory: undefined,
     args: 0,
     ...fields,
     at,

@@ -60,6 +60,7 @@ import {
   type Fn,
   type Insn,
   isOpaque,
+  mayPointToStack,
   reversePostorder,
   type Slot,
   successors,
@@ -267,20 +268,15 @@ class Selector {
         return;
       }
       case "load": {
-        const base = this.base(i.args[0]!, at);
-        this.emit(BPF_LDX | BPF_MEM | SIZE[i.size], at, {
-          dst: this.reg(i),
-          src: base.reg,
-          off: i.off,
-          slot: base.slot,
-        });
+        const base = this.base(i);
+        this.emit(BPF_LDX | BPF_MEM | SIZE[i.size], at, { dst: this.reg(i), src: base.reg, ...base.fields });
         return;
       }
       case "store": {
-        const base = this.base(i.args[0]!, at);
+        const base = this.base(i);
         const v = i.args[1]!;
         const imm = v.op === "const" ? storeImmediate(v.value, i.size) : undefined;
-        const where = { dst: base.reg, off: i.off, slot: base.slot };
+        const where = { dst: base.reg, ...base.fields };
         if (imm !== undefined) {
           this.emit(BPF_ST | BPF_MEM | SIZE[i.size], at, { ...where, imm });
           return;
@@ -289,15 +285,9 @@ class Selector {
         return;
       }
       case "atomic": {
-        const base = this.base(i.args[0]!, at);
+        const base = this.base(i);
         const src = this.use(i.args[1]!, at);
-        this.emit(BPF_STX | BPF_ATOMIC | SIZE[i.size], at, {
-          dst: base.reg,
-          src,
-          off: i.off,
-          slot: base.slot,
-          imm: i.code,
-        });
+        this.emit(BPF_STX | BPF_ATOMIC | SIZE[i.size], at, { dst: base.reg, src, ...base.fields, imm: i.code });
         return;
       }
       case "call": {
@@ -338,8 +328,8 @@ class Selector {
   binary(i: Insn & { op: BinOp }, b: Block): void {
     const { at } = i;
     let [x, y] = i.args as [Insn, Insn];
-    if (COMMUTES.has(i.op) && y.op !== "const" && this.lastUse.get(x) !== b && this.lastUse.get(y) === b)
-      [x, y] = [y, x];
+    const movable = COMMUTES.has(i.op) && y.op !== "const" && !(i.op === "add" && i.w === 64 && mayPointToStack(x));
+    if (movable && this.lastUse.get(x) !== b && this.lastUse.get(y) === b) [x, y] = [y, x];
     const r = this.reg(i);
     const cls = i.w === 64 ? BPF_ALU64 : BPF_ALU;
     const off = i.op === "sdiv" || i.op === "smod" ? 1 : 0;
@@ -351,9 +341,13 @@ class Selector {
     else this.emit(cls | ALU[i.op] | BPF_X, at, { dst: r, src, off });
   }
 
-  base(address: Insn, at: number): { reg: number; slot: MInsn["slot"] } {
-    if (address.op === "frame") return { reg: 10, slot: address.slot };
-    return { reg: this.use(address, at), slot: undefined };
+  base(i: Insn & { op: "load" | "store" | "atomic" }): { reg: number; fields: Pick<MInsn, "off" | "slot" | "memory"> } {
+    const [address] = i.args as [Insn];
+    const { off } = i;
+    if (address.op === "frame") return { reg: 10, fields: { off, slot: address.slot, memory: undefined } };
+    const { kind } = i.region;
+    const memory = kind === "packet" || kind === "map" || kind === "stack" ? undefined : kind;
+    return { reg: this.use(address, i.at), fields: { off, slot: undefined, memory } };
   }
 
   /** The copies that the phis of `to` want on the edge from `from`, as if all were made at once. */
