@@ -2,7 +2,7 @@
 
 import { closeSync } from "node:fs";
 import { type MapSpec, type ProgramSpec, relocate } from "@ebplane/core/object";
-import { type VerifierReport, verify } from "@ebplane/core/verifier";
+import { type VerifierReport, type VerifyEnv, verify } from "@ebplane/core/verifier";
 import { cpuNumbersEnd, progLoad, tryMapCreate } from "@ebplane/linux/bpf";
 
 export interface KernelMaps {
@@ -29,14 +29,21 @@ export function kernelMaps(specs: readonly MapSpec[]): KernelMaps {
 export interface Comparison {
   readonly kernel: "accept" | "reject";
   readonly report: VerifierReport;
-  /** The kernel's log of a refusal. */
+  /** The kernel's log of a refusal; with `log` of its whole walk, every state of it. */
   readonly log: string;
 }
 
-export function compare(program: ProgramSpec, maps: ReadonlyMap<string, MapSpec>, kernel: KernelMaps): Comparison {
-  const report = verify(program, { maps, license: "GPL", cpus: cpuNumbersEnd() });
+/** `log`: asks both for their logs, ours with insns as it writes them. */
+export function compare(
+  program: ProgramSpec,
+  maps: ReadonlyMap<string, MapSpec>,
+  kernel: KernelMaps,
+  log?: VerifyEnv["log"],
+): Comparison {
+  const report = verify(program, { maps, license: "GPL", cpus: cpuNumbersEnd(), ...(log && { log }) });
   const code = relocate(program, (reloc) => BigInt(kernel.fds.get(reloc.name)!));
-  const { fd, log } = progLoad({ type: program.type, code, license: "GPL", flags: program.flags });
+  const logLevel = log ? 2 : 0;
+  const { fd, log: text } = progLoad({ type: program.type, code, license: "GPL", flags: program.flags, logLevel });
   if (fd >= 0) closeSync(fd);
-  return { kernel: fd >= 0 ? "accept" : "reject", report, log };
+  return { kernel: fd >= 0 ? "accept" : "reject", report, log: text };
 }

@@ -1,15 +1,18 @@
 /**
  * The long form of verifier-differential.test.ts:
  *
- *     npx tsx --conditions=source test/verifier/long-run.ts [COUNT] [SEED] [boundary|engine] [--no-kernel]
+ *     npx tsx --conditions=source test/verifier/long-run.ts [COUNT] [SEED] [boundary|engine] [--first=N] [--no-kernel] [--log]
  *
  * Compares verdicts with the running kernel's and runs what is accepted under guard, holding registers (and every other
  * time the stack) against the verifier's states at every insn. `engine` takes the generator of the engines' differential
  * runs. Prints each difference with its number, which with the seed names the program, and the totals.
+ *
+ * `--first` begins at that number: a range for each core, or one program (`1 SEED --first=N`). `--log` prints of each
+ * program the path that we refuse and every state of the kernel's walk.
  */
 import { seededRandom } from "@ebplane/core/bytes";
 import { kernelAvailable } from "@ebplane/linux";
-import { disassemble } from "../../packages/core/src/asm/index.ts";
+import { disassemble, formatInsn } from "../../packages/core/src/asm/index.ts";
 import { build, generate } from "../../packages/core/src/vm/testing/generate.ts";
 import { MAPS as ENGINE_MAPS } from "../../packages/core/src/vm/testing/generate-maps.ts";
 import { boundaryProgram, MAPS, mutate, Rng, toSpec } from "./boundary.ts";
@@ -20,6 +23,8 @@ const args = process.argv.slice(2).filter((arg) => !arg.startsWith("--"));
 const count = Number(args[0] ?? 500_000);
 const seed = Number(args[1] ?? 1);
 const engine = args[2] === "engine";
+const first = Number(process.argv.find((arg) => arg.startsWith("--first="))?.slice(8) ?? 0);
+const log = process.argv.includes("--log");
 const specs = engine ? ENGINE_MAPS : MAPS;
 const available = kernelAvailable();
 if (!available.ok) console.log(`without the kernel: ${available.reason}`);
@@ -30,19 +35,22 @@ const totals = new Map<string, number>();
 const started = performance.now();
 let found = 0;
 
-for (let i = 0; i < count; i++) {
+for (let i = first; i < first + count; i++) {
   const { spec, next } = program(i);
   if (!spec) continue;
   const listing = () => disassemble(spec.code).map((line) => `${line.pc}: ${line.text}`);
   let accepted = true;
   if (kernel) {
-    const { kernel: theirs, report, log } = compare(spec, maps, kernel);
+    const { kernel: theirs, report, log: text } = compare(spec, maps, kernel, log ? formatInsn : undefined);
+    if (log) console.log([`program ${i}: kernel ${theirs}:`, text, `ours ${report.verdict}:`, report.log].join("\n"));
     const key = `kernel ${theirs}, ours ${report.verdict}`;
     totals.set(key, (totals.get(key) ?? 0) + 1);
     accepted = report.verdict === "accept";
     if (theirs !== report.verdict) {
       found++;
-      console.log([`program ${i}: ${key}: ${report.pc}: ${report.message}`, ...listing(), log.slice(-1000)].join("\n"));
+      console.log(
+        [`program ${i}: ${key}: ${report.pc}: ${report.message}`, ...listing(), text.slice(-1000)].join("\n"),
+      );
     }
   }
   if (!accepted) continue;
@@ -54,7 +62,16 @@ for (let i = 0; i < count; i++) {
   }
 }
 const rate = Math.round(count / ((performance.now() - started) / 1000));
-console.log(count, "programs, seed", seed, Object.fromEntries(totals), "insns held against states:", bench.checked);
+console.log(
+  count,
+  "programs from",
+  first,
+  "seed",
+  seed,
+  Object.fromEntries(totals),
+  "insns held against states:",
+  bench.checked,
+);
 console.log(`${found} findings, ${rate} programs a second`);
 kernel?.close();
 

@@ -181,7 +181,7 @@ export const RULES = {
   },
   linksBackwards: {
     since: "6.18",
-    what: "a copy that lies a constant below its original stays linked to it, too",
+    what: "a copy that lies a constant below its original, or was moved in 32 bits, stays linked to it, too",
     source: "kernel/bpf/verifier.c adjust_reg_min_max_vals, sync_linked_regs",
   },
 } as const satisfies Record<string, Rule>;

@@ -381,7 +381,7 @@ function propagate(old: State, cur: State, cx: Context): void {
 }
 
 /** Registers of frame `f` that may still be read: live at the insn, or kept over the call that the frame waits in. */
-function liveOf(cx: Context, state: State, f: number): number {
+export function liveOf(cx: Context, state: State, f: number): number {
   const { live } = cx.program;
   if (f === state.frames.length - 1) return live[cx.pc]!;
   return live[state.frames[f + 1]!.callsite]! & 0x3c0;
@@ -431,8 +431,9 @@ function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness): boolean 
   switch (old.kind) {
     case Kind.SCALAR:
       if (exactness === "relevant" && !old.node?.precise && !all) return true;
-      if ((old.id & ADD_CONST) !== 0 && ((cur.id & ADD_CONST) === 0 || old.off !== cur.off)) return false;
-      if (old.id !== 0 && (old.id & ADD_CONST) === 0 && (cur.id & ADD_CONST) !== 0) return false;
+      // A number that is linked is linked in the same way: at that distance, added in as many bits.
+      if (old.id !== 0 && (old.id & ADD_CONST) !== (cur.id & ADD_CONST)) return false;
+      if ((old.id & ADD_CONST) !== 0 && old.off !== cur.off) return false;
       return scalarIn(old.val, cur.val) && ids.sameNumber(old.id, cur.id);
     case Kind.MAP_VALUE:
     case Kind.MAP_KEY:

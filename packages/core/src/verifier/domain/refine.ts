@@ -17,7 +17,7 @@ import {
   BPF_JSLE,
   BPF_JSLT,
 } from "../../isa/index.ts";
-import { forgetRanges, isContradiction, type Scalar, sync } from "./scalar.ts";
+import { forgetRanges, type Scalar, settle, sync } from "./scalar.ts";
 import { type Tnum, tnumAnd, tnumCast, tnumIntersect, tnumOr, tnumOverlap, tnumWithSubreg, U32, U64 } from "./tnum.ts";
 
 /** "Not (a & b)": the false side of JSET, which no opcode names. */
@@ -120,9 +120,7 @@ export function refine(op: number, a: Scalar, b: Scalar, is32: boolean, same = f
   sync(x);
   sync(y);
   // Only now: one register that is both sides must not learn its forgotten ranges again from the known bits.
-  if (isContradiction(x)) forgetRanges(x);
-  if (isContradiction(y)) forgetRanges(y);
-  return [x, y];
+  return [settle(x), settle(y)];
 }
 
 function narrow(op: number, x: Scalar, y: Scalar, is32: boolean): void {

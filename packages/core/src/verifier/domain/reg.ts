@@ -87,8 +87,10 @@ export function markPrecise(start: Node | undefined): void {
 export const BEYOND_PKT_END = -2;
 export const AT_PKT_END = -1;
 
-/** Set in the id of a number that is another number plus `off`. */
-export const ADD_CONST = 0x4000_0000;
+/** Set in the id of a number that is another number plus `off`: added in 64 bits, or in 32 and zero-extended. */
+export const ADD_CONST64 = 0x4000_0000;
+export const ADD_CONST32 = 0x2000_0000;
+export const ADD_CONST = ADD_CONST64 | ADD_CONST32;
 
 export class Reg {
   readonly kind: Kind;

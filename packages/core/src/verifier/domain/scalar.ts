@@ -163,8 +163,8 @@ export function forget32(s: Scalar): void {
 
 /** Bounds that the tnum alone implies, intersected in. Sound: each bound is the extreme of the tnum's numbers. */
 export function learnFromTnum(s: Scalar): void {
-  learnFromTnum64(s);
   learnFromTnum32(s);
+  learnFromTnum64(s);
 }
 
 function learnFromTnum64(s: Scalar): void {
@@ -175,23 +175,30 @@ function learnFromTnum64(s: Scalar): void {
   if (most < s.smax) s.smax = most;
   if (value > s.umin) s.umin = value;
   if ((value | mask) < s.umax) s.umax = value | mask;
-  if (mask !== U64_MAX && (s.umin > value || s.umax < (value | mask))) onlyMember(s);
+  // A range from the tnum's least to its greatest member holds no member alone, and neither do two of all numbers.
+  if (mask === U64_MAX ? s.umin >= s.umax : s.umin !== value || s.umax !== (value | mask)) onlyMember(s);
 }
 
-/** A range that holds one member of the tnum alone is that number. Source: `__update_reg64_bounds`. */
+/**
+ * A range that holds one member of the tnum alone is that number. A range that holds none, of a path that cannot be, is
+ * taken for the member that the kernel takes it for: it walks such paths, too. Source: `__update_reg64_bounds`.
+ */
 function onlyMember(s: Scalar): void {
   const { value, mask } = s.tnum;
   const { umin, umax } = s;
-  if (umin > umax || umin === umax) return;
-  const isMember = (umin & ~mask) === value;
-  const first = isMember ? umin : tnumStep(s.tnum, umin);
-  if (first < umin || first > umax) return;
-  const next = tnumStep(s.tnum, first);
-  if (next > first && next <= umax) return;
-  s.umin = s.umax = first;
-  s.tnum = tnumConst(first);
-  const signed = BigInt.asIntN(64, first);
-  if (signed >= s.smin && signed <= s.smax) s.smin = s.smax = signed;
+  const next = tnumStep(s.tnum, umin);
+  if ((umin & ~mask) === value) {
+    if (next > umax) become(s, umin);
+  } else if (next === (value | mask)) become(s, next);
+  else if (next <= umax && tnumStep(s.tnum, next) > umax) become(s, next);
+}
+
+function become(s: Scalar, value: bigint): void {
+  s.tnum = tnumConst(value);
+  s.umin = s.umax = value;
+  s.smin = s.smax = BigInt.asIntN(64, value);
+  s.u32min = s.u32max = Number(value & U32);
+  s.s32min = s.s32max = s.u32min | 0;
 }
 
 export function learnFromTnum32(s: Scalar): void {
@@ -321,15 +328,26 @@ export function sync(s: Scalar): Scalar {
   return s;
 }
 
-/** True when some view is empty: the state cannot happen (a branch that the bounds could not yet rule out). */
+/**
+ * True when some view is empty or the known bits are not the range's: the state cannot happen (a branch that the bounds
+ * could not yet rule out). Source: kernel/bpf/verifier.c `reg_bounds_sanity_check`.
+ */
 export function isContradiction(s: Scalar): boolean {
-  return (
-    s.umin > s.umax ||
-    s.smin > s.smax ||
-    s.u32min > s.u32max ||
-    s.s32min > s.s32max ||
-    (s.tnum.value & s.tnum.mask) !== 0n
-  );
+  if (s.umin > s.umax || s.smin > s.smax || s.u32min > s.u32max || s.s32min > s.s32max) return true;
+  const { value, mask } = s.tnum;
+  if (mask === 0n) {
+    const signed = BigInt.asIntN(64, value);
+    if (s.umin !== value || s.umax !== value || s.smin !== signed || s.smax !== signed) return true;
+  }
+  if ((mask & U32) !== 0n) return false;
+  const low = Number(value & U32);
+  return s.u32min !== low || s.u32max !== low || s.s32min !== (low | 0) || s.s32max !== (low | 0);
+}
+
+/** A Scalar that contradicts itself keeps only its known bits, as in the kernel. Changes and returns `s`. */
+export function settle(s: Scalar): Scalar {
+  if (isContradiction(s)) forgetRanges(s);
+  return s;
 }
 
 /** True when every number of `inner` is in `outer`, by every view. */

@@ -28,6 +28,8 @@ import { type Context, MAX_VAR_OFF } from "../context.ts";
 import { arith, negate, signExtend, signExtend32, swapBytes, truncate } from "../domain/arith.ts";
 import {
   ADD_CONST,
+  ADD_CONST32,
+  ADD_CONST64,
   changed,
   isPacket,
   isPointer,
@@ -43,11 +45,13 @@ import {
 import {
   constScalar,
   immScalar,
+  isContradiction,
   S32_MAX,
   S32_MIN,
   S64_MAX,
   S64_MIN,
   type Scalar,
+  settle,
   sync,
   U64_MAX,
   UNKNOWN,
@@ -83,12 +87,12 @@ export function alu(cx: Context, insn: Insn): void {
       return;
     }
     cx.markPrecise(src?.node);
-    cx.setReg(insn.dst, pointerArith(cx, insn, op, is32, dst, src?.val ?? immScalar(insn.imm), true));
+    cx.setReg(insn.dst, pointerArith(cx, insn, op, is32, dst, src ?? scalarReg(immScalar(insn.imm)), true));
     return;
   }
   if (src && isPointer(src)) {
     cx.markPrecise(dst.node);
-    cx.setReg(insn.dst, pointerArith(cx, insn, op, is32, src, dst.val, false));
+    cx.setReg(insn.dst, pointerArith(cx, insn, op, is32, src, dst, false));
     return;
   }
   scalarArith(cx, insn, op, is32, dst, src);
@@ -110,23 +114,33 @@ function scalarArith(cx: Context, insn: Insn, op: number, is32: boolean, dst: Re
       a = fork.ones;
     }
   }
-  const val = arith(op, a, b, is32);
+  const val = settled(arith(op, a, b, is32));
   const n = node(dst.node, src?.node);
   if (dst.node?.precise) cx.markPrecise(src?.node);
   const distance = linkDistance(cx, op, is32, dst, b, src !== undefined && insn.src === insn.dst);
   if (distance === undefined) cx.setReg(insn.dst, linkedScalar(val, 0, 0, n));
-  else cx.setReg(insn.dst, linkedScalar(val, dst.id | ADD_CONST, distance, n));
+  else cx.setReg(insn.dst, linkedScalar(val, dst.id | (is32 ? ADD_CONST32 : ADD_CONST64), distance, n));
+}
+
+/** What arithmetic left; where that contradicts itself, on a path that cannot be, the known bits alone. */
+function settled(val: Scalar): Scalar {
+  return isContradiction(val) ? settle(val.clone()) : val;
 }
 
 /**
- * r1 = r2; r1 += 4: r1 keeps r2's id and its distance, so that what is learnt of one holds for the other. Undefined
- * where the kernel loses the link.
+ * r1 = r2; r1 += 4: r1 keeps r2's id and its distance, so that what is learnt of one holds for the other. In 32 bits
+ * the sum must have begun as a number of 32 bits. Undefined where the kernel loses the link.
+ *
+ * Source: kernel/bpf/verifier.c `adjust_reg_min_max_vals`; 32 bits and distances below 0 as 6.18's stable releases
+ * have them (upstream 7a433e519364, Linux 7.0).
  */
 function linkDistance(cx: Context, op: number, is32: boolean, dst: Reg, b: Scalar, same: boolean): number | undefined {
   const newer = allows(cx.profile, "linksBackwards");
-  if (is32 || same || dst.id === 0 || (dst.id & ADD_CONST) !== 0 || !b.isConst) return undefined;
-  if (op !== BPF_ADD && !(newer && op === BPF_SUB)) return undefined;
-  const distance = op === BPF_ADD ? b.smin : -b.smin;
+  if (same || dst.id === 0 || (dst.id & ADD_CONST) !== 0) return undefined;
+  if (is32 && (!newer || dst.val.umax > 0xffff_ffffn)) return undefined;
+  if (!(is32 ? b.isConst32 : b.isConst) || (op !== BPF_ADD && !(newer && op === BPF_SUB))) return undefined;
+  const by = is32 ? BigInt.asIntN(32, b.tnum.value) : BigInt.asIntN(64, b.tnum.value);
+  const distance = op === BPF_ADD ? by : -by;
   const least = newer ? BigInt(S32_MIN) : 0n;
   return distance >= least && distance <= BigInt(S32_MAX) ? Number(distance) : undefined;
 }
@@ -159,7 +173,7 @@ function unary(cx: Context, insn: Insn, op: number, is32: boolean, dst: Reg): vo
   if (op === BPF_NEG && version >= 617) val = negate(dst.val, is32);
   // Byte order of the kernel is the program's: little-endian here. ALU64's END always swaps.
   if (op === BPF_END && version >= 618) val = swapBytes(dst.val, insn.imm, !is32 || (insn.opcode & BPF_X) !== 0);
-  cx.setReg(insn.dst, scalarReg(val, dst.node));
+  cx.setReg(insn.dst, scalarReg(settled(val), dst.node));
 }
 
 /** Subtracting pointers gives a number that says nothing; everything else between pointers is refused. */
@@ -214,11 +228,14 @@ function move(cx: Context, insn: Insn, is32: boolean, byReg: boolean): void {
   } else cx.setReg(insn.dst, scalarReg(val, src.node));
 }
 
-/** A copy of a number that is not known exactly shares an id with the original: a later check on one holds for both. */
+/**
+ * A copy of a number that is not known exactly shares an id with the original: a later check on one holds for both. One
+ * that is linked at a distance begins a link of its own.
+ */
 export function sharedId(cx: Context, regNo: number, src: Reg): Reg {
-  if (src.val.isConst) return src.id ? linkedScalar(src.val, src.id, src.off, src.node) : src;
-  if (src.id && (src.id & ADD_CONST) === 0) return src;
-  const named = linkedScalar(src.val, cx.newId(), 0, src.node);
+  const distant = (src.id & ADD_CONST) !== 0;
+  if (!distant && (src.id || src.val.isConst)) return src;
+  const named = linkedScalar(src.val, src.val.isConst ? 0 : cx.newId(), 0, src.node);
   cx.setReg(regNo, named);
   return named;
 }
@@ -230,9 +247,14 @@ function pointerArith(
   op: number,
   is32: boolean,
   ptr: Reg,
-  by: Scalar,
+  number: Reg,
   pointerFirst: boolean,
 ): Reg {
+  const by = number.val;
+  // Bits and range at odds: no run comes here with such a number.
+  if (by.smin > by.smax || by.umin > by.umax || (by.isConst && (by.smin !== by.smax || by.umin !== by.umax))) {
+    return scalarReg(UNKNOWN);
+  }
   const register = pointerFirst ? insn.dst : insn.src;
   const name = `r${register} (${kindName(ptr)})`;
   if (is32) {
@@ -250,7 +272,7 @@ function pointerArith(
   if (!mayMove(ptr.kind, known, by, op)) {
     cx.reject("pointer-arithmetic", `arithmetic on ${name} is not allowed`, { register });
   }
-  checkSane(cx, by, ptr, register, "the number added to");
+  checkNumberSane(cx, number, ptr, register);
   checkSane(cx, ptr.val, ptr, register, "the variable offset of");
   if (op !== BPF_ADD && op !== BPF_SUB) {
     const what = op === BPF_AND || op === BPF_OR || op === BPF_XOR ? "bitwise" : "this";
@@ -335,42 +357,53 @@ function variableOffset(cx: Context, ptr: Reg, op: number, by: Scalar): Reg {
   return changed(ptr, { val, id: cx.newId(), num: keepRange ? ptr.num : 0 });
 }
 
+/**
+ * What is added to a pointer is bounded as the pointer is. That holds, as in the kernel, for a number's distance from the
+ * one that it is linked to, too: `r2 = r1; r2 += -2147483648` is not to be added, however small it was found to be.
+ */
+function checkNumberSane(cx: Context, number: Reg, ptr: Reg, register: number): void {
+  const what = `the number added to r${register} (${kindName(ptr)})`;
+  checkKnown(cx, number.val, register, what);
+  if (!isNear(number.off)) {
+    const distance = number.off < 0 ? `minus ${-number.off}` : `plus ${number.off}`;
+    cx.reject("pointer-range", `${what} is another number ${distance}: ${AT_MOST}`, {
+      register,
+      fix: "compute it anew before adding it, or move the constant to the pointer",
+    });
+  }
+  checkBounded(cx, number.val, register, what);
+}
+
 /** A pointer stays within half a gigabyte of its base, so that no sum of offsets can wrap. */
 function checkSane(cx: Context, val: Scalar, ptr: Reg, register: number, what: string): void {
-  const limit = BigInt(MAX_VAR_OFF);
-  if (val.isConst && (val.smin >= limit || val.smin <= -limit)) {
-    cx.reject(
-      "pointer-range",
-      `${what} r${register} (${kindName(ptr)}) is ${val.smin}: at most ${MAX_VAR_OFF - 1} either way`,
-      {
-        register,
-      },
-    );
-  }
-  if (ptr.off >= MAX_VAR_OFF || ptr.off <= -MAX_VAR_OFF) {
-    cx.reject(
-      "pointer-range",
-      `the offset of r${register} (${kindName(ptr)}) is ${ptr.off}: at most ${MAX_VAR_OFF - 1} either way`,
-      {
-        register,
-      },
-    );
-  }
+  const name = `r${register} (${kindName(ptr)})`;
+  checkKnown(cx, val, register, `${what} ${name}`);
+  if (!isNear(ptr.off)) cx.reject("pointer-range", `the offset of ${name} is ${ptr.off}: ${AT_MOST}`, { register });
+  checkBounded(cx, val, register, `${what} ${name}`);
+}
+
+const AT_MOST = `at most ${MAX_VAR_OFF - 1} either way`;
+
+function isNear(n: number | bigint): boolean {
+  return n < MAX_VAR_OFF && n > -MAX_VAR_OFF;
+}
+
+function checkKnown(cx: Context, val: Scalar, register: number, what: string): void {
+  if (val.isConst && !isNear(val.smin)) cx.reject("pointer-range", `${what} is ${val.smin}: ${AT_MOST}`, { register });
+}
+
+function checkBounded(cx: Context, val: Scalar, register: number, what: string): void {
   if (val.smin === S64_MIN) {
-    cx.reject("unbounded", `${what} r${register} (${kindName(ptr)}) has no lower bound`, {
+    cx.reject("unbounded", `${what} has no lower bound`, {
       register,
       fix: "check its sign, or mask it with an and, before adding it to a pointer",
     });
   }
-  if (val.smin >= limit || val.smin <= -limit) {
-    cx.reject(
-      "unbounded",
-      `${what} r${register} (${kindName(ptr)}) may be ${val.smin}: at most ${MAX_VAR_OFF - 1} either way`,
-      {
-        register,
-        fix: "check its range before adding it to a pointer",
-      },
-    );
+  if (!isNear(val.smin)) {
+    cx.reject("unbounded", `${what} may be ${val.smin}: ${AT_MOST}`, {
+      register,
+      fix: "check its range before adding it to a pointer",
+    });
   }
 }
 

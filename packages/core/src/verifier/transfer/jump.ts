@@ -27,6 +27,7 @@ import { arith } from "../domain/arith.ts";
 import { flippedOf, oppositeOf, outcome, refine } from "../domain/refine.ts";
 import {
   ADD_CONST,
+  ADD_CONST32,
   ALLOC,
   AT_PKT_END,
   BEYOND_PKT_END,
@@ -43,6 +44,7 @@ import {
 } from "../domain/reg.ts";
 import { constScalar, immScalar, ZERO } from "../domain/scalar.ts";
 import { mapRegs, type State } from "../domain/state.ts";
+import { liveOf } from "../prune.ts";
 import { isTrusted } from "./kernel.ts";
 import { readReg } from "./registers.ts";
 
@@ -62,12 +64,14 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
   }
   cx.outcomes[insn.pc] = 3;
   const here = cx.state;
-  const there = cx.push(target, here.clone());
   if (dst.kind === Kind.SCALAR && src.kind === Kind.SCALAR) {
-    learnNumbers(here, insn, oppositeOf(op), dst, src, is32, byReg);
-    learnNumbers(there, insn, op, dst, src, is32, byReg);
+    limitLinks(cx, byReg ? [src.id, dst.id] : [dst.id]);
+    const there = cx.push(target, here.clone());
+    learnNumbers(here, insn, oppositeOf(op), src, is32, byReg);
+    learnNumbers(there, insn, op, src, is32, byReg);
     return next;
   }
+  const there = cx.push(target, here.clone());
   if (!is32 && byReg && isPointer(dst) && isPointer(src)) learnNotNull(op, here, there, insn, dst, src);
   const zeroTest = !is32 && !byReg && insn.imm === 0 && (op === BPF_JEQ || op === BPF_JNE);
   if (zeroTest && dst.flags & MAYBE_NULL) {
@@ -126,9 +130,47 @@ export function isNotNull(r: Reg): boolean {
   }
 }
 
-function learnNumbers(state: State, insn: Insn, op: number, dst: Reg, src: Reg, is32: boolean, byReg: boolean): void {
-  const [a, b] = refine(op, dst.val, src.val, is32, byReg && insn.src === insn.dst);
+/** Linked numbers that one comparison teaches something, both sides' together. */
+const MAX_LINKED = 6;
+
+/**
+ * A comparison reaches so many linked numbers: those of the first id, then of the second, registers before stack slots,
+ * inner frames before outer ones. What lies beyond loses its link. Source: `collect_linked_regs`, since Linux 6.12; dead
+ * registers do not count since 6.18.
+ */
+function limitLinks(cx: Context, ids: readonly number[]): void {
+  if (cx.profile.version < 612) return;
+  const { frames } = cx.state;
+  let count = 0;
+  for (const id of ids) {
+    if (id === 0) continue;
+    const base = id & ~ADD_CONST;
+    const isLinked = (r: Reg | undefined) => r?.kind === Kind.SCALAR && (r.id & ~ADD_CONST) === base;
+    for (let f = frames.length - 1; f >= 0; f--) {
+      const { regs, stack } = frames[f]!;
+      const live = cx.profile.version < 618 ? 0x3ff : liveOf(cx, cx.state, f);
+      for (let i = 0; i < 10; i++) {
+        if (((live >> i) & 1) === 0 || !isLinked(regs[i])) continue;
+        if (++count > MAX_LINKED) regs[i] = unlinked(regs[i]!);
+      }
+      for (let i = 0; i < stack.length; i++) {
+        const slot = stack[i];
+        if (!slot || !isLinked(slot.reg)) continue;
+        if (++count > MAX_LINKED) stack[i] = { ...slot, reg: unlinked(slot.reg!) };
+      }
+    }
+  }
+}
+
+function unlinked(r: Reg): Reg {
+  return linkedScalar(r.val, 0, 0, r.node);
+}
+
+function learnNumbers(state: State, insn: Insn, op: number, imm: Reg, is32: boolean, byReg: boolean): void {
   const { regs } = state.frame;
+  const dst = regs[insn.dst]!;
+  const src = byReg ? regs[insn.src]! : imm;
+  const [a, b] = refine(op, dst.val, src.val, is32, byReg && insn.src === insn.dst);
   // Either side's value now depends on the other's.
   const nodeA = byReg ? node(dst.node, src.node) : dst.node;
   const nodeB = byReg ? node(src.node, dst.node) : src.node;
@@ -142,16 +184,21 @@ function learnNumbers(state: State, insn: Insn, op: number, dst: Reg, src: Reg, 
   if (dst.id) syncLinked(state, regs[insn.dst]!);
 }
 
-/** Numbers that share an id with `known` take its range, shifted by their distance from it. */
+/**
+ * Numbers that share an id with `known` take its range, shifted by their distance from it. Distances in 32 bits hold of
+ * zero-extended numbers, and say nothing to those in 64. Source: `sync_linked_regs`.
+ */
 function syncLinked(state: State, known: Reg): void {
   const base = known.id & ~ADD_CONST;
   mapRegs(state, (r) => {
     if (r === known || r.kind !== Kind.SCALAR || r.id === 0 || (r.id & ~ADD_CONST) !== base) return r;
+    if (((r.id ^ known.id) & ADD_CONST) === ADD_CONST) return r;
     const n = node(r.node, known.node);
     const sameOffset = (r.id & ADD_CONST) === 0 && (known.id & ADD_CONST) === 0;
     if (sameOffset || r.off === known.off) return linkedScalar(known.val, known.id, known.off, n);
     const distance = constScalar(BigInt(r.off - known.off));
-    return linkedScalar(arith(BPF_ADD, known.val, distance, false), r.id, r.off, n);
+    const is32 = ((r.id | known.id) & ADD_CONST32) !== 0;
+    return linkedScalar(arith(BPF_ADD, known.val, distance, is32), r.id, r.off, n);
   });
 }
 
