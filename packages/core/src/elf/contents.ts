@@ -5,7 +5,7 @@
 import { concatBytes, viewOf } from "../bytes/index.ts";
 import { ElfError } from "../errors/index.ts";
 import type { CollectionSpec, MapEntry } from "../object/index.ts";
-import { isDataSection } from "./data.ts";
+import { holdsArenaData, isDataSection } from "./data.ts";
 
 export const CONTENTS_SECTION = ".ebplane.contents";
 
@@ -13,7 +13,7 @@ export const CONTENTS_SECTION = ".ebplane.contents";
 export function encodeContents(spec: CollectionSpec): Uint8Array | undefined {
   const parts: Uint8Array[] = [];
   for (const map of spec.maps.values()) {
-    if (isDataSection(map)) continue;
+    if (isDataSection(map) || holdsArenaData(map)) continue;
     for (const { key, value } of map.contents ?? []) {
       if (!(value instanceof Uint8Array)) continue;
       const name = new TextEncoder().encode(map.name);

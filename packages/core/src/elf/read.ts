@@ -9,6 +9,7 @@ import { type Btf, type BtfExt, type BtfPatch, parseBtf, parseBtfExt, patchBtf, 
 import { viewOf } from "../bytes/index.ts";
 import { ElfError } from "../errors/index.ts";
 import {
+  ARENA_PAGE,
   BPF_F_RDONLY_PROG,
   type CollectionSpec,
   type ExternSpec,
@@ -22,7 +23,7 @@ import {
 } from "../object/index.ts";
 import * as elf from "./container.ts";
 import { CONTENTS_SECTION, decodeContents } from "./contents.ts";
-import { isDataSectionName } from "./data.ts";
+import { ARENA_SECTION, isDataSectionName } from "./data.ts";
 import { findExterns, KCONFIG_MAP } from "./externs.ts";
 import { findFunctions, linkPrograms } from "./functions.ts";
 import { type FoundMap, isLegacyMapSection, parseBtfMaps, parseLegacyMaps, slotKey } from "./map-def.ts";
@@ -188,7 +189,31 @@ function readDataSections(file: elf.ElfFile, btf: Btf | undefined, maps: Map<str
     addMap(maps, map, s.name);
     names.set(s.index, s.name);
   }
+  const arena = placeArenaData(file, maps);
+  if (arena) names.set(arena.section, arena.map);
   return names;
+}
+
+/**
+ * The variables of `.addr_space.1` begin the arena. Source: libbpf.c `init_arena_map_data`; it moves them to the arena's
+ * end where the kernel takes offsets of any size, which 6.18 does not.
+ */
+function placeArenaData(file: elf.ElfFile, maps: Map<string, MapSpec>): { section: number; map: string } | undefined {
+  const section = file.sections.find((s) => s.name === ARENA_SECTION);
+  if (!section?.size) return undefined;
+  const where = { section: ARENA_SECTION };
+  const arenas = [...maps.values()].filter((m) => m.type === MapType.BPF_MAP_TYPE_ARENA);
+  const [arena] = arenas;
+  if (!arena || arenas.length > 1) {
+    const have = arenas.length ? arenas.map((m) => m.name).join(", ") : "none";
+    throw new ElfError(`variables of an arena need one map of that type in .maps, the object has ${have}`, where);
+  }
+  const room = arena.maxEntries * ARENA_PAGE;
+  if (section.size > room)
+    throw new ElfError(`${section.size} bytes of variables, arena ${arena.name} has ${room}`, where);
+  const data = section.type === elf.SHT_NOBITS ? new Uint8Array(section.size) : section.data.slice();
+  maps.set(arena.name, { ...arena, contents: [{ key: new Uint8Array(0), value: data }] });
+  return { section: section.index, map: arena.name };
 }
 
 /** Initial slots of `values`: each a relocation to a program or a map. */
@@ -276,27 +301,26 @@ function readVariables(
     if (!variables.has(v.name)) variables.set(v.name, v);
     else variables.set(`${v.map}:${v.name}:${v.offset}`, v);
   };
-  for (const [section, map] of dataMaps) {
-    const end = file.sections[section]!.size;
-    const id = btf?.find(map, "datasec");
+  for (const [index, map] of dataMaps) {
+    const { name: section, size: end } = file.sections[index]!;
+    const id = btf?.find(section, "datasec");
     const datasec = id === undefined ? undefined : btf!.type(id);
     if (datasec?.kind === "datasec") {
       for (const { type, offset, size } of datasec.vars) {
         const v = btf!.type(type);
         if (v.kind !== "var" || v.linkage === "extern") continue;
         if (offset + size > end)
-          throw new ElfError(`variable ${v.name} ends at ${offset + size} of ${end}`, { section: map });
+          throw new ElfError(`variable ${v.name} ends at ${offset + size} of ${end}`, { section });
         const least = sizeOf(btf!, v.type);
-        if (least > size)
-          throw new ElfError(`variable ${v.name} has ${size} bytes, its type ${least}`, { section: map });
+        if (least > size) throw new ElfError(`variable ${v.name} has ${size} bytes, its type ${least}`, { section });
         add({ name: v.name, map, offset, size, typeId: v.type, linkage: v.linkage });
       }
       continue;
     }
     for (const s of file.symbols) {
-      if (s.section !== section || s.type !== elf.STT_OBJECT || !s.name) continue;
+      if (s.section !== index || s.type !== elf.STT_OBJECT || !s.name) continue;
       if (s.value + s.size > end)
-        throw new ElfError(`variable ${s.name} ends at ${s.value + s.size} of ${end}`, { section: map });
+        throw new ElfError(`variable ${s.name} ends at ${s.value + s.size} of ${end}`, { section });
       const linkage = s.bind === elf.STB_LOCAL ? "static" : "global";
       add({ name: s.name, map, offset: s.value, size: s.size, typeId: 0, linkage });
     }
@@ -362,6 +386,7 @@ function unknownParts(file: elf.ElfFile, structOps: readonly StructOpsSpec[]): U
     IGNORED.test(s.name) ||
     (STRUCT_OPS.test(s.name) && structOps.some((o) => o.section === s.name)) ||
     isDataSectionName(s.name) ||
+    s.name === ARENA_SECTION ||
     [".maps", "license", "version", ".text", CONTENTS_SECTION, KCONFIG_MAP].includes(s.name) ||
     isLegacyMapSection(s.name) ||
     ((s.flags & elf.SHF_EXECINSTR) !== 0 && s.type === elf.SHT_PROGBITS) ||
@@ -370,15 +395,11 @@ function unknownParts(file: elf.ElfFile, structOps: readonly StructOpsSpec[]): U
   for (const s of file.sections) {
     if (s.type === elf.SHT_REL || s.type === elf.SHT_RELA) {
       const target = file.sections[s.info]!;
-      if (isDataSectionName(target.name)) {
+      if (isDataSectionName(target.name) || target.name === ARENA_SECTION) {
         out.push({ section: s.name, why: "relocations of data are not applied, as libbpf does not", data: s.data });
       }
     } else if (!known(s) && s.size > 0) {
-      const why = s.name.startsWith(".addr_space.")
-        ? "variables of an arena"
-        : STRUCT_OPS.test(s.name)
-          ? "needs .BTF to tell what its structs are"
-          : "no known meaning";
+      const why = STRUCT_OPS.test(s.name) ? "needs .BTF to tell what its structs are" : "no known meaning";
       out.push({ section: s.name || `section ${s.index}`, why, data: s.data });
     }
   }

@@ -12,7 +12,7 @@ import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, decode, type Insn, OP_CALL, OP_LDDW, 
 import type { CollectionSpec, CoreReloc, LineInfo, MapSpec, ProgramSpec, Reloc } from "../object/index.ts";
 import * as elf from "./container.ts";
 import { CONTENTS_SECTION, encodeContents } from "./contents.ts";
-import { isDataSection } from "./data.ts";
+import { ARENA_SECTION, holdsArenaData, isDataSection } from "./data.ts";
 import { KCONFIG_MAP } from "./externs.ts";
 import { defineMap } from "./map-btf.ts";
 import { libbpfSection } from "./sections.ts";
@@ -337,17 +337,22 @@ function setDatasec(spec: CollectionSpec, btf: BtfBuilder, name: string, size: n
   else btf.define(known, { kind: "datasec", name, size, vars });
 }
 
-/** `.rodata*`, `.data*`, `.bss*`: the bytes of the map's one value, and a DATASEC of its variables. */
+/**
+ * `.rodata*`, `.data*`, `.bss*`: the bytes of the map's one value, and a DATASEC of its variables. `.addr_space.1`: the
+ * same of what an arena begins with. Section indexes by the map's name.
+ */
 function writeData(spec: CollectionSpec, out: elf.ElfBuilder, btf: BtfBuilder): Map<string, number> {
   const indexes = new Map<string, number>();
   for (const map of spec.maps.values()) {
-    if (!isDataSection(map)) continue;
+    if (!isDataSection(map) && !holdsArenaData(map)) continue;
     const value = map.contents?.[0]?.value;
-    const flags = elf.SHF_ALLOC | (map.name.startsWith(".rodata") ? 0 : elf.SHF_WRITE);
+    const name = isDataSection(map) ? map.name : ARENA_SECTION;
+    const size = value instanceof Uint8Array ? value.length : map.valueSize;
+    const flags = elf.SHF_ALLOC | (name.startsWith(".rodata") ? 0 : elf.SHF_WRITE);
     const index =
       value instanceof Uint8Array
-        ? out.section(map.name, elf.SHT_PROGBITS, flags, value)
-        : out.section(map.name, elf.SHT_NOBITS, flags, new Uint8Array(0), { size: map.valueSize });
+        ? out.section(name, elf.SHT_PROGBITS, flags, value)
+        : out.section(name, elf.SHT_NOBITS, flags, new Uint8Array(0), { size });
     indexes.set(map.name, index);
     const variables = [...(spec.variables?.values() ?? [])].filter((v) => v.map === map.name);
     for (const v of variables) {
@@ -355,9 +360,9 @@ function writeData(spec: CollectionSpec, out: elf.ElfBuilder, btf: BtfBuilder): 
       out.symbol({ name: v.name, bind, type: elf.STT_OBJECT, section: index, value: v.offset, size: v.size });
     }
     const typed = variables.filter((v) => v.typeId);
-    if (typed.length && spec.btf?.find(map.name, "datasec") === undefined) {
+    if (typed.length && spec.btf?.find(name, "datasec") === undefined) {
       const vars = typed.map((v) => ({ type: btf.var(v.name, v.typeId, v.linkage), offset: v.offset, size: v.size }));
-      btf.datasec(map.name, map.valueSize, vars);
+      btf.datasec(name, size, vars);
     }
   }
   return indexes;

@@ -69,6 +69,10 @@ export const BPF_F_RDONLY_PROG = 1 << 7;
 export const BPF_F_WRONLY_PROG = 1 << 8;
 export const BPF_F_CLONE = 1 << 9;
 export const BPF_F_MMAPABLE = 1 << 10;
+/** Of an arena: userspace may touch only pages that a program allocated. */
+export const BPF_F_SEGV_ON_FAULT = 1 << 17;
+/** Bytes of an arena's page, of which `maxEntries` are counted. */
+export const ARENA_PAGE = 4096;
 export const BPF_F_INNER_MAP = 1 << 12;
 
 /** Flags of an element update. */

@@ -5,7 +5,7 @@
 import type { Btf } from "../btf/index.ts";
 import { viewOf } from "../bytes/index.ts";
 import { SLOT } from "../isa/index.ts";
-import { isPerCpu, MapType } from "./map-types.ts";
+import { ARENA_PAGE, isPerCpu, MapType } from "./map-types.ts";
 
 /** A map to be created. Sizes in bytes. */
 export interface MapSpec {
@@ -33,7 +33,10 @@ export interface MapSpec {
   readonly valueTypeId?: number;
 }
 
-/** One initial entry: bytes in memory order (of a per-CPU map one CPU's value, which every CPU begins with), or the name of the program or map that the slot refers to. */
+/**
+ * One initial entry: bytes in memory order (of a per-CPU map one CPU's value, which every CPU begins with; of an arena,
+ * whose key is empty, what its first pages hold), or the name of the program or map that the slot refers to.
+ */
 export interface MapEntry {
   readonly key: Uint8Array;
   readonly value: Uint8Array | { readonly program: string } | { readonly map: string };
@@ -46,7 +49,7 @@ export interface MapEntry {
 export type Reloc =
   /** lddw of a map: BPF_PSEUDO_MAP_FD. */
   | { readonly pc: number; readonly kind: "map"; readonly name: string }
-  /** lddw of an address `offset` bytes into a map's first value: BPF_PSEUDO_MAP_VALUE. */
+  /** lddw of an address `offset` bytes into a map's first value, or into an arena: BPF_PSEUDO_MAP_VALUE. */
   | { readonly pc: number; readonly kind: "mapValue"; readonly name: string; readonly offset: number }
   /** call of a kernel function, by BTF name. */
   | { readonly pc: number; readonly kind: "kfunc"; readonly name: string; readonly weak: boolean }
@@ -108,7 +111,7 @@ export interface ProgramSpec {
   readonly autoload?: boolean;
 }
 
-/** A global variable: `size` bytes at `offset` of the first value of the array map `map`. */
+/** A global variable: `size` bytes at `offset` of the first value of the array map `map`, or of the arena `map`. */
 export interface VariableSpec {
   readonly name: string;
   readonly map: string;
@@ -186,6 +189,13 @@ export function usedMaps(spec: CollectionSpec, programs: readonly ProgramSpec[])
     for (const reloc of relocs) if (reloc.kind === "map" || reloc.kind === "mapValue") use(reloc.name);
   }
   return [...spec.maps.keys()].filter((name) => used.has(name));
+}
+
+/** @throws RangeError unless `length` bytes at `offset` lie in the arena. */
+export function checkArenaRange({ name, maxEntries }: MapSpec, offset: number, length: number): void {
+  const bytes = maxEntries * ARENA_PAGE;
+  if (Number.isInteger(offset) && offset >= 0 && offset + length <= bytes) return;
+  throw new RangeError(`arena ${name}: need ${length} bytes at ${offset}, it has ${bytes}`);
 }
 
 /** Sizes that depend on the machine: one perf buffer a CPU, ring buffers of whole pages. Source: libbpf.c `map_set_def_max_entries`. */

@@ -7,7 +7,7 @@
 import type { Btf } from "../btf/index.ts";
 import { applyKconfig, type KernelConfig, relocateCore } from "../elf/index.ts";
 import { InternalError, SysError, UnsupportedError, VerifierError } from "../errors/index.ts";
-import type { VmMap } from "../maps/index.ts";
+import { ArenaMap, type VmMap } from "../maps/index.ts";
 import {
   autoloaded,
   type BpfMap,
@@ -197,8 +197,10 @@ export class SimTarget implements Target {
     const live = maps.get(spec.name);
     if (!live) return;
     for (const { key, value } of spec.contents ?? []) {
-      if (value instanceof Uint8Array) live.update(key, initialValue(spec, value, this.cpus));
-      else {
+      if (value instanceof Uint8Array) {
+        if (live instanceof ArenaMap) live.writeBytes(0, value);
+        else live.update(key, initialValue(spec, value, this.cpus));
+      } else {
         const id = "program" in value ? programs.get(value.program)?.vm.id : maps.get(value.map)?.id;
         // A tail-call target that was not asked for stays an empty slot.
         if (id === undefined) continue;

@@ -27,7 +27,7 @@ import {
   OP_LDDW,
   OP_MAY_GOTO,
 } from "../isa/index.ts";
-import { MapType } from "../object/index.ts";
+import { ARENA_PAGE, MapType } from "../object/index.ts";
 import { calledPc } from "./cfg/cfg.ts";
 import { nextPc } from "./cfg/program.ts";
 import { checkNothingHeld, checkReturn } from "./check/exit.ts";
@@ -157,6 +157,10 @@ function lddw(cx: Context, insn: Insn): void {
       const reloc = cx.relocAt.get(insn.pc);
       const off = reloc?.kind === "mapValue" ? reloc.offset : insn.imm2;
       if (map.spec.type === MapType.BPF_MAP_TYPE_ARENA) {
+        // kernel/bpf/arena.c `arena_map_direct_value_addr`
+        const bytes = map.spec.maxEntries * ARENA_PAGE;
+        if (off < 0 || off > bytes)
+          cx.reject("map-value", `offset ${off} is outside the ${bytes} bytes of arena ${map.name}`);
         cx.setReg(insn.dst, scalarReg(UNKNOWN));
         return;
       }

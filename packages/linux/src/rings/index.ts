@@ -1,5 +1,6 @@
 /** Rings shared with the kernel: events from programs, packets. */
 
+export * from "./mapped-arena.ts";
 export * from "./mapped-array.ts";
 export * from "./packet-ring.ts";
 export * from "./perf.ts";

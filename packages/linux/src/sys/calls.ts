@@ -26,6 +26,11 @@ export function mmap(address: number, length: number, prot: number, flags: numbe
   return syscall(NR.mmap, address, length, prot, flags, fd, offset);
 }
 
+/** Only for ranges that no view was ever made of: see mem/region.ts. */
+export function munmap(address: number, length: number): number {
+  return syscall(NR.munmap, address, length);
+}
+
 export function setns(fd: number, type: number): number {
   return syscall(NR.setns, fd, type);
 }

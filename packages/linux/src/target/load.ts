@@ -17,6 +17,7 @@ import {
   type LoadOptions,
   lineAt,
   type MapSpec,
+  MapType,
   type Program,
   type ProgramSpec,
   ProgType,
@@ -41,6 +42,7 @@ import {
   summarizeLog,
   tryMapCreate,
 } from "../bpf/index.ts";
+import { MappedArena } from "../rings/index.ts";
 import { check, close, PAGE_SIZE, sysError } from "../sys/index.ts";
 import { LoadedBtf, loadBtf } from "./btf.ts";
 import { checkCompatible, specOf } from "./compatible.ts";
@@ -110,7 +112,12 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
       maps.set(name, reused ?? keep(pinned ?? createMap(mapSpec, btf, options.token?.fd)));
       if (reused) shared.add(name);
     }
-    for (const [name, map] of maps) if (!shared.has(name)) fill(map, maps);
+    const arenas = new Map<string, MappedArena>();
+    for (const [name, map] of maps) {
+      const arena = options.reuse?.has(name) ? undefined : mapArena(linuxMap(map, name), shared.has(name));
+      if (arena) arenas.set(name, keep(arena));
+    }
+    for (const [name, map] of maps) if (!shared.has(name)) fill(map, maps, arenas.get(name));
     const programs = new Map<string, Program>();
     for (const program of programSpecs) {
       const member = members.get(program.name);
@@ -128,9 +135,23 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
     for (const [name, map] of maps) if (!shared.has(name)) fillPrograms(map, programs);
     // Last, so that a failure leaves no file behind.
     for (const [name, map] of maps) if (!shared.has(name)) pin(map, options.pinDirectory);
-    return new LinuxCollection(spec, programs, maps, structOps, owned);
+    return new LinuxCollection(spec, { programs, maps, structOps, arenas }, owned);
   } catch (error) {
     closeAll(owned);
+    throw error;
+  }
+}
+
+/**
+ * The kernel takes a program with an arena only once userspace has mapped it somewhere. One that was there before may be
+ * mapped elsewhere by another process: then programs load, and this process does not see its pages.
+ */
+function mapArena(map: LinuxMap, shared: boolean): MappedArena | undefined {
+  if (map.spec.type !== MapType.BPF_MAP_TYPE_ARENA) return undefined;
+  try {
+    return new MappedArena(map);
+  } catch (error) {
+    if (shared && (error as SysError).errno === Errno.EINVAL) return undefined;
     throw error;
   }
 }
@@ -166,19 +187,20 @@ export class LinuxCollection implements Collection {
   readonly maps: ReadonlyMap<string, BpfMap>;
   /** By the name of their variables. Their maps are not among `maps`. */
   readonly structOps: ReadonlyMap<string, StructOps>;
+  /** The pages of the maps that are arenas, mapped until the collection is closed. */
+  readonly arenas: ReadonlyMap<string, MappedArena>;
   readonly #owned: readonly { close(): void }[];
 
   constructor(
     spec: CollectionSpec,
-    programs: ReadonlyMap<string, Program>,
-    maps: ReadonlyMap<string, BpfMap>,
-    structOps: ReadonlyMap<string, StructOps>,
+    made: Pick<LinuxCollection, "programs" | "maps" | "structOps" | "arenas">,
     owned: readonly { close(): void }[],
   ) {
     this.spec = spec;
-    this.programs = programs;
-    this.maps = maps;
-    this.structOps = structOps;
+    this.programs = made.programs;
+    this.maps = made.maps;
+    this.structOps = made.structOps;
+    this.arenas = made.arenas;
     this.#owned = owned;
   }
 
@@ -261,9 +283,10 @@ function entriesOf(spec: MapSpec): number {
 }
 
 /** Writes the contents that need no program, then freezes. */
-function fill(map: BpfMap, maps: ReadonlyMap<string, BpfMap>): void {
+function fill(map: BpfMap, maps: ReadonlyMap<string, BpfMap>, arena: MappedArena | undefined): void {
   for (const { key, value } of map.spec.contents ?? []) {
-    if (value instanceof Uint8Array) map.update(key, initialValue(map.spec, value, possibleCpus()));
+    if (arena && value instanceof Uint8Array) arena.writeBytes(0, value);
+    else if (value instanceof Uint8Array) map.update(key, initialValue(map.spec, value, possibleCpus()));
     else if ("map" in value) map.update(key, fdBytes(linuxMap(maps.get(value.map), value.map).fd));
   }
   if (map.spec.frozen) mapFreeze(linuxMap(map, map.spec.name).fd);

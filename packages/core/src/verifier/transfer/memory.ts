@@ -74,18 +74,15 @@ export function store(cx: Context, insn: Insn): void {
   const value = immediate ? scalarReg(immScalar(insn.imm)) : readReg(cx, insn.src);
   const base = readReg(cx, insn.dst);
   sameKind(cx, insn, base);
-  if (immediate && isContextLike(base)) {
-    if (base.kind !== Kind.CTX) refuseWrite(cx, insn.dst, base);
-    if (!allows(cx.profile, "contextConstants")) {
-      cx.reject(
-        "profile",
-        `a constant is stored to the ctx by one instruction, which needs Linux ${RULES.contextConstants.since}`,
-        {
-          register: insn.dst,
-          fix: "put it into a register first",
-        },
-      );
-    }
+  if (immediate && base.kind === Kind.CTX && !allows(cx.profile, "contextConstants")) {
+    cx.reject(
+      "profile",
+      `a constant is stored to the ctx by one instruction, which needs Linux ${RULES.contextConstants.since}`,
+      {
+        register: insn.dst,
+        fix: "put it into a register first",
+      },
+    );
   }
   write(cx, insn.dst, base, insn.off, accessSize(insn.opcode), value, immediate ? -1 : insn.src, false);
 }

@@ -175,9 +175,9 @@ function attachMap(memory: Memory, { addr, spec }: MapDescription): ProgramMap {
     spec,
     type: spec.type,
     valueAddr: (offset) => {
-      if (spec.type !== MapType.BPF_MAP_TYPE_ARRAY || !(offset >= 0 && offset < spec.valueSize)) {
-        throw new RangeError(`map ${spec.name}: expected an offset below ${spec.valueSize} of an array, got ${offset}`);
-      }
+      // The thread that owns the map has loaded the program and checked the offset.
+      if (spec.type !== MapType.BPF_MAP_TYPE_ARRAY && spec.type !== MapType.BPF_MAP_TYPE_ARENA)
+        throw new RangeError(`map ${spec.name}: expected an array or an arena`);
       return memory.u32[(addr + L.MAP_VALUES) >>> 2]! + offset;
     },
   };
