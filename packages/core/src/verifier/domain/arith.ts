@@ -18,6 +18,7 @@ import {
   BPF_SUB,
   BPF_XOR,
 } from "../../isa/index.ts";
+import { Memo } from "./memo.ts";
 import {
   constScalar,
   forget32,
@@ -52,8 +53,16 @@ import {
   U32,
 } from "./tnum.ts";
 
+const RESULTS = new Memo<Scalar>();
+
 /** `a op b` in 64 bits, or in 32 bits with the upper half zeroed. `op` is an ALU operation's code, not MOV, NEG, END. */
 export function arith(op: number, a: Scalar, b: Scalar, is32: boolean): Scalar {
+  const key = is32 ? op | 0x100 : op;
+  const slot = RESULTS.slot(key, a, b);
+  return RESULTS.get(slot, key, a, b) ?? RESULTS.keep(slot, key, a, b, compute(op, a, b, is32));
+}
+
+function compute(op: number, a: Scalar, b: Scalar, is32: boolean): Scalar {
   if (a.isConst && b.isConst && op !== BPF_DIV && op !== BPF_MOD) {
     const exact = foldConst(op, a.tnum.value, b.tnum.value, is32);
     if (exact !== undefined) return constScalar(exact);
@@ -293,9 +302,17 @@ function shift32(op: number, d: Scalar, by: number): void {
   learnFromTnum32(d);
 }
 
+const TRUNCATED = 0x200;
+
 /** The low `size` bytes, zero-extended: what a narrow load of a known value, or a 32-bit mov, leaves. */
 export function truncate(s: Scalar, size: number): Scalar {
   if (size === 8) return s;
+  const key = TRUNCATED | size;
+  const slot = RESULTS.slot(key, s, s);
+  return RESULTS.get(slot, key, s, s) ?? RESULTS.keep(slot, key, s, s, lowBytes(s, size));
+}
+
+function lowBytes(s: Scalar, size: number): Scalar {
   const d = s.clone();
   const bits = BigInt(size * 8);
   const keep = (1n << bits) - 1n;

@@ -17,7 +17,8 @@ import {
   BPF_JSLE,
   BPF_JSLT,
 } from "../../isa/index.ts";
-import { forgetRanges, type Scalar, settle, sync } from "./scalar.ts";
+import { Memo } from "./memo.ts";
+import { forgetRanges, type Scalar, scalarEqual, settle, sync } from "./scalar.ts";
 import { type Tnum, tnumAnd, tnumCast, tnumIntersect, tnumOr, tnumOverlap, tnumWithSubreg, U32, U64 } from "./tnum.ts";
 
 /** "Not (a & b)": the false side of JSET, which no opcode names. */
@@ -112,7 +113,15 @@ function atLeast<N extends number | bigint>(amin: N, amax: N, bmin: N, bmax: N):
  * Both sides given that `a op b` holds. A contradiction (the branch cannot happen) leaves only the known bits.
  * `same`: both are one register. The kernel then narrows it from both sides, also where the branch cannot happen.
  */
-export function refine(op: number, a: Scalar, b: Scalar, is32: boolean, same = false): [Scalar, Scalar] {
+export function refine(op: number, a: Scalar, b: Scalar, is32: boolean, same = false): readonly [Scalar, Scalar] {
+  const key = op | (is32 ? 0x200 : 0) | (same ? 0x400 : 0);
+  const slot = REFINED.slot(key, a, b);
+  return REFINED.get(slot, key, a, b) ?? REFINED.keep(slot, key, a, b, refined(op, a, b, is32, same));
+}
+
+const REFINED = new Memo<readonly [Scalar, Scalar]>();
+
+function refined(op: number, a: Scalar, b: Scalar, is32: boolean, same: boolean): [Scalar, Scalar] {
   const x = a.clone();
   const y = same ? x : b.clone();
   if (op === BPF_JGT || op === BPF_JGE || op === BPF_JSGT || op === BPF_JSGE) narrow(flippedOf(op), y, x, is32);
@@ -120,7 +129,10 @@ export function refine(op: number, a: Scalar, b: Scalar, is32: boolean, same = f
   sync(x);
   sync(y);
   // Only now: one register that is both sides must not learn its forgotten ranges again from the known bits.
-  return [settle(x), settle(y)];
+  settle(x);
+  settle(y);
+  // What has learnt nothing keeps its identity.
+  return [scalarEqual(x, a) ? a : x, scalarEqual(y, b) ? b : y];
 }
 
 function narrow(op: number, x: Scalar, y: Scalar, is32: boolean): void {

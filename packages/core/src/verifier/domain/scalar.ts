@@ -29,7 +29,11 @@ export const S32_MAX = 0x7fff_ffff;
 export const U32_MAX = 0xffff_ffff;
 const HIGH = U64 & ~U32;
 
+let made = 0;
+
 export class Scalar {
+  /** Tells Scalars apart well enough for a hash: see `memo.ts`. */
+  readonly serial: number;
   tnum: Tnum;
   smin: bigint;
   smax: bigint;
@@ -51,6 +55,7 @@ export class Scalar {
     u32min: number,
     u32max: number,
   ) {
+    this.serial = made = (made + 1) | 0;
     this.tnum = tnum;
     this.smin = smin;
     this.smax = smax;
@@ -101,17 +106,26 @@ function makeConst(value: bigint): Scalar {
   return new Scalar(tnumConst(value), signed, signed, value, value, low | 0, low | 0, low, low);
 }
 
-const SMALL = Array.from({ length: 1025 }, (_, i) => makeConst(BigInt(i)));
+/** Constants made lately: one number, one object, so that what is computed from it may be found again (`memo.ts`). */
+const RECENT: (Scalar | undefined)[] = new Array(2048).fill(undefined);
+const RECENT_IMM: (Scalar | undefined)[] = new Array(2048).fill(undefined);
+const RECENT_IMM_OF = new Float64Array(2048);
 
 /** The number `value`, taken modulo 2^64. */
 export function constScalar(value: bigint): Scalar {
   const unsigned = BigInt.asUintN(64, value);
-  return unsigned <= 1024n ? SMALL[Number(unsigned)]! : makeConst(unsigned);
+  const slot = Number((unsigned ^ (unsigned >> 32n)) & 2047n);
+  const recent = RECENT[slot];
+  return recent?.umin === unsigned ? recent : (RECENT[slot] = makeConst(unsigned));
 }
 
-/** The number that an insn's signed 32-bit imm means in a 64-bit operation. */
-export function immScalar(imm: number): Scalar {
-  return imm >= 0 && imm <= 1024 ? SMALL[imm]! : constScalar(BigInt(imm));
+/** The integer `n`: what an insn's signed 32-bit imm means in a 64-bit operation. */
+export function immScalar(n: number): Scalar {
+  const slot = n & 2047;
+  const recent = RECENT_IMM[slot];
+  if (recent !== undefined && RECENT_IMM_OF[slot] === n) return recent;
+  RECENT_IMM_OF[slot] = n;
+  return (RECENT_IMM[slot] = constScalar(BigInt(n)));
 }
 
 /** Any number from `min` to `max` unsigned. */

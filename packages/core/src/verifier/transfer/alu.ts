@@ -193,8 +193,7 @@ function pointerMinusPointer(cx: Context, insn: Insn, op: number): void {
 function move(cx: Context, insn: Insn, is32: boolean, byReg: boolean): void {
   if (!byReg) {
     if (insn.dst === BPF_REG_FP) frameReadOnly(cx);
-    const value = is32 ? BigInt(insn.imm >>> 0) : BigInt(insn.imm);
-    cx.setReg(insn.dst, scalarReg(constScalar(value)));
+    cx.setReg(insn.dst, scalarReg(immScalar(is32 ? insn.imm >>> 0 : insn.imm)));
     return;
   }
   const src = readReg(cx, insn.src);

@@ -42,7 +42,7 @@ import {
   type Reg,
   scalarReg,
 } from "../domain/reg.ts";
-import { constScalar, immScalar, ZERO } from "../domain/scalar.ts";
+import { immScalar, ZERO } from "../domain/scalar.ts";
 import { mapRegs, type State } from "../domain/state.ts";
 import { liveOf } from "../prune.ts";
 import { isTrusted } from "./kernel.ts";
@@ -196,7 +196,7 @@ function syncLinked(state: State, known: Reg): void {
     const n = node(r.node, known.node);
     const sameOffset = (r.id & ADD_CONST) === 0 && (known.id & ADD_CONST) === 0;
     if (sameOffset || r.off === known.off) return linkedScalar(known.val, known.id, known.off, n);
-    const distance = constScalar(BigInt(r.off - known.off));
+    const distance = immScalar(r.off - known.off);
     const is32 = ((r.id | known.id) & ADD_CONST32) !== 0;
     return linkedScalar(arith(BPF_ADD, known.val, distance, is32), r.id, r.off, n);
   });
