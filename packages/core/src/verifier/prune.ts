@@ -13,6 +13,7 @@
  */
 import { OP_MAY_GOTO } from "../isa/index.ts";
 import type { Context } from "./context.ts";
+import { heldIn, isPreciseIn, layer } from "./domain/layer.ts";
 import { ADD_CONST, Kind, markPrecise, type Node, type Reg, scalarReg, unknownReg } from "./domain/reg.ts";
 import { scalarEqual, scalarIn, UNKNOWN } from "./domain/scalar.ts";
 import {
@@ -204,7 +205,7 @@ function entangle(old: Checkpoint, cur: State): void {
     });
     frame.stack.forEach((slot, i) => {
       if (!slot) return;
-      follow(slot.reg?.node, now.stack[i]?.reg?.node);
+      follow(heldIn(frame, i)?.node, heldIn(now, i)?.node);
       if (frame.read.has(i)) markRead(cur, now, i);
     });
   });
@@ -240,8 +241,9 @@ export function widen(before: State, now: State): void {
     frame.stack.forEach((slot, i) => {
       const was = old.stack[i];
       if (!slot?.reg || !was?.reg || slot.bytes !== was.bytes) return;
-      const reg = widened(was.reg, slot.reg);
-      if (reg !== slot.reg) frame.stack[i] = { ...slot, reg };
+      const held = heldIn(frame, i)!;
+      const reg = widened(heldIn(old, i)!, held);
+      if (reg !== held) frame.stack[i] = { ...slot, reg };
     });
   });
 }
@@ -264,9 +266,13 @@ function save(cx: Context, list: Checkpoint[]): void {
   const all = cx.program.forcePoints[pc] === 1;
   const live = (f: number) => (all ? 0x3ff : liveOf(cx, state, f) & 0x3ff);
   detach(state, live);
+  const saved = state.clone();
+  state.frames.forEach((frame, f) => {
+    layer(saved.frames[f]!, frame);
+  });
   const point: Checkpoint = {
     pc,
-    state: state.clone(),
+    state: saved,
     parent: state.parent,
     branches: 1,
     hits: 0,
@@ -372,10 +378,9 @@ function propagate(old: State, cur: State, cx: Context): void {
     const { low, high } = frame.read;
     if ((low | high) === 0) return;
     for (let i = 0; i < frame.stack.length; i++) {
-      const slot = frame.stack[i];
-      if (!slot || !frame.read.has(i)) continue;
+      if (!frame.stack[i] || !frame.read.has(i)) continue;
       markRead(cur, now, i);
-      if (slot.reg?.node?.precise) markPrecise(now.stack[i]?.reg?.node);
+      if (isPreciseIn(frame, i)) markPrecise(heldIn(now, i)?.node);
     }
   });
 }
@@ -423,14 +428,14 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
 /** Facts mode: every number counts, looked at or not. Set for the comparison that runs. */
 let all = false;
 
-function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness): boolean {
+function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness, precise = old.node?.precise === true): boolean {
   if (exactness === "exact") return regExact(old, cur, ids);
   if (old === cur && old.id === 0 && old.ref === 0) return true;
   if (old.kind === Kind.NOT_INIT) return true;
   if (old.kind !== cur.kind || old.flags !== cur.flags) return false;
   switch (old.kind) {
     case Kind.SCALAR:
-      if (exactness === "relevant" && !old.node?.precise && !all) return true;
+      if (exactness === "relevant" && !precise && !all) return true;
       // A number that is linked is linked in the same way: at that distance, added in as many bits.
       if (old.id !== 0 && (old.id & ADD_CONST) !== (cur.id & ADD_CONST)) return false;
       if ((old.id & ADD_CONST) !== 0 && old.off !== cur.off) return false;
@@ -471,7 +476,7 @@ function stackSafe(old: Frame, cur: Frame, ids: IdMap, exactness: Exactness): bo
     const a = old.stack[i];
     const b = cur.stack[i];
     if (exactness === "exact" && (a?.bytes ?? 0) !== (b?.bytes ?? 0)) return false;
-    if (a && !slotSafe(a, b, ids, exactness)) return false;
+    if (a && !slotSafe(old, i, a, b, ids, exactness)) return false;
   }
   return true;
 }
@@ -497,17 +502,17 @@ function slotsSafe(old: Frame, cur: Frame, ids: IdMap, set: number, from: number
     const i = from + 31 - Math.clz32(rest & -rest);
     const a = old.stack[i];
     const b = cur.stack[i];
-    if (a && !slotSafe(a, b, ids, "relevant")) return false;
+    if (a && !slotSafe(old, i, a, b, ids, "relevant")) return false;
   }
   return true;
 }
 
-function slotSafe(a: Slot, b: Slot | undefined, ids: IdMap, exactness: Exactness): boolean {
+function slotSafe(old: Frame, index: number, a: Slot, b: Slot | undefined, ids: IdMap, exactness: Exactness): boolean {
   // Bytes alone, the usual case, are compared at once.
   if (b && a.bytes === b.bytes && !a.reg && !b.reg && !a.special && !b.special) return true;
   const aReg = scalarOf(a);
   const bReg = scalarOf(b);
-  if (aReg && bReg) return regSafe(aReg, bReg, ids, exactness);
+  if (aReg && bReg) return regSafe(aReg, bReg, ids, exactness, aReg === a.reg && isPreciseIn(old, index));
   for (let k = 0; k < 8; k++) {
     const x = byteAt(a.bytes, k);
     const y = b ? byteAt(b.bytes, k) : Byte.INVALID;
@@ -515,7 +520,7 @@ function slotSafe(a: Slot, b: Slot | undefined, ids: IdMap, exactness: Exactness
     if (x === Byte.INVALID || x === Byte.MISC) continue;
     if (x !== y) return false;
   }
-  if (byteAt(a.bytes, 0) === Byte.SPILL) return regSafe(a.reg!, b!.reg!, ids, exactness);
+  if (byteAt(a.bytes, 0) === Byte.SPILL) return regSafe(a.reg!, b!.reg!, ids, exactness, isPreciseIn(old, index));
   const s = a.special;
   if (!s) return true;
   const t = b?.special;

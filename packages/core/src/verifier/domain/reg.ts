@@ -139,6 +139,12 @@ export function scalarReg(val: Scalar, from?: Node, also?: Node): Reg {
   return new Reg(Kind.SCALAR, 0, val, 0, 0, 0, 0, undefined, node(from, also));
 }
 
+/** The same number with a node of its own, so that what is looked at from now on is told apart from what was before. */
+export function freshNode(r: Reg): Reg {
+  if (r.kind !== Kind.SCALAR || !r.node) return r;
+  return new Reg(r.kind, r.flags, r.val, r.off, r.id, r.ref, r.num, r.obj, node(r.node));
+}
+
 export function unknownReg(): Reg {
   return scalarReg(UNKNOWN);
 }

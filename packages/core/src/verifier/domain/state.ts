@@ -6,7 +6,8 @@
  * A frame knows which slots were written since its state was saved last (`written`), a saved frame which were read after
  * it (`read`); a read marks the saved states upwards until it comes to where the slot was written.
  */
-import { Kind, NOT_INIT, node, type Reg, Reg as RegClass } from "./reg.ts";
+import { heldIn, type Layer } from "./layer.ts";
+import { freshNode, NOT_INIT, type Reg } from "./reg.ts";
 
 /** What a stack byte holds. */
 export const Byte = { INVALID: 0, SPILL: 1, MISC: 2, ZERO: 3, DYNPTR: 4, ITER: 5, IRQ: 6 } as const;
@@ -113,6 +114,8 @@ export class Frame {
   readonly written = new SlotSet();
   /** Of a saved frame: slots whose content was needed later on. */
   readonly read = new SlotSet();
+  /** What of the stack is shared with the state that was saved last. */
+  layer: Layer | undefined;
   /** pc of the call, -1 in the program's own frame. */
   readonly callsite: number;
   /** First pc of the function. */
@@ -128,6 +131,7 @@ export class Frame {
     this.callback = callback;
     this.regs = of ? of.regs.slice() : new Array(11).fill(NOT_INIT);
     this.stack = of ? of.stack.slice() : [];
+    this.layer = of?.layer;
     if (of) this.written.set(of.written.low, of.written.high);
     else this.written.set(-1, -1);
   }
@@ -249,25 +253,15 @@ export interface Claim {
 
 /**
  * Detaches the running state from what shares its numbers: fresh nodes, so that what is looked at from now on is told
- * apart from what was before. Only numbers that may be read again matter: `live` has a bit set of registers for each frame.
+ * apart from what was before. Only numbers that may be read again matter: `live` has a bit set of registers for each
+ * frame. Spilled numbers have theirs by `layer.ts`.
  */
 export function detach(state: State, live: (frame: number) => number): void {
   const { frames } = state;
   for (let f = 0; f < frames.length; f++) {
-    const { regs, stack } = frames[f]!;
+    const { regs } = frames[f]!;
     for (let i = 0, set = live(f); set; i++, set >>= 1) if (set & 1) regs[i] = freshNode(regs[i]!);
-    for (let i = 0; i < stack.length; i++) {
-      const slot = stack[i];
-      if (!slot?.reg) continue;
-      const reg = freshNode(slot.reg);
-      if (reg !== slot.reg) stack[i] = { bytes: slot.bytes, reg, special: slot.special };
-    }
   }
-}
-
-function freshNode(r: Reg): Reg {
-  if (r.kind !== Kind.SCALAR || !r.node) return r;
-  return new RegClass(r.kind, r.flags, r.val, r.off, r.id, r.ref, r.num, r.obj, node(r.node));
 }
 
 /** Applies `f` to every register and every spilled register of all frames. */
@@ -282,8 +276,11 @@ export function mapRegs(state: State, f: (r: Reg) => Reg): void {
     for (let i = 0; i < stack.length; i++) {
       const slot = stack[i];
       if (!slot?.reg) continue;
-      const n = f(slot.reg);
-      if (n !== slot.reg) stack[i] = { ...slot, reg: n };
+      let n = f(slot.reg);
+      if (n === slot.reg) continue;
+      const held = heldIn(frame, i)!;
+      if (held !== slot.reg) n = f(held);
+      stack[i] = { ...slot, reg: n };
     }
   }
 }

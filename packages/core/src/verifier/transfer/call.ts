@@ -20,6 +20,7 @@ import { applyStackWrites, type CallFacts, checkArgument, noFacts } from "../che
 import { checkNothingHeld } from "../check/exit.ts";
 import { checkMapHelper } from "../check/maps.ts";
 import type { Context, MapRef } from "../context.ts";
+import { heldIn } from "../domain/layer.ts";
 import {
   ALLOC,
   isPointer,
@@ -317,7 +318,8 @@ function keyIsInArray(cx: Context, facts: CallFacts, args: readonly Reg[]): bool
   if (!array || !allows(cx.profile, "sureLookups") || key.kind !== Kind.STACK || !key.val.isConst || spec.keySize !== 4)
     return false;
   const at = key.off + Number(key.val.smin);
-  const slot = frameOf(cx, key).stack[slotIndex(at)];
+  const frame = frameOf(cx, key);
+  const slot = frame.stack[slotIndex(at)];
   if (!slot) return false;
   const first = byteIndex(at);
   let zeros = 0;
@@ -325,7 +327,7 @@ function keyIsInArray(cx: Context, facts: CallFacts, args: readonly Reg[]): bool
   if (zeros === 4) return spec.maxEntries > 0;
   // The kernel looks only at spills that are exactly as wide as the key.
   if (first !== 0 || !isSpill(slot) || spillSize(slot.bytes) !== 4) return false;
-  const held = slot.reg!;
+  const held = heldIn(frame, slotIndex(at))!;
   if (held.kind !== Kind.SCALAR || !held.val.isConst32) return false;
   if (held.val.u32max >= spec.maxEntries) return false;
   cx.markPrecise(held.node);

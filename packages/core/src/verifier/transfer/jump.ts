@@ -24,6 +24,7 @@ import {
 import { MapType } from "../../object/index.ts";
 import { type Context, MAX_PACKET_OFF, MAX_VAR_OFF, type MapRef } from "../context.ts";
 import { arith } from "../domain/arith.ts";
+import { heldIn } from "../domain/layer.ts";
 import { flippedOf, oppositeOf, outcome, refine } from "../domain/refine.ts";
 import {
   ADD_CONST,
@@ -156,7 +157,7 @@ function limitLinks(cx: Context, ids: readonly number[]): void {
       for (let i = 0; i < stack.length; i++) {
         const slot = stack[i];
         if (!slot || !isLinked(slot.reg)) continue;
-        if (++count > MAX_LINKED) stack[i] = { ...slot, reg: unlinked(slot.reg!) };
+        if (++count > MAX_LINKED) stack[i] = { ...slot, reg: unlinked(heldIn(frames[f]!, i)!) };
       }
     }
   }

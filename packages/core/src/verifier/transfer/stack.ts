@@ -8,6 +8,7 @@
  */
 import { STACK_SIZE } from "../../isa/index.ts";
 import type { Context } from "../context.ts";
+import { heldIn } from "../domain/layer.ts";
 import { isNull, isPointer, Kind, kindName, linkedScalar, type Reg, scalarReg } from "../domain/reg.ts";
 import { UNKNOWN, ZERO } from "../domain/scalar.ts";
 import {
@@ -212,7 +213,7 @@ export function writeVariable(
   for (let at = min; at < max + size; at++) {
     const i = slotIndex(at);
     const slot = frame.stack[i] ?? emptySlot();
-    const r = slot.reg;
+    const r = heldIn(frame, i);
     if (zero && isSpill(slot) && r && isNull(r) && byteAt(slot.bytes, byteIndex(at)) === Byte.SPILL) {
       zeroUsed = true;
       cx.markPrecise(r.node);
@@ -232,7 +233,7 @@ export function readFixed(cx: Context, frame: Frame, at: number, size: number, r
   const i = slotIndex(at);
   const slot = frame.stack[i];
   if (slot && isSpill(slot)) {
-    const held = slot.reg!;
+    const held = heldIn(frame, i)!;
     const spilled = spillSize(slot.bytes);
     markRead(cx.state, frame, i);
     if (size === 8 && spilled === 8 && (at & 7) === 0) return held;
