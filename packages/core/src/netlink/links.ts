@@ -27,33 +27,33 @@ import {
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-const RTM_SETLINK = 19;
+export const RTM_GETLINK = 18;
+export const RTM_SETLINK = 19;
 
-const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
-const IFLA_MTU = 4;
-const IFLA_LINK = 5;
-const IFLA_MASTER = 10;
-const IFLA_OPERSTATE = 16;
-const IFLA_LINKINFO = 18;
-const IFLA_STATS64 = 23;
-const IFLA_NET_NS_FD = 28;
-const IFLA_NUM_TX_QUEUES = 31;
-const IFLA_NUM_RX_QUEUES = 32;
-const IFLA_LINK_NETNSID = 37;
-const IFLA_XDP = 43;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
-const VETH_INFO_PEER = 1;
+export const IFLA_ADDRESS = 1;
+export const IFLA_IFNAME = 3;
+export const IFLA_MTU = 4;
+export const IFLA_LINK = 5;
+export const IFLA_MASTER = 10;
+export const IFLA_OPERSTATE = 16;
+export const IFLA_LINKINFO = 18;
+export const IFLA_STATS64 = 23;
+export const IFLA_NET_NS_FD = 28;
+export const IFLA_NUM_TX_QUEUES = 31;
+export const IFLA_NUM_RX_QUEUES = 32;
+export const IFLA_LINK_NETNSID = 37;
+export const IFLA_XDP = 43;
+export const IFLA_INFO_KIND = 1;
+export const IFLA_INFO_DATA = 2;
+export const VETH_INFO_PEER = 1;
 
 const IFLA_XDP_FD = 1;
-const IFLA_XDP_ATTACHED = 2;
+export const IFLA_XDP_ATTACHED = 2;
 const IFLA_XDP_FLAGS = 3;
-const IFLA_XDP_PROG_ID = 4;
+export const IFLA_XDP_PROG_ID = 4;
 
 export const IFF_UP = 1;
-const IFF_LOWER_UP = 1 << 16;
+export const IFF_LOWER_UP = 1 << 16;
 
 /** What any new device may have. */
 export interface LinkBase {

@@ -19,32 +19,33 @@ import {
   NLM_F_DUMP,
   NLM_F_EXCL,
   NLM_F_REPLACE,
+  onlyAnswer,
   splitBody,
   u32,
 } from "./message.ts";
 
 export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
-const RTM_GETADDR = 22;
+export const RTM_GETADDR = 22;
 export const RTM_NEWROUTE = 24;
 export const RTM_DELROUTE = 25;
-const RTM_GETROUTE = 26;
+export const RTM_GETROUTE = 26;
 export const RTM_NEWNEIGH = 28;
 export const RTM_DELNEIGH = 29;
-const RTM_GETNEIGH = 30;
-const RTM_NEWRULE = 32;
-const RTM_DELRULE = 33;
-const RTM_GETRULE = 34;
+export const RTM_GETNEIGH = 30;
+export const RTM_NEWRULE = 32;
+export const RTM_DELRULE = 33;
+export const RTM_GETRULE = 34;
 
-const AF_INET = 2;
-const AF_INET6 = 10;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
 const familyOf = (address: Uint8Array): number => (address.length === 4 ? AF_INET : AF_INET6);
 
 // ---- addresses
 
-const IFA_ADDRESS = 1;
-const IFA_LOCAL = 2;
-const IFA_FLAGS = 8;
+export const IFA_ADDRESS = 1;
+export const IFA_LOCAL = 2;
+export const IFA_FLAGS = 8;
 const IFA_F_NODAD = 2;
 
 export interface AddressInfo {
@@ -93,9 +94,9 @@ export function decodeAddress(message: Message): AddressInfo {
 
 // ---- neighbours
 
-const NDA_DST = 1;
-const NDA_LLADDR = 2;
-const NUD_PERMANENT = 0x80;
+export const NDA_DST = 1;
+export const NDA_LLADDR = 2;
+export const NUD_PERMANENT = 0x80;
 
 export interface Neighbour {
   readonly index: number;
@@ -152,21 +153,25 @@ function ndmsg(family: number, index: number, state: number): Uint8Array {
 
 // ---- routes
 
-const RTA_DST = 1;
-const RTA_OIF = 4;
-const RTA_GATEWAY = 5;
-const RTA_PRIORITY = 6;
-const RTA_PREFSRC = 7;
-const RTA_TABLE = 15;
+export const RTA_DST = 1;
+export const RTA_SRC = 2;
+export const RTA_IIF = 3;
+export const RTA_OIF = 4;
+export const RTA_GATEWAY = 5;
+export const RTA_PRIORITY = 6;
+export const RTA_PREFSRC = 7;
+export const RTA_TABLE = 15;
+export const RTA_MARK = 16;
 
 export const RT_TABLE_MAIN = 254;
+const RTM_F_LOOKUP_TABLE = 0x1000;
 const RTPROT_STATIC = 4;
-const RT_SCOPE_UNIVERSE = 0;
-const RT_SCOPE_LINK = 253;
+export const RT_SCOPE_UNIVERSE = 0;
+export const RT_SCOPE_LINK = 253;
 /** In a deletion: any scope. */
-const RT_SCOPE_NOWHERE = 255;
+export const RT_SCOPE_NOWHERE = 255;
 /** Route types by the names that ip(8) gives them. */
-const RTN = { unicast: 1, local: 2, broadcast: 3, blackhole: 6, unreachable: 7, prohibit: 8 } as const;
+export const RTN = { unicast: 1, local: 2, broadcast: 3, blackhole: 6, unreachable: 7, prohibit: 8 } as const;
 
 export interface RouteSpec {
   /** `10.1.0.0/16`, `::/0`; `default` needs a family: write the prefix. */
@@ -205,6 +210,32 @@ export function deleteRoute(socket: NetlinkClient, route: RouteSpec): void {
 
 export function listRoutes(socket: NetlinkClient): RouteInfo[] {
   return socket.request("route list", RTM_GETROUTE, NLM_F_DUMP, new Uint8Array(12)).map(decodeRoute);
+}
+
+/** What is known of a packet whose way is asked for. */
+export interface RouteQuery {
+  readonly dst: string;
+  readonly src?: string;
+  readonly iif?: number;
+  readonly oif?: number;
+  readonly mark?: number;
+}
+
+/** The way that a packet would take. @throws SysError as its sender would get it: ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL. */
+export function getRoute(socket: NetlinkClient, { dst, src, iif, oif, mark }: RouteQuery): RouteInfo {
+  const address = parseIp(dst);
+  const header = new Uint8Array(12);
+  const bits = address.length * 8;
+  header.set([familyOf(address), bits, src === undefined ? 0 : bits]);
+  // Otherwise the answer says "main" whatever table the route is of. IPv6 says the right one, and knows no such flag.
+  if (address.length === 4) viewOf(header).setUint32(8, RTM_F_LOOKUP_TABLE, true);
+  const attrs: Attr[] = [[RTA_DST, address]];
+  if (src !== undefined) attrs.push([RTA_SRC, parseIp(src)]);
+  if (iif !== undefined) attrs.push([RTA_IIF, u32(iif)]);
+  if (oif !== undefined) attrs.push([RTA_OIF, u32(oif)]);
+  if (mark !== undefined) attrs.push([RTA_MARK, u32(mark)]);
+  const what = `route get ${dst}`;
+  return decodeRoute(onlyAnswer(what, socket.request(what, RTM_GETROUTE, 0, encodeBody(header, attrs))));
 }
 
 /** Decodes RTM_NEWROUTE and RTM_DELROUTE. */
@@ -250,12 +281,13 @@ function scopeOf({ via, type = "unicast" }: RouteSpec): number {
 
 // ---- rules
 
-const FRA_DST = 1;
-const FRA_SRC = 2;
-const FRA_IIFNAME = 3;
-const FRA_PRIORITY = 6;
-const FRA_FWMARK = 10;
-const FRA_TABLE = 15;
+export const FRA_DST = 1;
+export const FRA_SRC = 2;
+export const FRA_IIFNAME = 3;
+export const FRA_PRIORITY = 6;
+export const FRA_FWMARK = 10;
+export const FRA_TABLE = 15;
+export const FR_ACT_TO_TBL = 1;
 
 export interface Rule {
   readonly family: 4 | 6;
@@ -298,7 +330,6 @@ export function listRules(socket: NetlinkClient): Rule[] {
 }
 
 function ruleBody(rule: Rule): Uint8Array {
-  const FR_ACT_TO_TBL = 1;
   const from = rule.from === undefined ? undefined : parseCidr(rule.from);
   const to = rule.to === undefined ? undefined : parseCidr(rule.to);
   const header = new Uint8Array(12);

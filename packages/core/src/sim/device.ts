@@ -32,11 +32,14 @@ export interface DeviceStats {
 export type FrameSink = (frame: Uint8Array, timestampNs: bigint) => void;
 
 export class SimDevice {
-  readonly name: string;
-  readonly ifindex: number;
+  /** Name and ifindex change with a request (`ip link set … name`, another namespace), the device stays. */
+  name: string;
+  ifindex: number;
   readonly stats: DeviceStats = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 };
   /** Takes the frames that leave by this device; they are gone when absent. */
   onTransmit: FrameSink | undefined;
+  /** The wire that the network puts behind the device; set by it. */
+  onWire: FrameSink | undefined;
   /** Takes the frames that XDP passes up to the host. */
   onStack: FrameSink | undefined;
   /** Set by the target while a link is open. */
@@ -82,5 +85,6 @@ export class SimDevice {
     this.stats.txPackets++;
     this.stats.txBytes += frame.length;
     this.onTransmit?.(frame, timestampNs);
+    this.onWire?.(frame, timestampNs);
   }
 }

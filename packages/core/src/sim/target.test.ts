@@ -40,7 +40,7 @@ const DEVMAP: MapSpec = {
   valueSize: 4,
   maxEntries: 4,
   flags: 0,
-  contents: [{ key: Uint8Array.of(2, 0, 0, 0), value: Uint8Array.of(2, 0, 0, 0) }],
+  contents: [{ key: Uint8Array.of(2, 0, 0, 0), value: Uint8Array.of(3, 0, 0, 0) }],
 };
 
 const REDIRECT = `
@@ -132,7 +132,7 @@ test("a test run answers like BPF_PROG_TEST_RUN", () => {
 test("devices and hooks that are not there are named", () => {
   const sim = new SimTarget({ devices: ["a"] });
   using live = sim.load(collection({ p: VERDICT(2) }));
-  expect(() => sim.ifindex("z")).toThrow("no device named z: the simulation has a");
+  expect(() => sim.ifindex("z")).toThrow("no device named z: the simulation has lo, a");
   expect(() => sim.addDevice("a")).toThrow("device a is there already");
   expect(() => sim.attach(live.programs.get("p")!, { kind: "xdp", iface: "z", mode: "auto" })).toThrow(
     "no device named z",

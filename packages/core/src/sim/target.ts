@@ -1,13 +1,14 @@
 /**
  * `Target` in userspace: every program is verified, then runs on one machine; devices are simulated.
  *
- * Has: XDP on devices, every map and helper of `vm`. Has not yet: tc, cgroup and socket hooks, a stack behind
- * a device, redirects to CPUs and sockets, broadcast through a devmap (such frames end as a redirect without a device).
+ * Has: XDP on devices, every map and helper of `vm`, a network that is configured over rtnetlink and answers
+ * `bpf_fib_lookup`. Has not yet: tc, cgroup and socket hooks, a stack behind a device, redirects to CPUs and sockets, broadcast through a devmap (such frames end as a redirect without a device).
  */
 import type { Btf } from "../btf/index.ts";
 import { applyKconfig, type KernelConfig, relocateCore } from "../elf/index.ts";
 import { InternalError, SysError, UnsupportedError, VerifierError } from "../errors/index.ts";
 import { ArenaMap, type VmMap } from "../maps/index.ts";
+import type { Memory } from "../mem/index.ts";
 import {
   autoloaded,
   type BpfMap,
@@ -31,15 +32,25 @@ import {
   XdpAction,
 } from "../object/index.ts";
 import { type ProgramFacts, type VerifierReport, verify } from "../verifier/index.ts";
-import { CPU, type EngineName, type Host, Machine, REDIRECT, type VmProgram, XdpRing } from "../vm/index.ts";
+import {
+  CPU,
+  type EngineName,
+  type Host,
+  Machine,
+  REDIRECT,
+  VirtualHost,
+  type VmProgram,
+  XdpRing,
+} from "../vm/index.ts";
 import { withoutDeadCode } from "./dead-code.ts";
-import { SimDevice, type XdpResult } from "./device.ts";
+import type { SimDevice, XdpResult } from "./device.ts";
+import { fibLookup, SimNetwork } from "./network/index.ts";
 import { testRun } from "./test-run.ts";
 
 const DEVICE_MAPS: ReadonlySet<number> = new Set([MapType.BPF_MAP_TYPE_DEVMAP, MapType.BPF_MAP_TYPE_DEVMAP_HASH]);
 
 export interface SimOptions {
-  /** Devices to begin with, ifindex 1 upwards. */
+  /** Devices to begin with, ifindex 2 upwards: 1 is `lo`, which is always there. */
   readonly devices?: readonly string[];
   /** Which engine runs the programs. Default `interp`. */
   readonly engine?: EngineName;
@@ -72,7 +83,8 @@ export class SimTarget implements Target {
   readonly name = "sim";
   readonly cpus: number;
   readonly machine: Machine;
-  readonly #devices = new Map<string, SimDevice>();
+  /** Devices, addresses, routes, neighbours, rules: `network.root.route` takes rtnetlink's requests. */
+  readonly network = new SimNetwork();
   readonly #engine: EngineName;
   readonly #kernelBtf: () => Btf | undefined;
   readonly #kconfig: KernelConfig;
@@ -84,35 +96,22 @@ export class SimTarget implements Target {
     this.#engine = options.engine ?? "interp";
     this.#kernelBtf = options.kernelBtf ?? (() => undefined);
     this.#kconfig = options.kconfig ?? DEFAULT_KCONFIG;
-    this.machine = new Machine({ cpus: this.cpus, ...(options.host && { host: options.host }) });
-    for (const name of options.devices ?? []) this.addDevice(name);
+    this.machine = new Machine({ cpus: this.cpus, host: options.host ?? new NetworkHost(this.network) });
+    for (const name of options.devices ?? []) if (name !== "lo") this.addDevice(name);
   }
 
   /** @throws RangeError when the name is taken. */
   addDevice(name: string): SimDevice {
-    if (this.#devices.has(name)) throw new RangeError(`device ${name} is there already`);
-    const device = new SimDevice(name, this.#devices.size + 1, (ifindex) => this.#byIndex(ifindex));
-    this.#devices.set(name, device);
-    return device;
+    return this.network.addDevice(name);
   }
 
   /** @throws RangeError when there is none. */
   device(name: string): SimDevice {
-    const device = this.#devices.get(name);
-    if (!device)
-      throw new RangeError(
-        `no device named ${name}: the simulation has ${[...this.#devices.keys()].join(", ") || "none"}`,
-      );
-    return device;
+    return this.network.root.device(name);
   }
 
   ifindex(device: string): number {
     return this.device(device).ifindex;
-  }
-
-  #byIndex(ifindex: number): SimDevice | undefined {
-    for (const device of this.#devices.values()) if (device.ifindex === ifindex) return device;
-    return undefined;
   }
 
   load(object: CollectionSpec, options: LoadOptions = {}): Collection {
@@ -247,9 +246,8 @@ export class SimTarget implements Target {
     };
   }
 
-  /** Index 1 is the loopback device where nothing else has it. */
   hasDevice(ifindex: number): boolean {
-    return ifindex === 1 || this.#byIndex(ifindex) !== undefined;
+    return this.network.state.links.some((link) => link.index === ifindex);
   }
 
   /** The engine's side of a loaded program, for batches. @throws TypeError for a program of another target. */
@@ -288,6 +286,23 @@ export class SimTarget implements Target {
     new DataView(key.buffer).setUint32(0, target, true);
     const value = map?.lookup(key);
     return value && new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+  }
+}
+
+/** The host of a machine that nobody gave one: virtual clock, and the simulation's network to look into. */
+class NetworkHost extends VirtualHost {
+  readonly #network: SimNetwork;
+  constructor(network: SimNetwork) {
+    super();
+    this.#network = network;
+  }
+
+  fibLookup(memory: Memory, params: number, size: number, flags: number): number {
+    return fibLookup(this.#network.state, memory, params, size, flags);
+  }
+
+  deviceMtu(ifindex: number): number | undefined {
+    return this.#network.state.links.find((link) => link.index === ifindex)?.mtu;
   }
 }
 

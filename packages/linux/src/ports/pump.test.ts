@@ -39,7 +39,7 @@ describe.skipIf(skip)(`a plane in userspace on live traffic${skip ? ` (skipped: 
       using left = openPort(text("e0"), net.edge.fd);
       using right = openPort(text("e1"), net.edge.fd);
       const sim = new SimTarget({ engine: "jit", devices: ["e0", "e1"] });
-      using loaded = sim.load(collectionOf([wire("east", 2, 2), wire("west", 1, 1)]));
+      using loaded = sim.load(collectionOf([wire("east", sim.ifindex("e1"), 2), wire("west", sim.ifindex("e0"), 1)]));
       using _east = sim.attach(loaded.programs.get("east")!, { kind: "xdp", iface: "e0", mode: "auto" });
       using _west = sim.attach(loaded.programs.get("west")!, { kind: "xdp", iface: "e1", mode: "auto" });
       using _pump = pumpPorts([
