@@ -1,7 +1,9 @@
 /** BTF as commands name it: of the running kernel, of a module, of an object or a file. */
 import { existsSync, readFileSync } from "node:fs";
 import { type Btf, parseBtf } from "@ebplane/core/btf";
+import { relocateCore } from "@ebplane/core/elf";
 import { BpfError } from "@ebplane/core/errors";
+import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import { UsageError } from "./failure.ts";
 import { inFile, loadObject, readBytes } from "./input.ts";
 
@@ -35,4 +37,11 @@ export function runningKernel(): () => Btf | undefined {
     asked = true;
     return types;
   };
+}
+
+/** The program with its CO-RE relocations done, where it has some and the kernel's types are at hand. */
+export function relocated(spec: CollectionSpec, program: ProgramSpec, types: () => Btf | undefined): ProgramSpec {
+  const target = program.coreRelos?.length ? types() : undefined;
+  if (!target) return program;
+  return relocateCore({ ...spec, programs: new Map([[program.name, program]]) }, target).programs.get(program.name)!;
 }

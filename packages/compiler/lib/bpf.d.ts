@@ -7,7 +7,7 @@
 export * from "./prelude.bpf.js";
 export * from "./tables.js";
 
-import type { AnyContext, Socket } from "./tables.js";
+import type { AnyContext, Socket, TcpSocket } from "./tables.js";
 
 declare const type: unique symbol;
 declare const order: unique symbol;
@@ -253,6 +253,71 @@ export interface PacketContext {
 export interface TracedContext {
   /** The bytes as the struct that the tracepoint's format describes (`/sys/kernel/tracing/events/…/format`). */
   as<T>(type: Type<T>): Readonly<T>;
+}
+
+/** What is traced, with its arguments. */
+export interface ArgumentsContext {
+  /**
+   * Argument `n` (from 0) as a number or as a part of a kernel struct. Of `tpBtf`, `fentry` and `fexit` the verifier knows
+   * what it points to; of a kprobe and a raw tracepoint fields are read by a helper, which is GPL only.
+   */
+  arg<T>(n: number, type: Type<T>): T;
+  /** As `arg`, of a pointer that may be missing. */
+  argOrUndefined<T extends object>(n: number, type: Type<T>): T | undefined;
+}
+
+// ---- the kernel's own structs ----
+
+declare const kernelName: unique symbol;
+/** A pointer to the kernel's struct of this name: `View(x)` shows it with the fields of a `kernelStruct`. */
+export interface KernelStruct<N extends string> {
+  readonly [kernelName]: N;
+}
+export type KernelView<N extends string, F extends Fields> = KernelStruct<N> & Readonly<FieldsOf<F>>;
+export interface KernelType<N extends string, F extends Fields> extends Type<KernelView<N, F>> {
+  /** The same struct, with these fields. */
+  (pointer: KernelStruct<N>): KernelView<N, F>;
+  (pointer: KernelStruct<N> | undefined): KernelView<N, F> | undefined;
+  /** What lies at an address: each field is read by `bpf_probe_read_kernel` (GPL only), 0 where nothing is. */
+  (address: bigint): KernelView<N, F>;
+}
+/**
+ * The part of a kernel struct that a program wants, by the kernel's names of struct and fields. Where the fields lie is
+ * put in when the program is loaded, by the running kernel's BTF (CO-RE). They can only be read.
+ */
+export declare function kernelStruct<const N extends string, F extends Fields>(name: N, fields: F): KernelType<N, F>;
+/** A field that points to another kernel struct, or to nothing. */
+export declare function pointerTo<T extends KernelStruct<string>>(type: Type<T>): Type<T | undefined>;
+/** Whether the running kernel's struct has the field. Decided at load: what is only done then is not verified otherwise. */
+export declare function fieldExists<N extends string, F extends Fields>(
+  type: KernelType<N, F>,
+  field: keyof F & string,
+): boolean;
+/** Bytes from the struct's start, and bytes of the field, as the running kernel has them. */
+export declare function fieldOffset<N extends string, F extends Fields>(
+  type: KernelType<N, F>,
+  field: keyof F & string,
+): u32;
+export declare function fieldSize<N extends string, F extends Fields>(
+  type: KernelType<N, F>,
+  field: keyof F & string,
+): u32;
+/** Whether the running kernel has such a struct, and its bytes. */
+export declare function typeExists(type: Type<KernelStruct<string>>): boolean;
+export declare function typeSize(type: Type<KernelStruct<string>>): u32;
+/** The number of an enumerator in the running kernel, and whether it has one. */
+export declare function enumValue(type: string, enumerator: string): i32;
+export declare function enumValueExists(type: string, enumerator: string): boolean;
+/** A socket as a helper gives it, or as the kernel's struct. */
+export type AnySocket = Readonly<Socket> | Readonly<TcpSocket> | KernelStruct<string>;
+
+/**
+ * A range of bytes that may lie in several pieces, or move: a packet with its fragments, ring buffer memory, a map's value.
+ * Made by `dynptrFromXdp`, `dynptrFromSkb`, `dynptrFromMem`, `ringbufReserveDynptr`; where that fails it is empty
+ * (`dynptrIsNull`) and all that is done with it fails. It lives on the stack and cannot be kept elsewhere.
+ */
+export interface Dynptr {
+  readonly [opaque]: "dynptr";
 }
 
 // ---- programs ----

@@ -2,7 +2,7 @@
  * Contexts, kinds of programs and helpers, as core's tables have them. Made by `test/declarations.ts`
  * (`UPDATE=1 npx vitest run packages/compiler/test/declarations.test.ts`); do not edit.
  */
-import type { AnyMap, ArrayOf, be16, be32, i32, i64, MapOf, Memory, PacketContext, Program, ProgramOptions, RefTo, TracedContext, Type, u8, u16, u32, u64, XdpOptions } from "./bpf.js";
+import type { AnyMap, AnySocket, ArgumentsContext, ArrayOf, be16, be32, Dynptr, i32, i64, KernelStruct, MapOf, Memory, PacketContext, Program, ProgramOptions, RefTo, TracedContext, Type, u8, u16, u32, u64, XdpOptions } from "./bpf.js";
 
 declare const kind: unique symbol;
 /** The context of some kind of program. */
@@ -444,15 +444,15 @@ export interface NetfilterContext extends AnyContext {
 export interface TracepointContext extends AnyContext, TracedContext {
 }
 /** `struct bpf_raw_tracepoint_args`, of rawTracepoint. */
-export interface RawTracepointContext extends AnyContext, TracedContext {
+export interface RawTracepointContext extends AnyContext, TracedContext, ArgumentsContext {
   readonly args: Readonly<ArrayOf<u64>>;
 }
 /** Of tpBtf, fentry, fexit. */
-export interface TracingContext extends AnyContext, TracedContext {
+export interface TracingContext extends AnyContext, ArgumentsContext {
   readonly args: Readonly<ArrayOf<u64>>;
 }
 /** `struct pt_regs`, of kprobe, kretprobe. */
-export interface KprobeContext extends AnyContext, TracedContext {
+export interface KprobeContext extends AnyContext, ArgumentsContext {
   readonly regs: Readonly<PtRegs>;
 }
 /** Programs of type xdp; sections `xdp`, `xdp/devmap`, `xdp/cpumap`. */
@@ -785,6 +785,8 @@ export declare function skStorageDelete(map: AnyMap, sk: Readonly<Socket> | Read
 export declare function sendSignal(signal: number): i32;
 /** `bpf_tcp_gen_syncookie`, since 5.3; GPL only; sched_cls sched_act xdp. */
 export declare function tcpGenSyncookie(sk: Readonly<Socket> | Readonly<TcpSocket>, ip: Memory, tcp: Memory): i64;
+/** `bpf_skb_output`, since 5.5; GPL only; tracing lsm syscall. */
+export declare function skbOutput(arg1: KernelStruct<"sk_buff">, map: AnyMap, arg3: number, arg4: Memory): i32;
 /** `bpf_probe_read_user`, since 5.5; GPL only. */
 export declare function probeReadUser(to: Memory, from?: number | bigint): i32;
 /** `bpf_probe_read_kernel`, since 5.5; GPL only. */
@@ -793,6 +795,8 @@ export declare function probeReadKernel(to: Memory, from?: number | bigint): i32
 export declare function probeReadUserStr(to: Memory, from?: number | bigint): i32;
 /** `bpf_probe_read_kernel_str`, since 5.5; GPL only. */
 export declare function probeReadKernelStr(to: Memory, from?: number | bigint): i32;
+/** `bpf_tcp_send_ack`, since 5.5; struct_ops. */
+export declare function tcpSendAck(arg1: AnySocket, arg2?: number): i32;
 /** `bpf_send_signal_thread`, since 5.6. */
 export declare function sendSignalThread(signal: number): i32;
 /** `bpf_jiffies64`, since 5.6. */
@@ -801,6 +805,8 @@ export declare function jiffies64(): u64;
 export declare function readBranchRecords(ctx: AnyContext, arg2: Memory | undefined, arg4?: number): i32;
 /** `bpf_get_ns_current_pid_tgid`, since 5.7. */
 export declare function getNsCurrentPidTgid(arg1: number, arg2: number, arg3: Memory): i32;
+/** `bpf_xdp_output`, since 5.7; GPL only; tracing lsm syscall. */
+export declare function xdpOutput(arg1: KernelStruct<"xdp_buff">, map: AnyMap, arg3: number, arg4: Memory): i32;
 /** `bpf_get_netns_cookie`, since 5.7; sched_cls sched_act socket_filter cgroup_skb cgroup_sock sock_ops sk_msg cgroup_sock_addr cgroup_sockopt. */
 export declare function getNetnsCookie(ctx: AnyContext | undefined): u64;
 /** `bpf_get_current_ancestor_cgroup_id`, since 5.7. */
@@ -809,6 +815,10 @@ export declare function getCurrentAncestorCgroupId(level: number): u64;
 export declare function skAssign(ctx: AnyContext, sk: Readonly<Socket> | Readonly<TcpSocket>, flags?: number | bigint): i32;
 /** `bpf_ktime_get_boot_ns`, since 5.8. */
 export declare function ktimeGetBootNs(): u64;
+/** `bpf_seq_printf`, since 5.8; GPL only; tracing lsm. */
+export declare function seqPrintf(arg1: KernelStruct<"seq_file">, arg2: Memory, arg4: Memory | undefined): i32;
+/** `bpf_seq_write`, since 5.8; GPL only; tracing lsm. */
+export declare function seqWrite(seq: KernelStruct<"seq_file">, from: Memory): i32;
 /** `bpf_sk_cgroup_id`, since 5.8; cgroup_skb. */
 export declare function skCgroupId(sk: Readonly<Socket> | Readonly<TcpSocket>): u64;
 /** `bpf_sk_ancestor_cgroup_id`, since 5.8; cgroup_skb. */
@@ -817,26 +827,60 @@ export declare function skAncestorCgroupId(sk: Readonly<Socket> | Readonly<TcpSo
 export declare function ringbufQuery(map: AnyMap, flags?: number | bigint): u64;
 /** `bpf_csum_level`, since 5.8; sched_cls sched_act lwt_xmit. */
 export declare function csumLevel(ctx: AnyContext, level?: number | bigint): i32;
+/** `bpf_skc_to_tcp6_sock`, since 5.9; socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb sk_msg cgroup_sock_addr flow_dissector sk_lookup tracing struct_ops lsm syscall. */
+export declare function skcToTcp6Sock(sk: Readonly<Socket> | Readonly<TcpSocket>): KernelStruct<"tcp6_sock"> | undefined;
+/** `bpf_skc_to_tcp_sock`, since 5.9; socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb sk_msg cgroup_sock_addr flow_dissector sk_lookup tracing struct_ops lsm syscall. */
+export declare function skcToTcpSock(sk: Readonly<Socket> | Readonly<TcpSocket>): KernelStruct<"tcp_sock"> | undefined;
+/** `bpf_skc_to_tcp_timewait_sock`, since 5.9; socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb sk_msg cgroup_sock_addr flow_dissector sk_lookup tracing struct_ops lsm syscall. */
+export declare function skcToTcpTimewaitSock(sk: Readonly<Socket> | Readonly<TcpSocket>): KernelStruct<"tcp_timewait_sock"> | undefined;
+/** `bpf_skc_to_tcp_request_sock`, since 5.9; socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb sk_msg cgroup_sock_addr flow_dissector sk_lookup tracing struct_ops lsm syscall. */
+export declare function skcToTcpRequestSock(sk: Readonly<Socket> | Readonly<TcpSocket>): KernelStruct<"tcp_request_sock"> | undefined;
+/** `bpf_skc_to_udp6_sock`, since 5.9; socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb sk_msg cgroup_sock_addr flow_dissector sk_lookup tracing struct_ops lsm syscall. */
+export declare function skcToUdp6Sock(sk: Readonly<Socket> | Readonly<TcpSocket>): KernelStruct<"udp6_sock"> | undefined;
+/** `bpf_get_task_stack`, since 5.9. */
+export declare function getTaskStack(task: KernelStruct<"task_struct">, to: Memory, flags?: number | bigint): i32;
 /** `bpf_load_hdr_opt`, since 5.10; sock_ops. */
 export declare function loadHdrOpt(ctx: AnyContext, to: Memory, flags?: number | bigint): i32;
 /** `bpf_store_hdr_opt`, since 5.10; the packet may move: take headers again; sock_ops. */
 export declare function storeHdrOpt(ctx: AnyContext, from: Memory, flags?: number | bigint): i32;
 /** `bpf_reserve_hdr_opt`, since 5.10; sock_ops. */
 export declare function reserveHdrOpt(ctx: AnyContext, length: number, flags?: number | bigint): i32;
+/** `bpf_inode_storage_get`, since 5.10; lsm. */
+export declare function inodeStorageGet<K, V>(map: MapOf<K, V>, arg2: KernelStruct<"inode"> | undefined, value: V | undefined, arg4?: number): RefTo<V> | undefined;
+/** `bpf_inode_storage_delete`, since 5.10; lsm. */
+export declare function inodeStorageDelete(map: AnyMap, arg2: KernelStruct<"inode"> | undefined): i32;
+/** `bpf_d_path`, since 5.10; tracing lsm syscall. */
+export declare function dPath(arg1: KernelStruct<"path">, arg2: Memory): i32;
 /** `bpf_copy_from_user`, since 5.10. */
 export declare function copyFromUser(arg1: Memory, arg3?: number): i32;
 /** `bpf_snprintf_btf`, since 5.10. */
 export declare function snprintfBtf(arg1: Memory, arg3: Memory, arg5?: number): i32;
+/** `bpf_seq_printf_btf`, since 5.10; GPL only; tracing lsm. */
+export declare function seqPrintfBtf(arg1: KernelStruct<"seq_file">, arg2: Memory, arg4?: number): i32;
 /** `bpf_skb_cgroup_classid`, since 5.10; sched_cls sched_act. */
 export declare function skbCgroupClassid(ctx: AnyContext): u64;
 /** `bpf_redirect_neigh`, since 5.10; sched_cls sched_act. */
 export declare function redirectNeigh(ifindex: number, params: Memory | undefined, flags?: number | bigint): i32;
 /** `bpf_redirect_peer`, since 5.10; sched_cls sched_act. */
 export declare function redirectPeer(ifindex: number, flags?: number | bigint): i32;
+/** `bpf_task_storage_get`, since 5.11. */
+export declare function taskStorageGet<K, V>(map: MapOf<K, V>, task: KernelStruct<"task_struct"> | undefined, value: V | undefined, flags?: number | bigint): RefTo<V> | undefined;
+/** `bpf_task_storage_delete`, since 5.11. */
+export declare function taskStorageDelete(map: AnyMap, task: KernelStruct<"task_struct"> | undefined): i32;
+/** `bpf_get_current_task_btf`, since 5.11; GPL only. */
+export declare function getCurrentTaskBtf(): KernelStruct<"task_struct">;
+/** `bpf_bprm_opts_set`, since 5.11; lsm. */
+export declare function bprmOptsSet(arg1: KernelStruct<"linux_binprm">, arg2?: number): i32;
 /** `bpf_ktime_get_coarse_ns`, since 5.11; sched_cls sched_act lwt_in lwt_out lwt_xmit lwt_seg6local socket_filter xdp cgroup_skb cgroup_sock sock_ops sk_skb sk_msg cgroup_sock_addr sk_reuseport flow_dissector cgroup_sysctl struct_ops sk_lookup. */
 export declare function ktimeGetCoarseNs(): u64;
+/** `bpf_ima_inode_hash`, since 5.11; lsm. */
+export declare function imaInodeHash(arg1: KernelStruct<"inode">, arg2: Memory): i32;
+/** `bpf_sock_from_file`, since 5.11; tracing lsm syscall. */
+export declare function sockFromFile(file: KernelStruct<"file">): KernelStruct<"socket"> | undefined;
 /** `bpf_check_mtu`, since 5.12; GPL only; sched_cls sched_act xdp. */
 export declare function checkMtu(ctx: AnyContext, ifindex: number, length: object, delta: number, flags?: number | bigint): i32;
+/** `bpf_snprintf`, since 5.13; GPL only. */
+export declare function snprintf(arg1: Memory | undefined, arg3: string, arg4: Memory | undefined): i32;
 /** `bpf_sys_bpf`, since 5.14; syscall. */
 export declare function sysBpf(arg1: number, arg2: Memory): i32;
 /** `bpf_btf_find_by_name_kind`, since 5.14; syscall. */
@@ -847,12 +891,18 @@ export declare function sysClose(arg1: number): i32;
 export declare function getFuncIp(ctx: AnyContext): u64;
 /** `bpf_get_attach_cookie`, since 5.15; kprobe tracepoint perf_event raw_tracepoint raw_tracepoint_writable tracing lsm. */
 export declare function getAttachCookie(ctx: AnyContext): u64;
+/** `bpf_task_pt_regs`, since 5.15; GPL only. */
+export declare function taskPtRegs(task: KernelStruct<"task_struct">): KernelStruct<"pt_regs">;
 /** `bpf_get_branch_snapshot`, since 5.16; GPL only. */
 export declare function getBranchSnapshot(arg1: Memory): i32;
 /** `bpf_trace_vprintk`, since 5.16; GPL only. */
 export declare function traceVprintk(arg1: Memory, arg3: Memory | undefined): i32;
+/** `bpf_skc_to_unix_sock`, since 5.16; socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb sk_msg cgroup_sock_addr flow_dissector sk_lookup tracing struct_ops lsm syscall. */
+export declare function skcToUnixSock(sk: Readonly<Socket> | Readonly<TcpSocket>): KernelStruct<"unix_sock"> | undefined;
 /** `bpf_kallsyms_lookup_name`, since 5.16; syscall. */
 export declare function kallsymsLookupName(arg1: Memory, arg3: number, arg4: object): i32;
+/** `bpf_strncmp`, since 5.17. */
+export declare function strncmp(text: Memory, wanted: string): i32;
 /** `bpf_get_func_arg`, since 5.17; tracing lsm. */
 export declare function getFuncArg(ctx: AnyContext, arg2: number, arg3: object): i32;
 /** `bpf_get_func_ret`, since 5.17; tracing lsm. */
@@ -869,8 +919,28 @@ export declare function xdpGetBuffLen(ctx: AnyContext): u64;
 export declare function xdpLoadBytes(ctx: AnyContext, offset: number, to: Memory): i32;
 /** `bpf_xdp_store_bytes`, since 5.18; xdp. */
 export declare function xdpStoreBytes(ctx: AnyContext, offset: number, from: Memory): i32;
+/** `bpf_copy_from_user_task`, since 5.18; GPL only. */
+export declare function copyFromUserTask(arg1: Memory, arg3: number, arg4: KernelStruct<"task_struct">, arg5?: number): i32;
 /** `bpf_skb_set_tstamp`, since 5.18; sched_cls sched_act. */
 export declare function skbSetTstamp(ctx: AnyContext, tstamp: number | bigint, type?: number): i32;
+/** `bpf_ima_file_hash`, since 5.18; lsm. */
+export declare function imaFileHash(arg1: KernelStruct<"file">, arg2: Memory): i32;
+/** `bpf_skc_to_mptcp_sock`, since 5.19; socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb sk_msg cgroup_sock_addr flow_dissector sk_lookup tracing struct_ops lsm syscall. */
+export declare function skcToMptcpSock(sk: Readonly<Socket> | Readonly<TcpSocket>): KernelStruct<"mptcp_sock"> | undefined;
+/** `bpf_dynptr_from_mem`, since 5.19. */
+export declare function dynptrFromMem(from: Memory, flags?: number | bigint): Dynptr;
+/** `bpf_ringbuf_reserve_dynptr`, since 5.19. */
+export declare function ringbufReserveDynptr(map: AnyMap, bytes: number, flags?: number | bigint): Dynptr;
+/** `bpf_ringbuf_submit_dynptr`, since 5.19. */
+export declare function ringbufSubmitDynptr(record: Dynptr, flags?: number | bigint): void;
+/** `bpf_ringbuf_discard_dynptr`, since 5.19. */
+export declare function ringbufDiscardDynptr(record: Dynptr, flags?: number | bigint): void;
+/** `bpf_dynptr_read`, since 5.19. */
+export declare function dynptrRead(to: Memory, data: Dynptr, offset: number, flags?: number | bigint): i32;
+/** `bpf_dynptr_write`, since 5.19. */
+export declare function dynptrWrite(data: Dynptr, offset: number, from: Memory, flags?: number | bigint): i32;
+/** `bpf_dynptr_data`, since 5.19. */
+export declare function dynptrData<T>(data: Dynptr, offset: number, type: Type<T>): RefTo<T> | undefined;
 /** `bpf_tcp_raw_gen_syncookie_ipv4`, since 6.0; GPL only; sched_cls sched_act xdp. */
 export declare function tcpRawGenSyncookieIpv4(ip: object, tcp: Memory): i64;
 /** `bpf_tcp_raw_gen_syncookie_ipv6`, since 6.0; GPL only; sched_cls sched_act xdp. */
@@ -881,19 +951,273 @@ export declare function tcpRawCheckSyncookieIpv4(ip: object, tcp: object): i32;
 export declare function tcpRawCheckSyncookieIpv6(ip: object, tcp: object): i32;
 /** `bpf_ktime_get_tai_ns`, since 6.1. */
 export declare function ktimeGetTaiNs(): u64;
+/** `bpf_cgrp_storage_get`, since 6.2. */
+export declare function cgrpStorageGet<K, V>(map: MapOf<K, V>, cgroup: KernelStruct<"cgroup"> | undefined, value: V | undefined, flags?: number | bigint): RefTo<V> | undefined;
+/** `bpf_cgrp_storage_delete`, since 6.2. */
+export declare function cgrpStorageDelete(map: AnyMap, cgroup: KernelStruct<"cgroup"> | undefined): i32;
+/** `bpf_dynptr_from_skb`, a kernel function since 6.4; GPL only; socket_filter sched_cls sched_act tracepoint perf_event cgroup_skb cgroup_sock lwt_in lwt_out lwt_xmit sock_ops sk_skb cgroup_device cgroup_sock_addr lwt_seg6local cgroup_sysctl cgroup_sockopt tracing lsm netfilter. */
+export declare function dynptrFromSkb(ctx: AnyContext, flags?: number | bigint): Dynptr;
+/** `bpf_dynptr_from_skb_meta`, a kernel function since 6.18; GPL only; sched_cls sched_act. */
+export declare function dynptrFromSkbMeta(ctx: AnyContext, flags?: number | bigint): Dynptr;
+/** `bpf_dynptr_from_xdp`, a kernel function since 6.4; GPL only; xdp. */
+export declare function dynptrFromXdp(ctx: AnyContext, flags?: number | bigint): Dynptr;
 /** `bpf_xdp_pull_data`, a kernel function since 6.18; GPL only; xdp. */
-export declare function xdpPullData(ctx: AnyContext, arg2: number | bigint): i32;
+export declare function xdpPullData(ctx: AnyContext, len: number): i32;
 /** `bpf_xdp_metadata_rx_timestamp`, a kernel function since 6.3; GPL only; xdp. */
-export declare function xdpMetadataRxTimestamp(ctx: AnyContext, arg2: object): i32;
+export declare function xdpMetadataRxTimestamp(ctx: AnyContext, timestamp: object): i32;
 /** `bpf_xdp_metadata_rx_hash`, a kernel function since 6.3; GPL only; xdp. */
-export declare function xdpMetadataRxHash(ctx: AnyContext, arg2: object, arg3: object): i32;
+export declare function xdpMetadataRxHash(ctx: AnyContext, hash: object, rssType: object): i32;
 /** `bpf_xdp_metadata_rx_vlan_tag`, a kernel function since 6.8; GPL only; xdp. */
-export declare function xdpMetadataRxVlanTag(ctx: AnyContext, arg2: object, arg3: object): i32;
+export declare function xdpMetadataRxVlanTag(ctx: AnyContext, vlanProto: object, vlanTci: object): i32;
+/** `bpf_dynptr_slice`, a kernel function since 6.4; GPL only. */
+export declare function dynptrSlice<T>(p: Dynptr, offset: number, type: Type<T>): Readonly<RefTo<T>> | undefined;
+/** `bpf_dynptr_slice_rdwr`, a kernel function since 6.4; GPL only. */
+export declare function dynptrSliceRdwr<T>(p: Dynptr, offset: number, type: Type<T>): RefTo<T> | undefined;
+/** `bpf_dynptr_adjust`, a kernel function since 6.5; GPL only. */
+export declare function dynptrAdjust(p: Dynptr, start: number, end: number): i32;
+/** `bpf_dynptr_is_null`, a kernel function since 6.5; GPL only. */
+export declare function dynptrIsNull(p: Dynptr): boolean;
+/** `bpf_dynptr_is_rdonly`, a kernel function since 6.5; GPL only. */
+export declare function dynptrIsRdonly(p: Dynptr): boolean;
+/** `bpf_dynptr_size`, a kernel function since 6.5; GPL only. */
+export declare function dynptrSize(p: Dynptr): u32;
+/** `bpf_dynptr_clone`, a kernel function since 6.5; GPL only. */
+export declare function dynptrClone(p: Dynptr): Dynptr;
+/** `bpf_dynptr_copy`, a kernel function since 6.16; GPL only. */
+export declare function dynptrCopy(dstPtr: Dynptr, dstOff: number, srcPtr: Dynptr, srcOff: number, size: number): i32;
+/** `bpf_dynptr_memset`, a kernel function since 6.17; GPL only. */
+export declare function dynptrMemset(p: Dynptr, offset: number, size: number, val: number): i32;
+/** `bpf_probe_read_kernel_dynptr`, a kernel function since 6.16; GPL only. */
+export declare function probeReadKernelDynptr(dptr: Dynptr, off: number, size: number, unsafePtr: bigint | object): i32;
+/** `bpf_probe_read_kernel_str_dynptr`, a kernel function since 6.16; GPL only. */
+export declare function probeReadKernelStrDynptr(dptr: Dynptr, off: number, size: number, unsafePtr: bigint | object): i32;
+/** `bpf_probe_read_user_dynptr`, a kernel function since 6.16; GPL only. */
+export declare function probeReadUserDynptr(dptr: Dynptr, off: number, size: number, unsafePtr: bigint | object): i32;
+/** `bpf_probe_read_user_str_dynptr`, a kernel function since 6.16; GPL only. */
+export declare function probeReadUserStrDynptr(dptr: Dynptr, off: number, size: number, unsafePtr: bigint | object): i32;
+/** `bpf_copy_from_user_dynptr`, a kernel function since 6.16; GPL only. */
+export declare function copyFromUserDynptr(dptr: Dynptr, off: number, size: number, unsafePtr: bigint | object): i32;
+/** `bpf_copy_from_user_str_dynptr`, a kernel function since 6.16; GPL only. */
+export declare function copyFromUserStrDynptr(dptr: Dynptr, off: number, size: number, unsafePtr: bigint | object): i32;
+/** `bpf_copy_from_user_task_dynptr`, a kernel function since 6.16; GPL only. */
+export declare function copyFromUserTaskDynptr(dptr: Dynptr, off: number, size: number, unsafePtr: bigint | object, tsk: KernelStruct<"task_struct">): i32;
+/** `bpf_copy_from_user_task_str_dynptr`, a kernel function since 6.16; GPL only. */
+export declare function copyFromUserTaskStrDynptr(dptr: Dynptr, off: number, size: number, unsafePtr: bigint | object, tsk: KernelStruct<"task_struct">): i32;
+/** `bpf_copy_from_user_str`, a kernel function since 6.12; GPL only. */
+export declare function copyFromUserStr(dst: object, unsafePtr: bigint | object, flags?: number | bigint): i32;
+/** `bpf_copy_from_user_task_str`, a kernel function since 6.15; GPL only. */
+export declare function copyFromUserTaskStr(dst: object, unsafePtr: bigint | object, tsk: KernelStruct<"task_struct">, flags?: number | bigint): i32;
+/** `bpf_xdp_ct_lookup`, a kernel function since 5.18; GPL only; sched_cls xdp. */
+export declare function xdpCtLookup(ctx: AnyContext, bpfTuple: object, opts: object): KernelStruct<"nf_conn"> | undefined;
+/** `bpf_skb_ct_lookup`, a kernel function since 5.18; GPL only; sched_cls xdp. */
+export declare function skbCtLookup(ctx: AnyContext, bpfTuple: object, opts: object): KernelStruct<"nf_conn"> | undefined;
+/** `bpf_xdp_ct_alloc`, a kernel function since 6.0; GPL only; sched_cls xdp. */
+export declare function xdpCtAlloc(ctx: AnyContext, bpfTuple: object, opts: object): KernelStruct<"nf_conn___init"> | undefined;
+/** `bpf_skb_ct_alloc`, a kernel function since 6.0; GPL only; sched_cls xdp. */
+export declare function skbCtAlloc(ctx: AnyContext, bpfTuple: object, opts: object): KernelStruct<"nf_conn___init"> | undefined;
+/** `bpf_ct_insert_entry`, a kernel function since 6.0; GPL only; sched_cls xdp. */
+export declare function ctInsertEntry(nfctI: KernelStruct<"nf_conn___init">): KernelStruct<"nf_conn"> | undefined;
+/** `bpf_ct_release`, a kernel function since 5.18; GPL only; sched_cls xdp. */
+export declare function ctRelease(nfct: KernelStruct<"nf_conn">): void;
+/** `bpf_ct_set_timeout`, a kernel function since 6.0; GPL only; sched_cls xdp. */
+export declare function ctSetTimeout(nfct: KernelStruct<"nf_conn___init">, timeout: number): void;
+/** `bpf_ct_change_timeout`, a kernel function since 6.0; GPL only; sched_cls xdp. */
+export declare function ctChangeTimeout(nfct: KernelStruct<"nf_conn">, timeout: number): i32;
+/** `bpf_ct_set_status`, a kernel function since 6.0; GPL only; sched_cls xdp. */
+export declare function ctSetStatus(nfct: KernelStruct<"nf_conn___init">, status: number): i32;
+/** `bpf_ct_change_status`, a kernel function since 6.0; GPL only; sched_cls xdp. */
+export declare function ctChangeStatus(nfct: KernelStruct<"nf_conn">, status: number): i32;
+/** `bpf_ct_set_nat_info`, a kernel function since 6.1; GPL only; sched_cls xdp. */
+export declare function ctSetNatInfo(nfct: KernelStruct<"nf_conn___init">, addr: object, port: number, manip: number): i32;
 /** `bpf_skb_set_fou_encap`, a kernel function since 6.4; GPL only; sched_cls. */
-export declare function skbSetFouEncap(ctx: AnyContext, arg2: object, arg3: number | bigint): i32;
+export declare function skbSetFouEncap(ctx: AnyContext, encap: object, type: Type<T>): i32;
 /** `bpf_skb_get_fou_encap`, a kernel function since 6.4; GPL only; sched_cls. */
-export declare function skbGetFouEncap(ctx: AnyContext, arg2: object): i32;
+export declare function skbGetFouEncap(ctx: AnyContext, encap: object): i32;
+/** `bpf_xdp_get_xfrm_state`, a kernel function since 6.8; GPL only; xdp. */
+export declare function xdpGetXfrmState(ctx: AnyContext, opts: object): KernelStruct<"xfrm_state"> | undefined;
+/** `bpf_xdp_xfrm_state_release`, a kernel function since 6.8; GPL only; xdp. */
+export declare function xdpXfrmStateRelease(x: KernelStruct<"xfrm_state">): void;
+/** `bpf_sk_assign_tcp_reqsk`, a kernel function since 6.9; GPL only; sched_cls. */
+export declare function skAssignTcpReqsk(ctx: AnyContext, sk: AnySocket, attrs: object): i32;
 /** `bpf_sock_addr_set_sun_path`, a kernel function since 6.7; GPL only; cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt. */
-export declare function sockAddrSetSunPath(ctx: AnyContext, arg2: object): i32;
+export declare function sockAddrSetSunPath(ctx: AnyContext, sunPath: object): i32;
 /** `bpf_sock_ops_enable_tx_tstamp`, a kernel function since 6.15; GPL only; cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt. */
-export declare function sockOpsEnableTxTstamp(ctx: AnyContext, arg2: number | bigint): i32;
+export declare function sockOpsEnableTxTstamp(ctx: AnyContext, flags?: number | bigint): i32;
+/** `bpf_sock_destroy`, a kernel function since 6.5; GPL only; tracing. */
+export declare function sockDestroy(sock: AnySocket): i32;
+/** `tcp_reno_ssthresh`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function tcpRenoSsthresh(sk: AnySocket): u32;
+/** `tcp_reno_cong_avoid`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function tcpRenoCongAvoid(sk: AnySocket, ack: number, acked: number): void;
+/** `tcp_reno_undo_cwnd`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function tcpRenoUndoCwnd(sk: AnySocket): u32;
+/** `tcp_slow_start`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function tcpSlowStart(tp: AnySocket, acked: number): u32;
+/** `tcp_cong_avoid_ai`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function tcpCongAvoidAi(tp: AnySocket, w: number, acked: number): void;
+/** `cubictcp_init`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function cubictcpInit(sk: AnySocket): void;
+/** `cubictcp_recalc_ssthresh`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function cubictcpRecalcSsthresh(sk: AnySocket): u32;
+/** `cubictcp_cong_avoid`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function cubictcpCongAvoid(sk: AnySocket, ack: number, acked: number): void;
+/** `cubictcp_state`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function cubictcpState(sk: AnySocket, newState: number): void;
+/** `cubictcp_cwnd_event`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function cubictcpCwndEvent(sk: AnySocket, event: number): void;
+/** `cubictcp_acked`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function cubictcpAcked(sk: AnySocket, sample: KernelStruct<"ack_sample">): void;
+/** `bbr_init`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function bbrInit(sk: AnySocket): void;
+/** `bbr_main`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function bbrMain(sk: AnySocket, ack: number, flag: number, rs: KernelStruct<"rate_sample">): void;
+/** `bbr_sndbuf_expand`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function bbrSndbufExpand(sk: AnySocket): u32;
+/** `bbr_undo_cwnd`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function bbrUndoCwnd(sk: AnySocket): u32;
+/** `bbr_cwnd_event`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function bbrCwndEvent(sk: AnySocket, event: number): void;
+/** `bbr_ssthresh`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function bbrSsthresh(sk: AnySocket): u32;
+/** `bbr_min_tso_segs`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function bbrMinTsoSegs(sk: AnySocket): u32;
+/** `bbr_set_state`, a kernel function since 5.13; GPL only; struct_ops. */
+export declare function bbrSetState(sk: AnySocket, newState: number): void;
+/** `bpf_cast_to_kern_ctx`, a kernel function since 6.2; GPL only. */
+export declare function castToKernCtx<N extends string>(ctx: AnyContext): KernelStruct<N>;
+/** `bpf_rdonly_cast`, a kernel function since 6.2; GPL only. */
+export declare function rdonlyCast<T extends object>(obj: bigint | object, type: Type<T>): T;
+/** `bpf_map_sum_elem_count`, a kernel function since 6.6; GPL only. */
+export declare function mapSumElemCount(map: KernelStruct<"bpf_map">): i64;
+/** `bpf_strcmp`, a kernel function since 6.17; GPL only. */
+export declare function strcmp(s1: string | object, s2: string | object): i32;
+/** `bpf_strcasecmp`, a kernel function since 6.18; GPL only. */
+export declare function strcasecmp(s1: string | object, s2: string | object): i32;
+/** `bpf_strchr`, a kernel function since 6.17; GPL only. */
+export declare function strchr(s: string | object, c: number): i32;
+/** `bpf_strchrnul`, a kernel function since 6.17; GPL only. */
+export declare function strchrnul(s: string | object, c: number): i32;
+/** `bpf_strnchr`, a kernel function since 6.17; GPL only. */
+export declare function strnchr(s: string | object, count: number | bigint, c: number): i32;
+/** `bpf_strrchr`, a kernel function since 6.17; GPL only. */
+export declare function strrchr(s: string | object, c: number): i32;
+/** `bpf_strlen`, a kernel function since 6.17; GPL only. */
+export declare function strlen(s: string | object): i32;
+/** `bpf_strnlen`, a kernel function since 6.17; GPL only. */
+export declare function strnlen(s: string | object, count: number | bigint): i32;
+/** `bpf_strspn`, a kernel function since 6.17; GPL only. */
+export declare function strspn(s: string | object, accept: string | object): i32;
+/** `bpf_strcspn`, a kernel function since 6.17; GPL only. */
+export declare function strcspn(s: string | object, reject: string | object): i32;
+/** `bpf_strstr`, a kernel function since 6.17; GPL only. */
+export declare function strstr(s1: string | object, s2: string | object): i32;
+/** `bpf_strnstr`, a kernel function since 6.17; GPL only. */
+export declare function strnstr(s1: string | object, s2: string | object, len: number | bigint): i32;
+/** `bpf_stream_vprintk_impl`, a kernel function since 6.17; GPL only. */
+export declare function streamVprintkImpl(streamId: number, fmt: string, args: object): i32;
+/** `bpf_task_acquire`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function taskAcquire(p: KernelStruct<"task_struct">): KernelStruct<"task_struct"> | undefined;
+/** `bpf_task_release`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function taskRelease(p: KernelStruct<"task_struct">): void;
+/** `bpf_task_from_pid`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function taskFromPid(pid: number): KernelStruct<"task_struct"> | undefined;
+/** `bpf_task_from_vpid`, a kernel function since 6.14; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function taskFromVpid(vpid: number): KernelStruct<"task_struct"> | undefined;
+/** `bpf_task_get_cgroup1`, a kernel function since 6.8; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function taskGetCgroup1(task: KernelStruct<"task_struct">, hierarchyId: number): KernelStruct<"cgroup"> | undefined;
+/** `bpf_task_under_cgroup`, a kernel function since 6.5; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function taskUnderCgroup(task: KernelStruct<"task_struct">, ancestor: KernelStruct<"cgroup">): i64;
+/** `bpf_cgroup_acquire`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function cgroupAcquire(cgrp: KernelStruct<"cgroup">): KernelStruct<"cgroup"> | undefined;
+/** `bpf_cgroup_release`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function cgroupRelease(cgrp: KernelStruct<"cgroup">): void;
+/** `bpf_cgroup_ancestor`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function cgroupAncestor(cgrp: KernelStruct<"cgroup">, level: number): KernelStruct<"cgroup"> | undefined;
+/** `bpf_cgroup_from_id`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function cgroupFromId(cgid: number | bigint): KernelStruct<"cgroup"> | undefined;
+/** `bpf_cgroup_read_xattr`, a kernel function since 6.17; GPL only. */
+export declare function cgroupReadXattr(cgroup: KernelStruct<"cgroup">, name: string, valueP: Dynptr): i32;
+/** `bpf_lookup_user_key`, a kernel function since 6.1; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function lookupUserKey(serial: number, flags?: number | bigint): KernelStruct<"bpf_key"> | undefined;
+/** `bpf_lookup_system_key`, a kernel function since 6.1; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function lookupSystemKey(id: number | bigint): KernelStruct<"bpf_key"> | undefined;
+/** `bpf_key_put`, a kernel function since 6.1; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function keyPut(bkey: KernelStruct<"bpf_key">): void;
+/** `bpf_send_signal_task`, a kernel function since 6.13; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+export declare function sendSignalTask(task: KernelStruct<"task_struct">, sig: number, type: Type<T>, value: number | bigint): i32;
+/** `bpf_get_task_exe_file`, a kernel function since 6.12; GPL only; lsm. */
+export declare function getTaskExeFile(task: KernelStruct<"task_struct">): KernelStruct<"file"> | undefined;
+/** `bpf_put_file`, a kernel function since 6.12; GPL only; lsm. */
+export declare function putFile(file: KernelStruct<"file">): void;
+/** `bpf_path_d_path`, a kernel function since 6.12; GPL only; lsm. */
+export declare function pathDPath(path: KernelStruct<"path">, buf: object): i32;
+/** `bpf_get_file_xattr`, a kernel function since 6.8; GPL only; lsm. */
+export declare function getFileXattr(file: KernelStruct<"file">, name: string, valueP: Dynptr): i32;
+/** `bpf_get_dentry_xattr`, a kernel function since 6.10; GPL only; lsm. */
+export declare function getDentryXattr(dentry: KernelStruct<"dentry">, name: string, valueP: Dynptr): i32;
+/** `bpf_set_dentry_xattr`, a kernel function since 6.14; GPL only; lsm. */
+export declare function setDentryXattr(dentry: KernelStruct<"dentry">, name: string, valueP: Dynptr, flags?: number): i32;
+/** `bpf_remove_dentry_xattr`, a kernel function since 6.14; GPL only; lsm. */
+export declare function removeDentryXattr(dentry: KernelStruct<"dentry">, name: string): i32;
+/** `bpf_get_kmem_cache`, a kernel function since 6.13; GPL only. */
+export declare function getKmemCache(addr: number | bigint): KernelStruct<"kmem_cache"> | undefined;
+/** `bpf_cpumask_release`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskRelease(cpumask: KernelStruct<"bpf_cpumask">): void;
+/** `bpf_cpumask_acquire`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskAcquire(cpumask: KernelStruct<"bpf_cpumask">): KernelStruct<"bpf_cpumask">;
+/** `bpf_cpumask_first`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskFirst(cpumask: KernelStruct<"cpumask">): u32;
+/** `bpf_cpumask_first_zero`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskFirstZero(cpumask: KernelStruct<"cpumask">): u32;
+/** `bpf_cpumask_first_and`, a kernel function since 6.5; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskFirstAnd(src1: KernelStruct<"cpumask">, src2: KernelStruct<"cpumask">): u32;
+/** `bpf_cpumask_set_cpu`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskSetCpu(cpu: number, cpumask: KernelStruct<"bpf_cpumask">): void;
+/** `bpf_cpumask_clear_cpu`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskClearCpu(cpu: number, cpumask: KernelStruct<"bpf_cpumask">): void;
+/** `bpf_cpumask_test_cpu`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskTestCpu(cpu: number, cpumask: KernelStruct<"cpumask">): boolean;
+/** `bpf_cpumask_test_and_set_cpu`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskTestAndSetCpu(cpu: number, cpumask: KernelStruct<"bpf_cpumask">): boolean;
+/** `bpf_cpumask_test_and_clear_cpu`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskTestAndClearCpu(cpu: number, cpumask: KernelStruct<"bpf_cpumask">): boolean;
+/** `bpf_cpumask_setall`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskSetall(cpumask: KernelStruct<"bpf_cpumask">): void;
+/** `bpf_cpumask_clear`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskClear(cpumask: KernelStruct<"bpf_cpumask">): void;
+/** `bpf_cpumask_and`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskAnd(dst: KernelStruct<"bpf_cpumask">, src1: KernelStruct<"cpumask">, src2: KernelStruct<"cpumask">): boolean;
+/** `bpf_cpumask_or`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskOr(dst: KernelStruct<"bpf_cpumask">, src1: KernelStruct<"cpumask">, src2: KernelStruct<"cpumask">): void;
+/** `bpf_cpumask_xor`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskXor(dst: KernelStruct<"bpf_cpumask">, src1: KernelStruct<"cpumask">, src2: KernelStruct<"cpumask">): void;
+/** `bpf_cpumask_equal`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskEqual(src1: KernelStruct<"cpumask">, src2: KernelStruct<"cpumask">): boolean;
+/** `bpf_cpumask_intersects`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskIntersects(src1: KernelStruct<"cpumask">, src2: KernelStruct<"cpumask">): boolean;
+/** `bpf_cpumask_subset`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskSubset(src1: KernelStruct<"cpumask">, src2: KernelStruct<"cpumask">): boolean;
+/** `bpf_cpumask_empty`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskEmpty(cpumask: KernelStruct<"cpumask">): boolean;
+/** `bpf_cpumask_full`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskFull(cpumask: KernelStruct<"cpumask">): boolean;
+/** `bpf_cpumask_copy`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskCopy(dst: KernelStruct<"bpf_cpumask">, src: KernelStruct<"cpumask">): void;
+/** `bpf_cpumask_any_distribute`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskAnyDistribute(cpumask: KernelStruct<"cpumask">): u32;
+/** `bpf_cpumask_any_and_distribute`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskAnyAndDistribute(src1: KernelStruct<"cpumask">, src2: KernelStruct<"cpumask">): u32;
+/** `bpf_cpumask_weight`, a kernel function since 6.8; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskWeight(cpumask: KernelStruct<"cpumask">): u32;
+/** `bpf_cpumask_populate`, a kernel function since 6.15; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+export declare function cpumaskPopulate(cpumask: KernelStruct<"cpumask">, src: object): i32;
+/** `bpf_crypto_ctx_create`, a kernel function since 6.10; GPL only; syscall. */
+export declare function cryptoCtxCreate(params: object, err: object): KernelStruct<"bpf_crypto_ctx"> | undefined;
+/** `bpf_crypto_ctx_acquire`, a kernel function since 6.10; GPL only; syscall. */
+export declare function cryptoCtxAcquire(ctx: KernelStruct<"bpf_crypto_ctx">): KernelStruct<"bpf_crypto_ctx"> | undefined;
+/** `bpf_crypto_ctx_release`, a kernel function since 6.10; GPL only; syscall. */
+export declare function cryptoCtxRelease(ctx: KernelStruct<"bpf_crypto_ctx">): void;
+/** `bpf_crypto_encrypt`, a kernel function since 6.10; GPL only; sched_cls sched_act xdp. */
+export declare function cryptoEncrypt(ctx: KernelStruct<"bpf_crypto_ctx">, src: Dynptr, dst: Dynptr, siv: Dynptr | undefined): i32;
+/** `bpf_crypto_decrypt`, a kernel function since 6.10; GPL only; sched_cls sched_act xdp. */
+export declare function cryptoDecrypt(ctx: KernelStruct<"bpf_crypto_ctx">, src: Dynptr, dst: Dynptr, siv: Dynptr | undefined): i32;

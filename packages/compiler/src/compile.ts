@@ -226,6 +226,16 @@ function build(
     ...(p.decl.attachTo === undefined ? {} : { attachTo: p.decl.attachTo }),
     code,
     relocs: shifted((e) => e.relocs),
+    ...(units.some((u) => u.emitted.cores.length)
+      ? {
+          coreRelos: shifted((e) => e.cores).map(({ pc, site }) => ({
+            pc,
+            typeId: types.id(site.type),
+            access: site.access,
+            kind: site.kind,
+          })),
+        }
+      : {}),
     funcInfo: units.map((u) => ({ pc: starts.get(u)!, name: u.name, typeId: u.typeId })),
     lineInfo: lineInfo(places, new Set(starts.values()), lowered.sources),
   };

@@ -2,12 +2,14 @@
  * The declarations that follow from tables: contexts, kinds of programs, helpers. `lib/tables.d.ts` is their text; a test
  * holds the two together, `UPDATE=1` writes it.
  */
-import { ctxLayout, type Kfunc, progTypeName } from "@ebplane/core/object";
+import { ctxLayout, ProgType, progTypeName } from "@ebplane/core/object";
 import { type MemType, type StructType, typeName } from "../src/check/index.ts";
-import { type CtxMember, ctxMembers, PT_REGS } from "../src/lower/ctx.ts";
-import { type HelperForm, helperForms, isSize } from "../src/lower/helpers.ts";
+import { CASTS, type CtxMember, ctxMembers, PT_REGS } from "../src/lower/ctx.ts";
+import { SOCKETS } from "../src/lower/handles.ts";
+import { type HelperForm, helperForms, isFilledIn, isSize } from "../src/lower/helpers.ts";
 import { FLOW_KEYS, SOCKET, TCP_SOCKET } from "../src/lower/kernel.ts";
-import { kfuncForms } from "../src/lower/kfuncs.ts";
+import { TRACED } from "../src/lower/kernelstruct.ts";
+import { isFilledIn as isKfuncFilledIn, type KfuncForm, kfuncForms } from "../src/lower/kfuncs.ts";
 import { PROGRAM_FORMS, type ProgramForm, packetFields } from "../src/lower/programs.ts";
 
 /** The type as TypeScript has it. */
@@ -47,7 +49,8 @@ function contextText(name: string, forms: readonly (readonly [string, ProgramFor
   const bases = [
     "AnyContext",
     ...(packetFields(form) ? ["PacketContext"] : []),
-    ...(form.target ? ["TracedContext"] : []),
+    ...(CASTS.has(form.type) ? ["TracedContext"] : []),
+    ...(TRACED.has(form.type) ? ["ArgumentsContext"] : []),
   ];
   return [
     `/** ${struct ? `\`struct ${struct}\`, of ` : "Of "}${called}. */`,
@@ -86,17 +89,19 @@ const RESULT: Readonly<Record<string, string>> = {
   sockCommon: "Readonly<Socket>",
   tcpSock: "Readonly<TcpSocket>",
   value: "RefTo<V>",
+  dynptrMem: "RefTo<T>",
 };
 
 function helperText(name: string, form: HelperForm): string[] {
   const { helper } = form;
+  const typed = helper.result.kind === "dynptrMem";
+  const made = helper.args.some((a) => a.kind === "dynptr" && a.access === "uninit");
   const generic = helper.result.kind === "value" || helper.args.some((a) => a.kind === "key" || a.kind === "value");
   const params: string[] = [];
-  const last = helper.args.length - 1;
   for (const [k, a] of helper.args.entries()) {
-    if (isSize(a)) continue;
+    if (isFilledIn(a)) continue;
     const n = form.names[k]!;
-    const optional = a.kind === "any" && k > 0 && k === last ? "?" : "";
+    const optional = a.kind === "any" && k > 0 && helper.args.slice(k + 1).every(isFilledIn) ? "?" : "";
     const sized = helper.args[k + 1] !== undefined && isSize(helper.args[k + 1]!);
     const orNull = a.orNull ? " | undefined" : "";
     const type = {
@@ -106,12 +111,17 @@ function helperText(name: string, form: HelperForm): string[] {
       value: `V${orNull}`,
       sock: `Readonly<Socket> | Readonly<TcpSocket>${orNull}`,
       sockCommon: "Readonly<Socket> | Readonly<TcpSocket>",
+      btf: `${kernelText(a.of)}${orNull}`,
+      dynptr: "Dynptr",
+      allocSize: "Type<T>",
+      str: "string",
       mem: `${sized ? "Memory" : "object"}${orNull}`,
     }[a.kind as string];
     params.push(`${n}${optional}: ${type ?? numberText(form, k)}`);
   }
   const { kind, orNull } = helper.result;
-  const result = kind === "int" ? spell(form.result) : `${RESULT[kind]}${orNull ? " | undefined" : ""}`;
+  const given = kind === "btf" ? `KernelStruct<${JSON.stringify(helper.result.of)}>` : RESULT[kind];
+  const result = made ? "Dynptr" : kind === "int" ? spell(form.result) : `${given}${orNull ? " | undefined" : ""}`;
   const notes = [
     helper.gplOnly ? "GPL only" : "",
     helper.changesPacket ? "the packet may move: take headers again" : "",
@@ -119,20 +129,61 @@ function helperText(name: string, form: HelperForm): string[] {
   ].filter(Boolean);
   return [
     `/** \`bpf_${helper.name}\`, since ${helper.since}${notes.map((n) => `; ${n}`).join("")}. */`,
-    `export declare function ${name}${generic ? "<K, V>" : ""}(${params.join(", ")}): ${result};`,
+    `export declare function ${name}${generic ? "<K, V>" : typed ? "<T>" : ""}(${params.join(", ")}): ${result};`,
   ];
 }
 
-function kfuncText(name: string, kfunc: Kfunc): string[] {
+/** What a struct of the kernel's is taken as: sockets in any of their forms. */
+function kernelText(of: string): string {
+  return SOCKETS.test(of) ? "AnySocket" : `KernelStruct<${JSON.stringify(of)}>`;
+}
+
+/** What a kernel function gives, and the type parameter that it has for that. */
+function kfuncResult({ kfunc, result }: KfuncForm): { generic: string; text: string } {
+  const orNull = kfunc.result.orNull ? " | undefined" : "";
+  const plain = (text: string) => ({ generic: "", text });
+  if (kfunc.args.some((a) => a.uninit)) return plain("Dynptr");
+  switch (kfunc.result.kind) {
+    case "void":
+      return plain("void");
+    case "btf":
+      return plain(`KernelStruct<${JSON.stringify(kfunc.result.of)}>${orNull}`);
+    case "kernCtx":
+      return { generic: "<N extends string>", text: "KernelStruct<N>" };
+    case "cast":
+      return { generic: "<T extends object>", text: "T" };
+    case "mem": {
+      const ref = kfunc.result.writable ? "RefTo<T>" : "Readonly<RefTo<T>>";
+      return { generic: "<T>", text: `${ref}${orNull}` };
+    }
+    default:
+      return plain(spell(result));
+  }
+}
+
+function kfuncText(name: string, form: KfuncForm): string[] {
+  const { kfunc } = form;
+  const { generic, text } = kfuncResult(form);
   const params = kfunc.args.flatMap((a, k) => {
-    if (a.kind === "size" || a.kind === "constantSize") return [];
-    const type = a.kind === "ctx" ? "AnyContext" : a.kind === "mem" ? "object" : "number | bigint";
-    return [`${a.kind === "ctx" ? "ctx" : `arg${k + 1}`}: ${type}`];
+    if (isKfuncFilledIn(kfunc, k)) return [];
+    const n = form.names[k]!;
+    const orNull = a.orNull ? " | undefined" : "";
+    if (n === "type" || (kfunc.result.kind === "cast" && a.kind === "constant")) return ["type: Type<T>"];
+    const t = form.types[k];
+    const type = {
+      ctx: "AnyContext",
+      mem: `object${orNull}`,
+      dynptr: `Dynptr${orNull}`,
+      btf: `${kernelText(a.of)}${orNull}`,
+      str: "string",
+      unchecked: kfunc.name.startsWith("bpf_str") ? "string | object" : "bigint | object",
+    }[a.kind as string];
+    return [`${n}${n === "flags" ? "?" : ""}: ${type ?? (t?.bits === 64 ? "number | bigint" : "number")}`];
   });
   const types = kfunc.progTypes ? `; ${[...kfunc.progTypes].map(progTypeName).join(" ")}` : "";
   return [
     `/** \`${kfunc.name}\`, a kernel function since ${kfunc.since}; GPL only${types}. */`,
-    `export declare function ${name}(${params.join(", ")}): ${kfunc.result.kind === "void" ? "void" : "i32"};`,
+    `export declare function ${name}${generic}(${params.join(", ")}): ${text};`,
   ];
 }
 
@@ -150,7 +201,7 @@ export function tableDeclarations(): string {
     " * Contexts, kinds of programs and helpers, as core's tables have them. Made by `test/declarations.ts`",
     " * (`UPDATE=1 npx vitest run packages/compiler/test/declarations.test.ts`); do not edit.",
     " */",
-    'import type { AnyMap, ArrayOf, be16, be32, i32, i64, MapOf, Memory, PacketContext, Program, ProgramOptions, RefTo, TracedContext, Type, u8, u16, u32, u64, XdpOptions } from "./bpf.js";',
+    'import type { AnyMap, AnySocket, ArgumentsContext, ArrayOf, be16, be32, Dynptr, i32, i64, KernelStruct, MapOf, Memory, PacketContext, Program, ProgramOptions, RefTo, TracedContext, Type, u8, u16, u32, u64, XdpOptions } from "./bpf.js";',
     "",
     "declare const kind: unique symbol;",
     "/** The context of some kind of program. */",

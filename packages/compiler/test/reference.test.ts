@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { compile } from "@ebplane/compiler";
+import { relocateCore } from "@ebplane/core/elf";
 import type { CollectionSpec, Target } from "@ebplane/core/object";
 import * as object from "@ebplane/core/object";
 import { SimTarget } from "@ebplane/core/sim";
@@ -14,6 +15,8 @@ import { linuxTarget } from "@ebplane/linux";
 import { kernelSkipReason } from "@ebplane/linux/testing";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
+
+import { kernelBtf } from "./kernel-btf.ts";
 
 const skip = kernelSkipReason();
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -71,8 +74,8 @@ function build(e: Example): CollectionSpec {
 }
 
 describe.each([
-  ["interpreter", () => new SimTarget({ engine: "interp" }), undefined],
-  ["JIT", () => new SimTarget({ engine: "jit" }), undefined],
+  ["interpreter", () => new SimTarget({ engine: "interp", kernelBtf }), undefined],
+  ["JIT", () => new SimTarget({ engine: "jit", kernelBtf }), undefined],
   ["kernel", () => linuxTarget(), skip],
 ] as const)("on the %s", (_, target: () => Target, why) => {
   test.skipIf(why).each(PROGRAMS.filter((e) => e.runs.length).map((e) => [e.title, e] as const))("%s", (_title, e) => {
@@ -89,9 +92,10 @@ describe.each([
 
 test("every program of every example is accepted by our verifier", () => {
   for (const e of PROGRAMS) {
-    const spec = build(e);
+    const types = kernelBtf();
+    const spec = types ? relocateCore(build(e), types) : build(e);
     for (const p of spec.programs.values()) {
-      const report = verify(p, { maps: spec.maps, license: spec.license, btf: spec.btf });
+      const report = verify(p, { maps: spec.maps, license: spec.license, btf: spec.btf, kernelBtf: kernelBtf() });
       expect(`${e.title}, ${p.name}: ${report.verdict} ${report.message ?? ""}`.trim()).toBe(
         `${e.title}, ${p.name}: accept`,
       );

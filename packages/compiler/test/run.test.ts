@@ -11,6 +11,7 @@ import { SimTarget } from "@ebplane/core/sim";
 import { linuxTarget } from "@ebplane/linux";
 import { kernelSkipReason } from "@ebplane/linux/testing";
 import { describe, expect, test } from "vitest";
+import { kernelBtf } from "./kernel-btf.ts";
 
 const DIR = fileURLToPath(new URL("../testdata/run/", import.meta.url));
 const skip = kernelSkipReason();
@@ -55,10 +56,10 @@ function check(file: string, target: Target): void {
 }
 
 describe("on the interpreter", () => {
-  test.each(ON_SIM)("%s", (file) => check(file, new SimTarget({ engine: "interp" })));
+  test.each(ON_SIM)("%s", (file) => check(file, new SimTarget({ engine: "interp", kernelBtf })));
 });
 describe("on the JIT", () => {
-  test.each(ON_SIM)("%s", (file) => check(file, new SimTarget({ engine: "jit" })));
+  test.each(ON_SIM)("%s", (file) => check(file, new SimTarget({ engine: "jit", kernelBtf })));
 });
 describe.skipIf(skip)("on the kernel", () => {
   test.each(FILES)("%s", (file) => check(file, linuxTarget()));

@@ -14,6 +14,7 @@ import { UsageError } from "../failure.ts";
 import { compileFile, explanation, isPlaneFile, loadObject, loadPlane } from "../input.ts";
 import { collect } from "../options.ts";
 import { note, print, printJson } from "../output.ts";
+import { relocated, runningKernel } from "../types-of.ts";
 
 interface BuildOptions {
   readonly output?: string;
@@ -111,8 +112,17 @@ function parseConstants(given: readonly string[]): Constants {
 
 /** @throws VerifierError at the place in the source, for the first program that our verifier rejects. */
 function requireAccepted(spec: CollectionSpec): void {
-  for (const p of spec.programs.values()) {
-    const report = verify(p, { maps: spec.maps, license: spec.license, btf: spec.btf });
+  const kernelTypes = runningKernel();
+  for (const program of spec.programs.values()) {
+    const p = relocated(spec, program, kernelTypes);
+    const report = verify(p, {
+      maps: spec.maps,
+      license: spec.license,
+      btf: spec.btf,
+      get kernelBtf() {
+        return kernelTypes();
+      },
+    });
     if (report.verdict === "unsupported") note(`${p.name}: not verified: ${report.message}`);
     if (report.verdict !== "reject") continue;
     const said = `${p.name}: ${report.message}`;

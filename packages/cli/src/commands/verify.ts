@@ -1,7 +1,7 @@
 /** `ebplane verify`: one verdict a program, from our verifier and, on request, from the kernel's. */
 import { formatInsn } from "@ebplane/core/asm";
 import type { Btf } from "@ebplane/core/btf";
-import { applyKconfig, relocateCore } from "@ebplane/core/elf";
+import { applyKconfig } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
 import { type CollectionSpec, type ProgramSpec, ProgType, progTypeByName } from "@ebplane/core/object";
 import {
@@ -23,7 +23,7 @@ import { answerNo, UsageError } from "../failure.ts";
 import { explanation, loadObject, pickProgram } from "../input.ts";
 import { wholeNumber } from "../options.ts";
 import { print, printJson } from "../output.ts";
-import { loadBtf, runningKernel } from "../types-of.ts";
+import { loadBtf, relocated, runningKernel } from "../types-of.ts";
 import { factsJson, factsText, StateViewer } from "../verifier-facts.ts";
 
 interface VerifyOptions {
@@ -206,13 +206,6 @@ async function cpusOf({ cpus }: VerifyOptions, beside: boolean): Promise<number 
   const count = wholeNumber(cpus, "--cpus");
   if (count < 1 || count > MAX_CPUS) throw new UsageError(`--cpus: expected 1 to ${MAX_CPUS}, got ${cpus}`);
   return count;
-}
-
-/** The program with its CO-RE relocations done, where it has some and the kernel's types are at hand. */
-function relocated(spec: CollectionSpec, program: ProgramSpec, kernelTypes: () => Btf | undefined): ProgramSpec {
-  const target = program.coreRelos?.length ? kernelTypes() : undefined;
-  if (!target) return program;
-  return relocateCore({ ...spec, programs: new Map([[program.name, program]]) }, target).programs.get(program.name)!;
 }
 
 /** A packet that takes the refused path, and what happens on it. */

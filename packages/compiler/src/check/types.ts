@@ -27,7 +27,10 @@ export interface ArrayType {
 export interface StructType {
   readonly kind: "struct";
   readonly name: string;
-  readonly form: "struct" | "union" | "header";
+  /** `kernel`: a part of a struct of the kernel's, whose fields lie where the running kernel has them (CO-RE). */
+  readonly form: "struct" | "union" | "header" | "kernel";
+  /** What the kernel calls it, of form `kernel`. */
+  readonly kernel?: string;
   readonly fields: ReadonlyMap<string, Field>;
   readonly size: number;
   readonly align: number;
@@ -65,8 +68,13 @@ export interface InnerMapType {
   /** The declaration that stands for all of them. */
   readonly map: unknown;
 }
+/** A field of a kernel struct that points to another. */
+export interface PointerType {
+  readonly kind: "pointer";
+  readonly to: StructType;
+}
 /** What memory can hold. */
-export type MemType = IntType | BoolType | BitsType | ArrayType | StructType | InnerMapType;
+export type MemType = IntType | BoolType | BitsType | ArrayType | StructType | InnerMapType | PointerType;
 export type ScalarType = IntType | BoolType;
 
 function int(bits: IntType["bits"], signed: boolean, be = false, loose = false): IntType {
@@ -119,6 +127,8 @@ export function typeName(t: MemType): string {
       return t.name;
     case "map":
       return `a map of ${t.name}`;
+    case "pointer":
+      return `pointerTo(${typeName(t.to)})`;
   }
 }
 
@@ -137,6 +147,8 @@ export function sizeOf(t: MemType): number {
       return t.size;
     case "map":
       return 4;
+    case "pointer":
+      return 8;
   }
 }
 

@@ -5,20 +5,23 @@
 import { type Btf, BtfBuilder, type MemberInit } from "@ebplane/core/btf";
 import { ctxLayout } from "@ebplane/core/object";
 import { type MemType, type StructType, typeName } from "../check/index.ts";
+import type { EnumeratorType } from "../ir/index.ts";
 import type { External, Subprogram } from "../lower/index.ts";
 
 export class TypeTable {
   private readonly btf = new BtfBuilder();
-  private readonly known = new Map<MemType, number>();
+  private readonly known = new Map<MemType | EnumeratorType, number>();
+  /** How often a kernel struct has been described: parts of one have names of their own, which libbpf takes for the same. */
+  private readonly parts = new Map<string, number>();
 
   /** The id of a type's description. */
-  id(t: MemType): number {
+  id(t: MemType | EnumeratorType): number {
     let id = this.known.get(t);
     if (id === undefined) this.known.set(t, (id = this.describe(t)));
     return id;
   }
 
-  private describe(t: MemType): number {
+  private describe(t: MemType | EnumeratorType): number {
     switch (t.kind) {
       case "int": {
         const name = `${t.signed ? "i" : "u"}${t.bits}`;
@@ -31,6 +34,10 @@ export class TypeTable {
         return this.btf.int("u32", 4);
       case "map":
         return 0;
+      case "pointer":
+        return this.btf.ptr(this.id(t.to));
+      case "enum":
+        return this.btf.enum(t.name, [{ name: t.member, value: 0n }], { size: 4, signed: true });
       case "array":
         return this.btf.array(this.id(t.element), t.length);
       case "struct":
@@ -39,9 +46,15 @@ export class TypeTable {
   }
 
   private struct(t: StructType): number {
-    const name = t.name || "anonymous";
+    const name = t.kernel === undefined ? t.name || "anonymous" : this.flavour(t.kernel);
     const members = this.members(t);
     return t.form === "union" ? this.btf.union(name, t.size, members) : this.btf.struct(name, t.size, members);
+  }
+
+  private flavour(kernel: string): string {
+    const n = (this.parts.get(kernel) ?? 0) + 1;
+    this.parts.set(kernel, n);
+    return n === 1 ? kernel : `${kernel}___${n}`;
   }
 
   private members(t: StructType): MemberInit[] {
@@ -91,12 +104,30 @@ export class TypeTable {
 
   /** The FUNC of a function that something outside defines. */
   external(e: External, type: number, attachType: number): void {
+    if ("proto" in e) {
+      const params = e.proto.params.map((p) => ({ name: p.name, type: this.cType(p.type) }));
+      this.btf.func(e.name, this.btf.funcProto(this.cType(e.proto.result), params), "extern");
+      return;
+    }
     const params = e.params.map((p) => {
       if (p.kind === "ctx") return { name: p.name, type: this.context(type, attachType) };
       return { name: p.name, type: p.kind === "ref" ? this.btf.ptr(this.id(p.type)) : this.id(p.type) };
     });
     const returns = e.returns ? this.id(e.returns) : 0;
     this.btf.func(e.name, this.btf.funcProto(returns, params), "extern");
+  }
+
+  /** A type of the kernel's as a prototype names it: of structs and enums the kind and the name are enough. */
+  private cType(text: string): number {
+    if (text.endsWith("*")) return this.btf.ptr(this.cType(text.slice(0, -1)));
+    const [kind, name] = text.split("-");
+    if (name) return kind === "enum" ? this.btf.enum(name, []) : this.btf.union(name, 0, []);
+    if (text === "void") return 0;
+    if (text === "func") return this.btf.funcProto(0, []);
+    if (text === "bool") return this.btf.int("bool", 1, { encoding: "bool" });
+    const [, sign, bits] = /^([iu])(8|16|32|64)$/.exec(text) ?? [];
+    if (bits) return this.btf.int(text, Number(bits) / 8, { encoding: sign === "i" ? "signed" : "unsigned" });
+    return this.btf.struct(text, 0, []);
   }
 
   /** A pointer to the context's struct. */

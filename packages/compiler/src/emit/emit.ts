@@ -1,7 +1,7 @@
 /** Machine form to bytes: the frame, the order of blocks, jump distances, relocs and the line of each instruction. */
 import { BPF_ADD, BPF_ALU64, encode, type InsnInit, OP_LDDW, slotsOf } from "@ebplane/core/isa";
 import type { Reloc } from "@ebplane/core/object";
-import type { Callee, DataObject } from "../ir/index.ts";
+import type { Callee, CoreSite, DataObject } from "../ir/index.ts";
 import { allocate, LEA, type Machine, type MBlock, type MInsn, MOV64_REG, minsn } from "../regalloc/index.ts";
 import { type FrameLayout, layoutFrame } from "./frame.ts";
 import { layoutBlocks } from "./layout.ts";
@@ -11,6 +11,8 @@ export interface Emitted {
   readonly relocs: readonly Reloc[];
   /** Calls, and addresses, of the program's other functions: their imm is to be filled in. */
   readonly links: readonly { readonly pc: number; readonly callee: Callee }[];
+  /** Numbers that the kernel has. */
+  readonly cores: readonly { readonly pc: number; readonly site: CoreSite }[];
   /** Source place of each instruction that has one, by pc. */
   readonly places: readonly { readonly pc: number; readonly at: number }[];
   readonly frame: FrameLayout;
@@ -31,6 +33,7 @@ export function emit(m: Machine, place: (object: DataObject) => number): Emitted
   const out: InsnInit[] = [];
   const relocs: Reloc[] = [];
   const links: { pc: number; callee: Callee }[] = [];
+  const cores: { pc: number; site: CoreSite }[] = [];
   const places: { pc: number; at: number }[] = [];
   pc = 0;
   for (const b of order) {
@@ -42,12 +45,13 @@ export function emit(m: Machine, place: (object: DataObject) => number): Emitted
       if (i.data) relocs.push({ pc, kind: "mapValue", name: i.data.section, offset: place(i.data) });
       if (i.external) relocs.push({ pc, kind: "kfunc", name: i.external, weak: false });
       if (i.callee) links.push({ pc, callee: i.callee });
+      if (i.core) cores.push({ pc, site: i.core });
       if (i.at) places.push({ pc, at: i.at });
       out.push(opcode === OP_LDDW ? { opcode, dst, src, imm, imm2: i.imm2 } : { opcode, dst, src, off, imm });
       pc += slotsOf(i);
     }
   }
-  return { code: encode(out), relocs, links, places, frame };
+  return { code: encode(out), relocs, links, cores, places, frame };
 }
 
 /** Stack objects get their offsets; assembly comes out as it was written, its jumps being relative. */

@@ -121,7 +121,7 @@ function insnKey(i: MInsn, ids: ReadonlyMap<MBlock, number>): string {
   const target = i.target ? ids.get(i.target) : "";
   // The same text at two places is two blocks: each has its own lines.
   const asm = i.asm ? `${i.at}` : "";
-  return `${i.opcode}.${asm}.${i.dst}.${i.src}.${i.off}.${i.imm}.${i.imm2}.${i.map ?? ""}.${i.data?.id ?? ""}.${i.callee?.id ?? ""}.${i.external ?? ""}.${i.slot?.id ?? ""}.${i.memory ?? ""}.${target}`;
+  return `${i.opcode}.${asm}.${i.dst}.${i.src}.${i.off}.${i.imm}.${i.imm2}.${i.map ?? ""}.${i.data?.id ?? ""}.${i.callee?.id ?? ""}.${i.external ?? ""}.${i.core ? `${i.core.kind} ${i.core.access} ${i.at}` : ""}.${i.slot?.id ?? ""}.${i.memory ?? ""}.${target}`;
 }
 
 function orderBlocks(entry: MBlock): MBlock[] {

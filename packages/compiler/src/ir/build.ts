@@ -11,6 +11,7 @@ import type {
   CallEffects,
   Callee,
   Cmp,
+  CoreSite,
   DataObject,
   Fn,
   Insn,
@@ -252,8 +253,13 @@ export class Builder {
     return this.emit({ op: "cmp", cmp, w: 64, address: true }, [address, constant(0n)]);
   }
 
-  load(size: 1 | 2 | 4 | 8, address: Insn, off: number, region: Region): Insn {
-    return this.emit({ op: "load", size, off, region }, [address]);
+  load(size: 1 | 2 | 4 | 8, address: Insn, off: number, region: Region, core?: CoreSite): Insn {
+    return this.emit({ op: "load", size, off, region, ...(core && { core }) }, [address]);
+  }
+
+  /** A number that the kernel has and that is put in at load. */
+  core(core: CoreSite): Insn {
+    return this.emit({ op: "core", core }, []);
   }
 
   store(size: 1 | 2 | 4 | 8, address: Insn, value: Insn, off: number, region: Region): void {
@@ -264,8 +270,8 @@ export class Builder {
     this.emit({ op: "atomic", size, off, region, code }, [address, value]);
   }
 
-  slot(name: string, size: number, align: number): Slot {
-    return { id: this.nextSlot++, name, size, align, at: this.at };
+  slot(name: string, size: number, align: number, alone = false): Slot {
+    return { id: this.nextSlot++, name, size, align, at: this.at, ...(alone && { alone }) };
   }
 
   frame(slot: Slot): Insn {

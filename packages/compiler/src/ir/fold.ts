@@ -143,7 +143,10 @@ export function upperBound(v: Insn, depth = 6, verified = false): bigint {
     case "const":
       return v.value;
     case "load":
-      return v.size === 8 ? M64 : (1n << BigInt(v.size * 8)) - 1n;
+      // The kernel's field may be wider than the one written here, and is read whole then.
+      return v.size === 8 || v.core ? M64 : (1n << BigInt(v.size * 8)) - 1n;
+    case "core":
+      return 0x7fff_ffffn;
     case "cmp":
       return 1n;
     case "param":

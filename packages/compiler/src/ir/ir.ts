@@ -40,11 +40,40 @@ export type Region =
     }
   /** The kernel's own structs, read by at most four bytes (a 64-bit field whole). */
   | { readonly kind: "kernel" }
+  /** Kernel memory that the verifier knows by its BTF. */
+  | { readonly kind: "btf" }
+  /** Kernel memory that only a helper reads (`bpf_probe_read_kernel`). */
+  | { readonly kind: "probe" }
   | { readonly kind: "packet" }
   | { readonly kind: "stack"; readonly slot: Slot }
   | { readonly kind: "map"; readonly name: string }
   /** Anything: what a helper returned. `aligned`: it may be the stack, which wants aligned accesses. */
-  | { readonly kind: "any"; readonly aligned?: boolean };
+  | { readonly kind: "any"; readonly aligned?: boolean; readonly readOnly?: boolean };
+
+/** One value of an enum of the kernel's. */
+export interface EnumeratorType {
+  readonly kind: "enum";
+  readonly name: string;
+  readonly member: string;
+}
+
+/** A number of the kernel's that is put in when the program is loaded (CO-RE). */
+export interface CoreSite {
+  /** The struct whose type the access is told of, or an enumerator. */
+  readonly type: MemType | EnumeratorType;
+  /** The path to the field as libbpf writes it: `0:1:2`. */
+  readonly access: string;
+  /** libbpf's `enum bpf_core_relo_kind`. */
+  readonly kind: number;
+  /** What stands there before: the number of the struct as it is written here. */
+  readonly local: number;
+}
+
+/** Two sites that give the same number. */
+export function sameSite(a: CoreSite | undefined, b: CoreSite | undefined): boolean {
+  if (!a || !b) return a === b;
+  return a.type === b.type && a.access === b.access && a.kind === b.kind;
+}
 
 /** An object on the stack. */
 export interface Slot {
@@ -53,6 +82,8 @@ export interface Slot {
   readonly size: number;
   readonly align: number;
   readonly at: number;
+  /** The verifier knows it by its place (a dynptr, an iterator): no other object may share it. */
+  readonly alone?: boolean;
 }
 
 /** The maps of global data: constant, with values to begin with, and zero to begin with. */
@@ -132,8 +163,16 @@ export type Insn = Base &
     | { readonly op: "zext32" }
     /** `address`: it asks whether an address is null, and a verifier lets nobody compute with that. */
     | { readonly op: "cmp"; readonly cmp: Cmp; readonly w: Width; readonly address?: true }
-    /** args: address. Zero-extended. */
-    | { readonly op: "load"; readonly size: 1 | 2 | 4 | 8; off: number; readonly region: Region }
+    /** args: address. Zero-extended. `core`: the offset is the kernel's. */
+    | {
+        readonly op: "load";
+        readonly size: 1 | 2 | 4 | 8;
+        off: number;
+        readonly region: Region;
+        readonly core?: CoreSite;
+      }
+    /** A number of the kernel's. */
+    | { readonly op: "core"; readonly core: CoreSite }
     /** args: address, value. */
     | { readonly op: "store"; readonly size: 1 | 2 | 4 | 8; off: number; readonly region: Region }
     /** args: address, value. `code` is the atomic operation. */

@@ -1,5 +1,6 @@
 /** The intermediate form as text, for tests and for `build -S`. */
-import { type Fn, type Insn, type Region, reversePostorder } from "./ir.ts";
+import { typeName } from "../check/index.ts";
+import { type CoreSite, type Fn, type Insn, type Region, reversePostorder } from "./ir.ts";
 
 /** One line of the text; `at` is the source place of an operation, 0 where there is none. */
 export interface IrLine {
@@ -36,7 +37,9 @@ function text(i: Insn): string {
   const args = i.args.map(ref).join(", ");
   switch (i.op) {
     case "load":
-      return `v${i.id} = load${i.size * 8} [${args} + ${i.off}] ${region(i.region)}`;
+      return `v${i.id} = load${i.size * 8} [${args} + ${i.core ? site(i.core) : i.off}] ${region(i.region)}`;
+    case "core":
+      return `v${i.id} = ${site(i.core)}`;
     case "store":
     case "atomic":
       return `${i.op}${i.size * 8} [${ref(i.args[0]!)} + ${i.off}] = ${ref(i.args[1]!)} ${region(i.region)}`;
@@ -47,7 +50,7 @@ function text(i: Insn): string {
     case "data":
       return `v${i.id} = data ${i.object.name}`;
     case "call":
-      return `v${i.id} = ${i.asm ? `asm of ${i.asm.insns.length}` : `call ${i.helper}`}(${args})`;
+      return `v${i.id} = ${i.asm ? `asm of ${i.asm.insns.length}` : `call ${i.external ?? i.callee?.name ?? i.helper}`}(${args})`;
     case "cmp":
       return `v${i.id} = ${i.cmp}${i.w} ${args}`;
     case "bswap":
@@ -57,6 +60,11 @@ function text(i: Insn): string {
     default:
       return `v${i.id} = ${i.op}${"w" in i ? i.w : ""} ${args}`;
   }
+}
+
+function site(core: CoreSite): string {
+  const what = core.type.kind === "enum" ? core.type.member : typeName(core.type);
+  return `core ${what} ${core.access} (${core.local} here)`;
 }
 
 function region(r: Region): string {

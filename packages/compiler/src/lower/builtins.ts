@@ -18,19 +18,22 @@ import {
   U32,
   U64,
 } from "../check/index.ts";
-import { constant, type DataObject, type Insn, RODATA } from "../ir/index.ts";
+import { constant, type Insn, RODATA } from "../ir/index.ts";
+import { requireHelper } from "./allowed.ts";
 import { arg, type BuiltinTools, type CallNode, flag, numberArg, options, typeArg } from "./arguments.ts";
 import { inlineAsm } from "./asm.ts";
 import { CALLBACKS } from "./callbacks.ts";
-import { callHelper, requireHelper } from "./calls.ts";
+import { callHelper } from "./calls.ts";
 import { type Context, refuse } from "./context.ts";
 import { cast, describe, toScalar } from "./convert.ts";
 import { PT_REGS } from "./ctx.ts";
-import { encodeValue, requireWritable } from "./data.ts";
+import { encodeValue, requireWritable, textData } from "./data.ts";
+import { DYNPTR } from "./handles.ts";
 import { restoreParsed, saveParsed } from "./handover.ts";
 import { headerLinks } from "./headers.ts";
 import { helperForm } from "./helpers.ts";
 import { FLOW_KEYS, SOCKET, SPIN_LOCK, TCP_SOCKET, TIMER } from "./kernel.ts";
+import { isKernelStruct, KERNEL_STRUCT_FORMS, viewKernel } from "./kernelstruct.ts";
 import { callKfunc, kfuncForms } from "./kfuncs.ts";
 import { makeMap } from "./mapcalls.ts";
 import { MAP_FORMS } from "./maps.ts";
@@ -51,7 +54,12 @@ export function builtin(name: string): Val | undefined {
   if (struct) return { k: "type", type: struct };
   if (PROGRAM_FORMS.has(name)) return { k: "builtin", name };
   if (PROGRAM_NAMESPACES.has(name)) return { k: "namespace", name };
-  return BUILTINS.has(name) || CALLBACKS.has(name) || kfuncForms().has(name) || MAP_FORMS.has(name) || helperForm(name)
+  return BUILTINS.has(name) ||
+    KERNEL_STRUCT_FORMS.has(name) ||
+    CALLBACKS.has(name) ||
+    kfuncForms().has(name) ||
+    MAP_FORMS.has(name) ||
+    helperForm(name)
     ? { k: "builtin", name }
     : undefined;
 }
@@ -63,6 +71,7 @@ export function callBuiltin(cx: Context, name: string, call: CallNode, tools: Bu
   if (form) return makeProgram(cx, form, call);
   if (MAP_FORMS.has(name)) return makeMap(cx, name, call);
   if (kfuncForms().has(name)) return callKfunc(cx, name, call);
+  if (KERNEL_STRUCT_FORMS.has(name)) return KERNEL_STRUCT_FORMS.get(name)!(cx, call, tools);
   if (CALLBACKS.has(name)) return CALLBACKS.get(name)!(cx, call, tools);
   return callHelper(cx, name, call, tools);
 }
@@ -262,9 +271,7 @@ const printk: Builtin = (cx, call) => {
   requireHelper(cx, "printk", HELPERS.get(TRACE_PRINTK)!, call.at);
   const numbers = call.args.slice(1);
   if (numbers.length > 3) refuse(cx, numbers[3]!.at, `printk takes up to 3 numbers, got ${numbers.length}`);
-  const bytes = new TextEncoder().encode(`${text.value}\0`);
-  const type = makeArray(cx, U8, bytes.length, call.at);
-  const object: DataObject = { id: cx.nextId++, name: `text_${call.at}`, section: RODATA, type, bytes, align: 1 };
+  const object = textData(cx, text.value, call.at);
   const values = numbers.map((e) => {
     const v = cx.expr(e);
     if (v.k === "lit") return constant(v.value);
@@ -272,7 +279,7 @@ const printk: Builtin = (cx, call) => {
     const r = toScalar(cx, v, t, e.at);
     return t.signed && t.bits < 64 ? cx.b.sext(32, 64, r) : r;
   });
-  cx.b.call(TRACE_PRINTK, [cx.b.data(object), constant(BigInt(bytes.length)), ...values], {});
+  cx.b.call(TRACE_PRINTK, [cx.b.data(object), constant(BigInt(object.bytes.length)), ...values], {});
   return { k: "void" };
 };
 
@@ -390,6 +397,7 @@ const KERNEL_STRUCTS = new Map<string, StructType>([
   ...[SOCKET, TCP_SOCKET, FLOW_KEYS, PT_REGS].map((t): [string, StructType] => [t.name, t]),
   ["bpfSpinLock", SPIN_LOCK],
   ["bpfTimer", TIMER],
+  ["Dynptr", DYNPTR],
 ]);
 
 const BUILTINS = new Map<string, Builtin>([
@@ -446,6 +454,7 @@ const BUILTINS = new Map<string, Builtin>([
 
 /** `u8(x)`, `be16(x)`, `Key({…})`: a type called. */
 export function callType(cx: Context, type: MemType, call: CallNode, tools: BuiltinTools): Val {
+  if (isKernelStruct(type)) return viewKernel(cx, type, call);
   if (type.kind === "struct") return tools.construct(type, call.args[0], call.at);
   if (type.kind !== "int") return refuse(cx, call.at, `${type.kind} cannot be called`);
   const v = arg(cx, call, 0, "the value");

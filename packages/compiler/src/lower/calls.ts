@@ -1,34 +1,21 @@
 /** Calls of helpers by their names: each argument as the helper table says, sizes of memory filled in. */
-import { type HelperArg, helperAllowed, isGplCompatible, progTypeName } from "@ebplane/core/object";
+import type { HelperArg } from "@ebplane/core/object";
 import { type IntType, isTuple, type MemType, sizeOf, U64 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
 import { type Expr, nameOf } from "../parse/index.ts";
+import { requireHelper } from "./allowed.ts";
 import type { BuiltinTools, CallNode } from "./arguments.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, pointer, toScalar } from "./convert.ts";
-import { requireWritable } from "./data.ts";
-import { type HelperForm, helperForm, isSize, PURE } from "./helpers.ts";
+import { requireWritable, textData } from "./data.ts";
+import { isDynptr, kernelArg, makeDynptr } from "./handles.ts";
+import { type HelperForm, helperForm, isFilledIn, isSize, PURE } from "./helpers.ts";
 import { SOCKET, TCP_SOCKET } from "./kernel.ts";
+import { trusted } from "./kernelstruct.ts";
 import type { MapDecl } from "./maps.ts";
 import { addressOf } from "./memory.ts";
 import { reloadPacket } from "./packet.ts";
 import type { RefVal, Val } from "./values.ts";
-
-/** @throws a complaint where the program at hand may not call the helper. */
-export function requireHelper(cx: Context, name: string, form: HelperForm["helper"], at: number): void {
-  if (!cx.program) refuse(cx, at, `${name} can only be called in a program`);
-  if (!helperAllowed(form, cx.program!.type, cx.program!.attachType)) {
-    const { type } = cx.program!;
-    const elsewhere = [...(form.progTypes ?? [])].filter((t) => t !== type).map(progTypeName);
-    const some = elsewhere.length > 4 ? `${elsewhere.slice(0, 4).join(", ")} …` : elsewhere.join(", ");
-    // Of this type, but at another hook.
-    const where = form.progTypes && !form.progTypes.has(type) ? `: it is for ${some}` : " at this hook";
-    refuse(cx, at, `${name} cannot be called in ${progTypeName(type)} programs${where}`);
-  }
-  if (form.gplOnly && !isGplCompatible(cx.license ?? "")) {
-    refuse(cx, at, `${name} is for GPL-compatible programs: write license("GPL") at the top level`);
-  }
-}
 
 /** A key or a value as memory of the type: a struct, its fields in braces, or a number. */
 export function memoryArg(cx: Context, e: Expr, type: MemType, what: string, tools: BuiltinTools): Insn {
@@ -42,6 +29,10 @@ interface Gathered {
   readonly args: Insn[];
   readonly writes: number[];
   map: MapDecl | undefined;
+  /** The dynptr that it makes. */
+  made?: RefVal;
+  /** The type that the result is seen as. */
+  seen?: MemType;
   /** Place of the call. */
   readonly at: number;
 }
@@ -54,12 +45,15 @@ export function callHelper(cx: Context, name: string, call: CallNode, tools: Bui
   const got: Gathered = { args: [], writes: [], map: undefined, at: call.at };
   let given = 0;
   for (const [k, spec] of helper.args.entries()) {
-    if (isSize(spec)) continue;
+    if (isFilledIn(spec)) {
+      if (spec.kind === "dynptr") got.args.push((got.made = makeDynptr(cx)).address);
+      continue;
+    }
     const e = call.args[given++];
     // Flags at the end may be left out.
-    if (!e && spec.kind === "any" && k > 0 && k === helper.args.length - 1) {
+    if (!e && spec.kind === "any" && k > 0 && helper.args.slice(k + 1).every(isFilledIn)) {
       got.args.push(constant(0n));
-      break;
+      continue;
     }
     if (!e)
       return refuse(
@@ -74,18 +68,20 @@ export function callHelper(cx: Context, name: string, call: CallNode, tools: Bui
     refuse(cx, call.args[given]!.at, `${name} has ${given} arguments (${words(form)}), got ${call.args.length}`);
   }
   const { args, writes, map } = got;
-  const changed = map ? { map: map.value ? map.name : true } : {};
+  const changed = map ? { map: map.value ? map.name : true } : helper.name === "dynptr_write" ? { map: true } : {};
   b.at = call.at;
-  const r = b.call(helper.id, args, { packet: helper.changesPacket, writes, pure: PURE.has(helper.name), ...changed });
-  if (helper.changesPacket) reloadPacket(cx);
-  return resultOf(form, r, cx, map);
+  // What goes through a dynptr may be the packet, which the kernel may move then.
+  const moves = helper.changesPacket || (helper.name === "dynptr_write" && cx.packet !== undefined);
+  const r = b.call(helper.id, args, { packet: moves, writes, pure: PURE.has(helper.name), ...changed });
+  if (moves) reloadPacket(cx);
+  return got.made ?? resultOf(form, r, cx, got);
 }
 
 function words(form: HelperForm): string {
   return form.names.filter(Boolean).join(", ");
 }
 
-function resultOf(form: HelperForm, r: Insn, cx: Context, map: MapDecl | undefined): Val {
+function resultOf(form: HelperForm, r: Insn, cx: Context, { map, seen }: Gathered): Val {
   const { result } = form;
   const { kind, orNull } = form.helper.result;
   switch (kind) {
@@ -95,6 +91,10 @@ function resultOf(form: HelperForm, r: Insn, cx: Context, map: MapDecl | undefin
       const region = { kind: "map", name: map?.name ?? "" } as const;
       return { k: "ref", type: map!.value!, address: r, off: 0, region, nullable: orNull };
     }
+    case "btf":
+      return trusted(form.helper.result.of, r, orNull);
+    case "dynptrMem":
+      return { k: "ref", type: seen!, address: r, off: 0, region: { kind: "any" }, nullable: orNull };
     case "socket":
     case "sockCommon":
     case "tcpSock": {
@@ -177,6 +177,19 @@ function single(
       if (v.k === "undef" && spec.orNull) return constant(0n);
       if (!isSocket(v)) return refuse(cx, e.at, `${what}: expected a Socket, got ${describe(v)}`);
       return pointer(cx, v);
+    case "btf":
+      if (v.k === "undef" && spec.orNull) return constant(0n);
+      return kernelArg(cx, v, spec.of, what, e.at);
+    case "dynptr":
+      return isDynptr(v) ? pointer(cx, v) : refuse(cx, e.at, `${what}: expected a Dynptr, got ${describe(v)}`);
+    case "allocSize":
+      if (v.k !== "type")
+        return refuse(cx, e.at, `${what}: expected a type (a struct, bytes(4) …), got ${describe(v)}`);
+      got.seen = v.type;
+      return constant(BigInt(sizeOf(v.type)));
+    case "str":
+      if (v.k !== "string") return refuse(cx, e.at, `${what}: expected a text in quotes, got ${describe(v)}`);
+      return cx.b.data(textData(cx, v.value, e.at));
     case "any":
     case "scalar":
       return number(cx, v, form.types[k]!, e.at);

@@ -3,6 +3,7 @@
  * value lies in registers.
  */
 import {
+  I32,
   type IntType,
   type MemType,
   NUMBER,
@@ -10,10 +11,12 @@ import {
   SIGNED_NUMBER,
   sameType,
   typeName,
+  U32,
   U64,
 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
+import { kernelAddress } from "./kernelmemory.ts";
 import { sameRegion, typeOfVal, type Val, type ValType } from "./values.ts";
 
 /** What a value is called in messages. */
@@ -245,12 +248,19 @@ export function joinTypes(a: ValType, b: ValType): ValType | undefined {
     if (b.k !== "int") return undefined;
     if (sameType(a.type, b.type)) return a.type.kind === "int" && a.type.loose ? a : b;
     if (a.type.kind === "bool" || b.type.kind === "bool" || a.type.be || b.type.be) return undefined;
-    if ((a.type.bits === 64) !== (b.type.bits === 64) || a.type.signed !== b.type.signed) return undefined;
-    return { k: "int", type: a.type.signed ? SIGNED_NUMBER : NUMBER };
+    if (a.type.bits === 64 || b.type.bits === 64) return undefined;
+    const { signed } = a.type.loose ? b.type : a.type;
+    // Of a sum and what is declared, the latter says whether there is a sign.
+    if (a.type.signed !== b.type.signed) {
+      return a.type.loose === b.type.loose ? undefined : { k: "int", type: signed ? I32 : U32 };
+    }
+    return { k: "int", type: signed ? SIGNED_NUMBER : NUMBER };
   }
   if (a.k === "ref" && b.k === "ref") {
     if (!sameType(a.type, b.type)) return undefined;
     const region = sameRegion(a.region, b.region) ? a.region : ({ kind: "any" } as const);
+    // One is read by loads, the other by a helper.
+    if (a.region.kind !== b.region.kind && (isProbed(a) || isProbed(b))) return undefined;
     return { k: "ref", type: a.type, region, nullable: a.nullable || b.nullable };
   }
   if (a.k === "record" && b.k === "record") {
@@ -267,6 +277,10 @@ export function joinTypes(a: ValType, b: ValType): ValType | undefined {
   if (a.k === "void" && b.k === "void") return a;
   if (a.k === "static" && b.k === "static" && sameStatic(a.value, b.value)) return a;
   return undefined;
+}
+
+function isProbed(t: ValType & { k: "ref" }): boolean {
+  return t.region.kind === "probe";
 }
 
 export function sameStatic(a: Val, b: Val): boolean {
@@ -364,6 +378,7 @@ export function rebuild(type: ValType, regs: Insn[]): Val {
 
 /** The address of a referred-to object in a register. */
 export function pointer(cx: Context, v: Val & { k: "ref" }): Insn {
+  if (v.core) return kernelAddress(cx, v);
   return v.off ? cx.b.bin("add", 64, v.address, constant(BigInt(v.off))) : v.address;
 }
 

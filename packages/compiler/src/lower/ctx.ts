@@ -60,7 +60,10 @@ const OPAQUE: ReadonlyMap<number, readonly CtxMember[]> = new Map([
   [ProgType.BPF_PROG_TYPE_TRACEPOINT, []],
 ]);
 /** Contexts that `ctx.as(Struct)` reads as what the program knows them to be. */
-const CASTS = new Set<number>([ProgType.BPF_PROG_TYPE_TRACEPOINT, ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT]);
+export const CASTS: ReadonlySet<number> = new Set<number>([
+  ProgType.BPF_PROG_TYPE_TRACEPOINT,
+  ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT,
+]);
 
 /** All fields that a program of the type may touch, but for the packet's bounds. */
 export function ctxMembers(form: { readonly type: number; readonly attachType: number }): readonly CtxMember[] {

@@ -1,5 +1,15 @@
 /** Constant data: `table(u16, [ … ])` becomes bytes of `.rodata`, laid out like any other memory of the type. */
-import { type Field, isTuple, itemName, type MemType, type StructType, sizeOf, typeName, U32 } from "../check/index.ts";
+import {
+  type Field,
+  isTuple,
+  itemName,
+  type MemType,
+  type StructType,
+  sizeOf,
+  typeName,
+  U8,
+  U32,
+} from "../check/index.ts";
 import { BSS, DATA, type DataObject, type Region, RODATA } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, toScalar } from "./convert.ts";
@@ -25,9 +35,18 @@ export function globalData(
   return { k: "data", type, object: { id: cx.nextId++, name, section, type, bytes, align: 8 } };
 }
 
+/** A text with the NUL that ends it, in constant data. */
+export function textData(cx: Context, text: string, at: number): DataObject {
+  const bytes = new TextEncoder().encode(`${text}\0`);
+  const type: MemType = { kind: "array", element: U8, length: bytes.length };
+  return { id: cx.nextId++, name: `text_${at}`, section: RODATA, type, bytes, align: 1 };
+}
+
 /** @throws a complaint where the memory can only be read. */
 export function requireWritable(cx: Context, region: Region, at: number): void {
-  if (region.kind === "kernel") refuse(cx, at, "the kernel's own structs can only be read");
+  if (region.kind === "any" && region.readOnly) refuse(cx, at, "this memory can only be read");
+  if (region.kind === "kernel" || region.kind === "btf" || region.kind === "probe")
+    refuse(cx, at, "the kernel's own structs can only be read");
   if (region.kind === "ctx" && region.readOnly) refuse(cx, at, "this field of the context can only be read");
   if (region.kind === "map" && region.name === RODATA) {
     refuse(cx, at, "a table is constant: keep what changes in a map (array(…))");
@@ -47,7 +66,8 @@ export function encodeValue(cx: Context, out: Uint8Array, off: number, type: Mem
     }
     const size = sizeOf(type.element);
     for (const [k, item] of v.fields) encodeValue(cx, out, off + Number(k) * size, type.element, item, at);
-  } else if (type.kind !== "bits" && type.kind !== "map") putBytes(out, off, sizeOf(type), scalarOf(cx, type, v, at));
+  } else if (type.kind !== "bits" && type.kind !== "map" && type.kind !== "pointer")
+    putBytes(out, off, sizeOf(type), scalarOf(cx, type, v, at));
 }
 
 function encodeStruct(

@@ -20,6 +20,7 @@ import { arithmeticType, describe, flatten, joinTypes, narrowed, operand, rebuil
 import { ctxAs, ctxField } from "./ctx.ts";
 import { dataRef, globalData, requireWritable } from "./data.ts";
 import { parsePacket } from "./headers.ts";
+import { tracedArg } from "./kernelstruct.ts";
 import { callMap } from "./mapcalls.ts";
 import type { MapDecl } from "./maps.ts";
 import {
@@ -847,6 +848,7 @@ function callCtx(cx: Context, name: string, e: CallNode): Val {
     const [h] = e.args.map((a) => lowerExpr(cx, a));
     return h ? contextOffset(cx, h, e.at) : refuse(cx, e.at, "offset needs a header in the packet");
   }
+  if (name === "arg" || name === "argOrUndefined") return tracedArg(cx, e, name === "argOrUndefined");
   if (name === "as") return ctxAs(cx, e.args[0] && lowerExpr(cx, e.args[0]), e.at);
   return refuse(
     cx,

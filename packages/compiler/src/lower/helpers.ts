@@ -148,6 +148,30 @@ const WORDS: Readonly<Record<string, string>> = {
   send_signal: "signal",
   send_signal_thread: "signal",
   override_return: "ctx value:u64",
+  strncmp: "->i32 text wanted",
+  dynptr_from_mem: "from flags:u64",
+  ringbuf_reserve_dynptr: "map bytes flags:u64",
+  ringbuf_submit_dynptr: "record flags:u64",
+  ringbuf_discard_dynptr: "record flags:u64",
+  dynptr_read: "to data offset flags:u64",
+  dynptr_write: "data offset from flags:u64",
+  dynptr_data: "data offset type",
+  get_current_task_btf: "",
+  skc_to_tcp_sock: "sk",
+  skc_to_tcp6_sock: "sk",
+  skc_to_tcp_timewait_sock: "sk",
+  skc_to_tcp_request_sock: "sk",
+  skc_to_udp6_sock: "sk",
+  skc_to_unix_sock: "sk",
+  skc_to_mptcp_sock: "sk",
+  sock_from_file: "file",
+  get_task_stack: "task to flags:u64",
+  task_pt_regs: "task",
+  task_storage_get: "map task value flags:u64",
+  task_storage_delete: "map task",
+  cgrp_storage_get: "map cgroup value flags:u64",
+  cgrp_storage_delete: "map cgroup",
+  seq_write: "seq from",
   strtol: "->i32 text flags:u64 to",
   strtoul: "->i32 text flags:u64 to",
 };
@@ -164,13 +188,18 @@ export function isSize(arg: HelperArg): boolean {
   return arg.kind === "size" || arg.kind === "size0";
 }
 
+/** The program does not pass it: a size, or the place of the dynptr that the call makes. */
+export function isFilledIn(arg: HelperArg): boolean {
+  return isSize(arg) || (arg.kind === "dynptr" && arg.access === "uninit");
+}
+
 function formOf(helper: Helper): HelperForm {
   const words = (WORDS[helper.name] ?? "").split(" ").filter(Boolean);
   const result = words[0]?.startsWith("->") ? typeNamed(words.shift()!.slice(2)) : I32;
   const names: string[] = [];
   const types: IntType[] = [];
   for (const [k, arg] of helper.args.entries()) {
-    const [name, type] = isSize(arg) ? [""] : (words.shift() ?? BY_KIND[arg.kind] ?? `arg${k + 1}`).split(":");
+    const [name, type] = isFilledIn(arg) ? [""] : (words.shift() ?? BY_KIND[arg.kind] ?? `arg${k + 1}`).split(":");
     names.push(name!);
     types.push(type ? typeNamed(type) : U32);
   }
@@ -182,11 +211,11 @@ function typeNamed(name: string): IntType {
 }
 
 /** Arguments that only other constructs of the language pass. */
-const OWN = new Set(["func", "lock", "timer", "kptr", "dynptr", "ringbufMem", "btf", "percpuBtf", "allocSize", "str"]);
+const OWN = new Set(["func", "lock", "timer", "kptr", "ringbufMem", "percpuBtf"]);
 /** Helpers that have a form of their own: methods of maps, tail calls. */
 // biome-ignore format: a list
 const METHODS = new Set(["map_lookup_elem", "map_update_elem", "map_delete_elem", "tail_call", "redirect_map", "ringbuf_output", "ringbuf_reserve", "ringbuf_submit", "ringbuf_discard", "map_push_elem", "map_pop_elem", "map_peek_elem", "map_lookup_percpu_elem", "for_each_map_elem", "loop", "trace_printk", "spin_lock", "spin_unlock"]);
-const RESULTS = new Set(["int", "void", "value", "socket", "tcpSock", "sockCommon"]);
+const RESULTS = new Set(["int", "void", "value", "socket", "tcpSock", "sockCommon", "btf", "dynptrMem"]);
 
 const FORMS = new Map<string, HelperForm>();
 for (const helper of HELPERS.values()) {

@@ -87,7 +87,7 @@ export const FLOW_KEYS: StructType = {
 };
 
 /** A struct that only helpers touch. Its name makes the kernel know it in a map's value. */
-function opaque(name: string, size: number, align: number): StructType {
+export function opaque(name: string, size: number, align: number): StructType {
   return { kind: "struct", name, form: "struct", fields: new Map(), size, align, length: undefined };
 }
 

@@ -1,9 +1,10 @@
 /** Reading and writing memory: fields, bit fields, elements, whole objects by the widest access. */
-import { BOOL, type MemType, NUMBER, type ScalarType, sizeOf, typeName, U32 } from "../check/index.ts";
+import { BOOL, type MemType, NUMBER, type ScalarType, sizeOf, typeName, U8, U32 } from "../check/index.ts";
 import { constant, type Insn, type Region, RODATA } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { cast, describe, pointer, toScalar } from "./convert.ts";
-import type { RefVal, Val } from "./values.ts";
+import { kernelField, kernelReference, loadKernel, probeRead, requireKnownIndex } from "./kernelmemory.ts";
+import type { CorePath, RefVal, Val } from "./values.ts";
 
 /** A place that can be read and written. `bit` is where a bit field starts in the struct at `address + off`. */
 export interface Place {
@@ -11,6 +12,8 @@ export interface Place {
   readonly address: Insn;
   readonly off: number;
   readonly region: Region;
+  /** As of a reference. */
+  readonly core?: CorePath | undefined;
   readonly bit?: { readonly start: number; readonly width: number; readonly msb: boolean; readonly size: number };
 }
 
@@ -30,6 +33,8 @@ function aligned(region: Region, off: number, size: number): boolean {
       return off % size === 0 && size <= (region.widest ?? 8);
     case "kernel":
       return off % size === 0 && size <= 4;
+    case "btf":
+      return off % size === 0;
     default:
       return true;
   }
@@ -39,6 +44,10 @@ export function loadBytes(cx: Context, address: Insn, off: number, size: Size, r
   if (address.op === "data" && address.object.section === RODATA && !address.object.settable) {
     const bytes = address.object.bytes.subarray(off, off + size);
     return constant(bytes.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n));
+  }
+  if (region.kind === "probe") {
+    const type: MemType = { kind: "array", element: U8, length: size };
+    return loadKernel(cx, { type, address, off, region }, size);
   }
   if (aligned(region, off, size)) return cx.b.load(size, address, off, region);
   const half = (size / 2) as Size;
@@ -72,6 +81,10 @@ export function pieces(size: number, sides: readonly { off: number; region: Regi
 }
 
 export function copyBytes(cx: Context, to: RefVal, from: RefVal, size: number): void {
+  if (from.region.kind === "probe") {
+    probeRead(cx, pointer(cx, to), size, pointer(cx, from));
+    return;
+  }
   const parts = pieces(size, [to, from]);
   // In pairs of four: enough to overlap loads and stores, few enough for the registers.
   for (let i = 0; i < parts.length; i += 4) {
@@ -85,8 +98,17 @@ export function zeroBytes(cx: Context, address: Insn, off: number, size: number,
   for (const p of pieces(size, [{ off, region }])) cx.b.store(p.size, address, constant(0n), off + p.at, region);
 }
 
+/** The bytes on the stack. */
+function copied(cx: Context, from: RefVal, size: number): RefVal {
+  const to = allocate(cx, "a copy", { kind: "array", element: U8, length: size });
+  copyBytes(cx, to, from, size);
+  return to;
+}
+
 /** 1 when the bytes are the same. */
 export function equalBytes(cx: Context, a: RefVal, b: RefVal, size: number): Insn {
+  const [x, y] = [a, b].map((v) => (v.region.kind === "probe" ? copied(cx, v, size) : v)) as [RefVal, RefVal];
+  if (x !== a || y !== b) return equalBytes(cx, x, y, size);
   let difference: Insn | undefined;
   const parts = pieces(size, [a, b]);
   for (const p of parts) {
@@ -103,13 +125,16 @@ export function equalBytes(cx: Context, a: RefVal, b: RefVal, size: number): Ins
 export function readPlace(cx: Context, p: Place): Val {
   if (p.bit) return { k: "int", type: U32, v: readBits(cx, p, p.bit) };
   const t = p.type;
+  if (t.kind === "pointer") return kernelReference(cx, p);
   if (t.kind === "struct" || t.kind === "array" || t.kind === "bits" || t.kind === "map") {
+    if (p.core) return kernelReference(cx, p);
     return { k: "ref", type: t, address: p.address, off: p.off, region: p.region, nullable: false };
   }
   const size = sizeOf(t) as Size;
   // A number is read whole, as its struct has it.
-  const v =
-    p.region.kind === "kernel"
+  const v = p.core
+    ? loadKernel(cx, p, size)
+    : p.region.kind === "kernel"
       ? cx.b.load(size, p.address, p.off, p.region)
       : loadBytes(cx, p.address, p.off, size, p.region);
   if (t.kind === "bool") return { k: "int", type: BOOL, v: cx.b.cmp("ne", 32, v, constant(0n)) };
@@ -192,6 +217,7 @@ export function fieldPlace(cx: Context, ref: RefVal, name: string, at: number): 
   }
   const f = t.fields.get(name);
   if (!f) return refuse(cx, at, `${t.name} has no field ${name}: it has ${[...t.fields.keys()].join(", ")}`);
+  if (t.form === "kernel") return kernelField(ref, t, name);
   if (f.bit !== undefined && f.type.kind === "bits") {
     const bit = { start: f.bit, width: f.type.width, msb: t.form === "header", size: t.size };
     return { type: f.type, address: ref.address, off: ref.off, region: ref.region, bit };
@@ -212,6 +238,7 @@ export function elementPlace(cx: Context, ref: RefVal, index: Val, at: number): 
     }
     return { type: t.element, address: ref.address, off: ref.off + Number(known) * size, region: ref.region };
   }
+  requireKnownIndex(cx, ref.region, t, at);
   const i = toScalar(
     cx,
     index,

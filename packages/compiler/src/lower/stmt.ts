@@ -236,9 +236,13 @@ function regionOf(type: ValType, value: Val): ValType {
   return value.k === "ref" ? { ...type, region: value.region } : type;
 }
 
+/** Memory that is read in a way of its own. */
+const KEPT = new Set(["packet", "btf", "probe"]);
+
 /** A variable may later refer to other memory. */
 function anyRegion(type: ValType): ValType {
-  return type.k === "ref" ? { ...type, region: type.region.kind === "packet" ? type.region : { kind: "any" } } : type;
+  if (type.k !== "ref") return type;
+  return { ...type, region: KEPT.has(type.region.kind) ? type.region : { kind: "any" } };
 }
 
 // ---- types ----

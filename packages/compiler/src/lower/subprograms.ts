@@ -5,6 +5,7 @@
  * Each is lowered when it is first called, once for every list of argument types: what is known at compile time (maps,
  * types, functions) is no argument but makes a function of its own.
  */
+import type { KfuncProto } from "@ebplane/core/object";
 import { type MemType, NUMBER, type ScalarType, U64 } from "../check/index.ts";
 import { Builder, type Callee, constant, type Fn, type Insn, type Region } from "../ir/index.ts";
 import { type Context, Refused, refuse } from "./context.ts";
@@ -34,12 +35,10 @@ export interface Subprogram {
   readonly returns: ScalarType | undefined;
 }
 
-/** A function that something outside defines, as BTF declares it. */
-export interface External {
-  readonly name: string;
-  readonly params: readonly SubParam[];
-  readonly returns: ScalarType | undefined;
-}
+/** A function that something outside defines, as BTF declares it: another object's, or one of the kernel's. */
+export type External =
+  | { readonly name: string; readonly params: readonly SubParam[]; readonly returns: ScalarType | undefined }
+  | { readonly name: string; readonly proto: KfuncProto };
 
 /** A subprogram in the making or made, by what it was called with. */
 export interface Instance {
@@ -61,7 +60,7 @@ function passed(t: ValType): ValType {
     case "lit":
       return { k: "int", type: t.big ? U64 : NUMBER };
     case "ref":
-      return { ...t, region: regionFor(t.type) };
+      return { ...t, region: t.region.kind === "btf" || t.region.kind === "probe" ? t.region : regionFor(t.type) };
     case "opt":
       return { k: "opt", inner: passed(t.inner) };
     case "record":
@@ -77,7 +76,11 @@ function same(a: ValType, b: ValType): boolean {
     case "int":
       return JSON.stringify(a.type) === JSON.stringify((b as typeof a).type);
     case "ref":
-      return a.type === (b as typeof a).type && a.nullable === (b as typeof a).nullable;
+      return (
+        a.type === (b as typeof a).type &&
+        a.nullable === (b as typeof a).nullable &&
+        a.region.kind === (b as typeof a).region.kind
+      );
     case "opt":
       return same(a.inner, (b as typeof a).inner);
     case "record": {

@@ -49,6 +49,12 @@ export interface CursorVal {
   readonly beyond: number;
 }
 
+/** A path into a part of a kernel struct: libbpf's access string from `root` on. */
+export interface CorePath {
+  readonly root: StructType;
+  readonly access: string;
+}
+
 export interface RefVal {
   readonly k: "ref";
   readonly type: MemType;
@@ -56,6 +62,8 @@ export interface RefVal {
   readonly off: number;
   readonly region: Region;
   readonly nullable: boolean;
+  /** It lies inside a kernel struct, at an offset that only the kernel knows: `off` is the one written here. */
+  readonly core?: CorePath | undefined;
 }
 
 export interface FnVal {

@@ -9,6 +9,7 @@ import {
   type BinOp,
   type Block,
   type Cmp,
+  type CoreSite,
   constant,
   dominators,
   type Fn,
@@ -20,6 +21,7 @@ import {
   type Region,
   removePred,
   reversePostorder,
+  sameSite,
   swapCmp,
   upperBound,
 } from "../ir/index.ts";
@@ -30,6 +32,7 @@ interface Known {
   readonly size: number;
   readonly region: Region;
   readonly value: Insn;
+  readonly core?: CoreSite | undefined;
 }
 
 /** `place + k` was compared with the packet's end. */
@@ -73,6 +76,7 @@ const PURE = new Set([
   "data",
   "param",
   "func",
+  "core",
 ]);
 
 export function numberValues(fn: Fn): boolean {
@@ -87,6 +91,7 @@ class Numbering {
   private readonly out = new Map<Block, State>();
   private readonly tables = new Map<Block, Map<string, Insn>>();
   private readonly constants = new Map<bigint, number>();
+  private readonly types = new Map<CoreSite["type"], number>();
   private changed = false;
 
   constructor(fn: Fn) {
@@ -165,7 +170,14 @@ class Numbering {
           this.replace(i, known);
           continue;
         }
-        state.memory.push({ address: i.args[0]!, off: i.off, size: i.size, region: i.region, value: i });
+        state.memory.push({
+          address: i.args[0]!,
+          off: i.off,
+          size: i.size,
+          region: i.region,
+          value: i,
+          core: i.core,
+        });
       } else this.effect(state, i);
       kept.push(i);
     }
@@ -200,6 +212,12 @@ class Numbering {
     return `c${n}`;
   }
 
+  private typeId(t: CoreSite["type"]): number {
+    let n = this.types.get(t);
+    if (n === undefined) this.types.set(t, (n = this.types.size));
+    return n;
+  }
+
   private key(i: Insn): string {
     const args = i.args.map((a) => this.id(a));
     switch (i.op) {
@@ -225,6 +243,8 @@ class Numbering {
         return `param ${i.index}`;
       case "func":
         return `func ${i.callee.id}`;
+      case "core":
+        return `core ${this.typeId(i.core.type)} ${i.core.kind} ${i.core.access}`;
       default:
         return `${i.op}${"w" in i ? i.w : ""} ${args}`;
     }
@@ -416,7 +436,8 @@ class Numbering {
   private find(state: State, i: Insn & { op: "load" }): Insn | undefined {
     for (let k = state.memory.length - 1; k >= 0; k--) {
       const m = state.memory[k]!;
-      if (m.address === i.args[0] && m.off === i.off && m.size === i.size) return this.final(m.value);
+      if (m.address === i.args[0] && m.off === i.off && m.size === i.size && sameSite(m.core, i.core))
+        return this.final(m.value);
     }
     return undefined;
   }
@@ -439,7 +460,7 @@ class Numbering {
       }
     } else if (i.op === "call") {
       const { packet, map, writes, pure } = i.effects;
-      if (!pure) forget((m) => m.region.kind === "kernel");
+      if (!pure) forget((m) => m.region.kind === "kernel" || m.region.kind === "btf");
       if (packet) forget((m) => m.region.kind === "packet" || m.region.kind === "ctx");
       if (map)
         forget((m) => m.region.kind === "any" || (m.region.kind === "map" && (map === true || m.region.name === map)));
@@ -450,6 +471,8 @@ class Numbering {
 
 /** A constant part of the address goes into the offset. */
 function foldAddress(i: Insn & { op: "load" | "store" | "atomic" }): void {
+  // The number in the instruction is the one that the kernel's is put in place of.
+  if (i.op === "load" && i.core) return;
   for (let a = i.args[0]!; a.op === "add" && a.w === 64 && a.args[1]!.op === "const"; a = i.args[0]!) {
     const off = i.off + Number(BigInt.asIntN(64, (a.args[1] as Insn & { op: "const" }).value));
     if (off < -0x8000 || off > 0x7fff) return;

@@ -421,7 +421,7 @@ function spill(m: Machine, reg: number, slots: Slot[], temporaries: Set<number>)
         continue;
       }
       // A constant goes to the stack without a register.
-      if (defined && i.opcode === MOV64_IMM) {
+      if (defined && i.opcode === MOV64_IMM && !i.core) {
         out.push(minsn(STORE_IMM, i.at, { dst: 10, imm: i.imm, slot }));
         continue;
       }

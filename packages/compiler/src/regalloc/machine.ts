@@ -25,7 +25,7 @@ import {
   OP_LDDW,
   OP_MASK,
 } from "@ebplane/core/isa";
-import type { AsmBlock, Callee, DataObject, Region, Slot } from "../ir/index.ts";
+import type { AsmBlock, Callee, CoreSite, DataObject, Region, Slot } from "../ir/index.ts";
 
 export const FIRST_VIRTUAL = 16;
 export const MOV64_REG = BPF_ALU64 | BPF_MOV | BPF_X;
@@ -55,6 +55,8 @@ export interface MInsn {
   /** The function outside that is called. */
   external: string | undefined;
   asm: AsmBlock | undefined;
+  /** The number that the kernel has takes the place of `imm`, or of a load's `off`. */
+  core: CoreSite | undefined;
   /** Stack object that LEA is of, or that a load or store with base r10 goes to. */
   slot: Slot | undefined;
   /** A load's or store's memory where it is not plain: the kernel wants one kind of it from an instruction. */
@@ -87,6 +89,7 @@ export function minsn(opcode: number, at: number, fields: Partial<Omit<MInsn, "o
     callee: undefined,
     external: undefined,
     asm: undefined,
+    core: undefined,
     slot: undefined,
     memory: undefined,
     args: 0,

@@ -174,9 +174,9 @@ class Selector {
 
   /** A register that holds the operand. */
   use(v: Insn, at: number): number {
-    if (v.op === "const") {
+    if (v.op === "const" || v.op === "core") {
       const r = this.fresh();
-      this.constantInto(r, v.value, at);
+      this.into(r, v, at);
       return r;
     }
     if (v.op === "frame") {
@@ -198,9 +198,10 @@ class Selector {
   /** Brings the value into a given register. */
   into(r: number, v: Insn, at: number): void {
     if (v.op === "const") this.constantInto(r, v.value, at);
+    else if (v.op === "core") this.emit(MOV64_IMM, at, { dst: r, imm: v.core.local, core: v.core });
     else if (v.op === "frame") {
       // An argument of a call is gone after it.
-      if (r < 1 || r > 5) this.pinned.add(v.slot);
+      if (r < 1 || r > 5 || v.slot.alone) this.pinned.add(v.slot);
       this.emit(LEA, at, { dst: r, slot: v.slot });
     } else this.emit(MOV64_REG, at, { dst: r, src: this.reg(v) });
   }
@@ -243,6 +244,7 @@ class Selector {
       case "frame":
       case "map":
       case "func":
+      case "core":
         return;
       case "data":
         this.emit(OP_LDDW, at, { dst: this.reg(i), src: BPF_PSEUDO_MAP_VALUE, data: i.object });
@@ -269,7 +271,12 @@ class Selector {
       }
       case "load": {
         const base = this.base(i);
-        this.emit(BPF_LDX | BPF_MEM | SIZE[i.size], at, { dst: this.reg(i), src: base.reg, ...base.fields });
+        this.emit(BPF_LDX | BPF_MEM | SIZE[i.size], at, {
+          dst: this.reg(i),
+          src: base.reg,
+          ...base.fields,
+          core: i.core,
+        });
         return;
       }
       case "store": {
@@ -328,16 +335,23 @@ class Selector {
   binary(i: Insn & { op: BinOp }, b: Block): void {
     const { at } = i;
     let [x, y] = i.args as [Insn, Insn];
-    const movable = COMMUTES.has(i.op) && y.op !== "const" && !(i.op === "add" && i.w === 64 && mayPointToStack(x));
+    if (COMMUTES.has(i.op) && x.op === "core") [x, y] = [y, x];
+    const movable =
+      COMMUTES.has(i.op) &&
+      y.op !== "const" &&
+      y.op !== "core" &&
+      !(i.op === "add" && i.w === 64 && mayPointToStack(x));
     if (movable && this.lastUse.get(x) !== b && this.lastUse.get(y) === b) [x, y] = [y, x];
     const r = this.reg(i);
     const cls = i.w === 64 ? BPF_ALU64 : BPF_ALU;
     const off = i.op === "sdiv" || i.op === "smod" ? 1 : 0;
-    const imm = immediate(y, i.w);
+    // A number of the kernel's is an immediate that is put in later.
+    const core = y.op === "core" && COMMUTES.has(i.op) ? y.core : undefined;
+    const imm = core ? core.local : immediate(y, i.w);
     // The right side is read before the left one is copied: they may share a register otherwise.
     const src = imm === undefined ? this.use(y, at) : 0;
     this.into(r, x, at);
-    if (imm !== undefined) this.emit(cls | ALU[i.op], at, { dst: r, imm, off });
+    if (imm !== undefined) this.emit(cls | ALU[i.op], at, { dst: r, imm, off, core });
     else this.emit(cls | ALU[i.op] | BPF_X, at, { dst: r, src, off });
   }
 
@@ -357,7 +371,7 @@ class Selector {
     const late: { dst: number; value: Insn }[] = [];
     for (const p of to.phis) {
       const v = p.args[k]!;
-      if (v.op === "const" || v.op === "frame") late.push({ dst: this.reg(p), value: v });
+      if (v.op === "const" || v.op === "core" || v.op === "frame") late.push({ dst: this.reg(p), value: v });
       else if (this.reg(v) !== this.reg(p)) pending.push({ dst: this.reg(p), src: this.reg(v) });
     }
     const at = from.insns.at(-1)?.at ?? to.phis[0]?.at ?? 0;

@@ -350,3 +350,34 @@ function sockoptLayouts(): LayoutRule {
   const set = layout("bpf_sockopt", SOCKOPT, { hide: "retval", write: "level:4 optname:4 optlen:4" });
   return (attachType) => (attachType === AttachType.BPF_CGROUP_SETSOCKOPT ? set : get);
 }
+
+/** The kernel's own struct behind a program type's ctx. Source: include/linux/bpf_types.h, `get_kern_ctx_btf_id`. */
+const KERNEL_CTX: ReadonlyMap<number, string> = new Map([
+  ...[
+    "SOCKET_FILTER",
+    "SCHED_CLS",
+    "SCHED_ACT",
+    "CGROUP_SKB",
+    "LWT_IN",
+    "LWT_OUT",
+    "LWT_XMIT",
+    "LWT_SEG6LOCAL",
+    "SK_SKB",
+  ].map((name): [number, string] => [(ProgType as Record<string, number>)[`BPF_PROG_TYPE_${name}`]!, "sk_buff"]),
+  [ProgType.BPF_PROG_TYPE_XDP, "xdp_buff"],
+  [ProgType.BPF_PROG_TYPE_CGROUP_SOCK, "sock"],
+  [ProgType.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "bpf_sock_addr_kern"],
+  [ProgType.BPF_PROG_TYPE_SOCK_OPS, "bpf_sock_ops_kern"],
+  [ProgType.BPF_PROG_TYPE_SK_MSG, "sk_msg"],
+  [ProgType.BPF_PROG_TYPE_FLOW_DISSECTOR, "bpf_flow_dissector"],
+  [ProgType.BPF_PROG_TYPE_CGROUP_SYSCTL, "bpf_sysctl_kern"],
+  [ProgType.BPF_PROG_TYPE_CGROUP_SOCKOPT, "bpf_sockopt_kern"],
+  [ProgType.BPF_PROG_TYPE_SK_REUSEPORT, "sk_reuseport_kern"],
+  [ProgType.BPF_PROG_TYPE_SK_LOOKUP, "bpf_sk_lookup_kern"],
+  [ProgType.BPF_PROG_TYPE_NETFILTER, "bpf_nf_ctx"],
+  [ProgType.BPF_PROG_TYPE_PERF_EVENT, "bpf_perf_event_data_kern"],
+]);
+
+export function kernelCtx(progType: number): string | undefined {
+  return KERNEL_CTX.get(progType);
+}

@@ -3,6 +3,7 @@ export * from "./ctx.ts";
 export * from "./exception.ts";
 export * from "./helpers.ts";
 export * from "./hook.ts";
+export * from "./kfunc-protos.ts";
 export * from "./kfuncs.ts";
 export * from "./map-types.ts";
 export * from "./port.ts";

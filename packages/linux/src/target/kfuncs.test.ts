@@ -1,7 +1,16 @@
 /** The kfunc table against the running kernel's BTF, and its program types against what PROG_LOAD answers. */
 import { closeSync, existsSync } from "node:fs";
+import { resolve } from "@ebplane/core/btf";
 import { encode, OP_CALL, OP_EXIT } from "@ebplane/core/isa";
-import { AttachType, KFUNCS, type Kfunc, type KfuncArg, kfuncAllowed, ProgType } from "@ebplane/core/object";
+import {
+  AttachType,
+  KFUNC_PROTOS,
+  KFUNCS,
+  type Kfunc,
+  type KfuncArg,
+  kfuncAllowed,
+  ProgType,
+} from "@ebplane/core/object";
 import { describe, expect, test } from "vitest";
 import { type ProgLoad, progLoad } from "../bpf/index.ts";
 import { kernelSkipReason } from "../testing.ts";
@@ -66,6 +75,37 @@ describe.skipIf(skip)(`the kfunc table${skip ? ` (skipped: ${skip})` : ""}`, () 
   const present: Kfunc[] = skip
     ? []
     : [...KFUNCS.values()].filter((k) => kernelBtf().find(k.name, "func") !== undefined);
+
+  test("has the prototypes that the kernel has", () => {
+    const btf = kernelBtf();
+    const spell = (id: number): string => {
+      const t = btf.type(resolve(btf, id));
+      switch (t.kind) {
+        case "int":
+          if (t.encoding === "bool") return "bool";
+          return `${t.encoding === "signed" ? "i" : "u"}${t.size * 8}`;
+        case "enum":
+        case "enum64":
+          return `enum-${t.name}`;
+        case "union":
+          return `union-${t.name}`;
+        case "ptr":
+          return `${spell(t.type)}*`;
+        case "funcProto":
+          return "func";
+        default:
+          return t.name || t.kind;
+      }
+    };
+    expect([...KFUNC_PROTOS.keys()].sort()).toEqual([...KFUNCS.keys()].sort());
+    for (const { name } of present) {
+      const func = btf.type(btf.find(name, "func")!);
+      const proto = btf.type(func.kind === "func" ? func.type : 0);
+      if (proto.kind !== "funcProto") throw new Error(`${name} has no prototype`);
+      const params = proto.params.map((p) => ({ name: p.name, type: spell(p.type) }));
+      expect({ name, result: spell(proto.ret), params }).toEqual({ name, ...KFUNC_PROTOS.get(name)! });
+    }
+  });
 
   test("has the parameters that the kernel has", () => {
     const btf = kernelBtf();

@@ -6,7 +6,7 @@
  * Source: kernel/bpf/verifier.c `check_kfunc_args`, `process_kf_arg_ptr_to_btf_id`, `check_reg_allocation_locked`,
  * `process_kf_arg_ptr_to_graph_node`.
  */
-import type { Kfunc, KfuncArg } from "../../object/index.ts";
+import { type Kfunc, type KfuncArg, kernelCtx } from "../../object/index.ts";
 import type { Context, MapRef } from "../context.ts";
 import {
   ALLOC,
@@ -30,7 +30,7 @@ import { readReg } from "../transfer/registers.ts";
 import { frameOf, requireReadable, stackRange } from "../transfer/stack.ts";
 import { checkRegion } from "./access.ts";
 import { constantOffset, constantString, isMemory, mayBeNull, mismatch, unmoved } from "./arguments.ts";
-import { kernelCtx, pointsTo } from "./kernel-types.ts";
+import { pointsTo } from "./kernel-types.ts";
 import type { FieldKind, MapField } from "./map-fields.ts";
 
 /** What the arguments said that the rest of the call needs. */

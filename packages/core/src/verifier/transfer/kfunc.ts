@@ -7,10 +7,9 @@
  */
 import type { Btf } from "../../btf/index.ts";
 import type { Insn } from "../../isa/index.ts";
-import { AttachType, type Kfunc, kfuncAllowed, ProgType, progTypeName } from "../../object/index.ts";
+import { AttachType, type Kfunc, kernelCtx, kfuncAllowed, ProgType, progTypeName } from "../../object/index.ts";
 import { packetProblem } from "../check/access.ts";
 import { checkNothingHeld, checkThrown } from "../check/exit.ts";
-import { kernelCtx } from "../check/kernel-types.ts";
 import { checkKfuncArgument, fieldOf, type KfuncFacts, noKfuncFacts } from "../check/kfunc-arguments.ts";
 import type { Context } from "../context.ts";
 import {
