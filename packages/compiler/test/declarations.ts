@@ -2,7 +2,7 @@
  * The declarations that follow from tables: contexts, kinds of programs, helpers. `lib/tables.d.ts` is their text; a test
  * holds the two together, `UPDATE=1` writes it.
  */
-import { ctxLayout, ProgType, progTypeName } from "@ebplane/core/object";
+import { ctxLayout, progTypeName } from "@ebplane/core/object";
 import { type MemType, type StructType, typeName } from "../src/check/index.ts";
 import { CASTS, type CtxMember, ctxMembers, PT_REGS } from "../src/lower/ctx.ts";
 import { SOCKETS } from "../src/lower/handles.ts";
