@@ -236,7 +236,7 @@ const ROWS: readonly Row[] = [
   [116, "tcp_send_ack", "int", "btf@tcp_sock any", "", "5.5", "struct_ops"],
   [117, "send_signal_thread", "int", "any", "", "5.6", "*"],
   [118, "jiffies64", "int", "", "", "5.6", "*"],
-  [119, "read_branch_records", "int", "ctx mem?:w size0 any", "g", "5.6", "perf_event"],
+  [119, "read_branch_records", "int", "ctx mem?:w size0 any", "g", "5.7", "perf_event"],
   [120, "get_ns_current_pid_tgid", "int", "any any mem:u size", "", "5.7", "*"],
   [121, "xdp_output", "int", "btf@xdp_buff map any mem:r size0", "g", "5.7", "tracing lsm syscall"],
   [122, "get_netns_cookie", "int", "ctx?", "", "5.7", "@tc socket_filter cgroup_skb cgroup_sock sock_ops sk_msg cgroup_sock_addr cgroup_sockopt"],

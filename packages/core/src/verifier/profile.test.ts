@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { assemble } from "../asm/index.ts";
 import {
   AttachType,
+  BPF_F_SLEEPABLE,
   BPF_F_XDP_HAS_FRAGS,
   helperById,
   type MapSpec,
@@ -15,9 +16,11 @@ import {
   BROADENED,
   FIELD_SINCE,
   helperSince,
+  MAP_BROADENED,
   PROFILE_NAMES,
   type ProfileName,
   RULES,
+  SLEEPER_MAPS,
   versionNumber,
 } from "./profile.ts";
 
@@ -34,6 +37,8 @@ const MAPS = new Map(
   [
     map("array", MapType.BPF_MAP_TYPE_ARRAY, 4, 8),
     map("ring", MapType.BPF_MAP_TYPE_RINGBUF, 0, 0, 4096),
+    map("socks", MapType.BPF_MAP_TYPE_SOCKMAP, 4, 4),
+    map("queue", MapType.BPF_MAP_TYPE_QUEUE, 0, 8),
     map("progs", MapType.BPF_MAP_TYPE_PROG_ARRAY, 4, 4),
   ].map((spec) => [spec.name, spec]),
 );
@@ -54,6 +59,7 @@ function firstToAccept(spec: ProgramSpec): string {
   return first < 0 ? "none" : PROFILE_NAMES[first]!;
 }
 
+const CGROUP_SKB = { type: P.BPF_PROG_TYPE_CGROUP_SKB, attachType: AttachType.BPF_CGROUP_INET_INGRESS };
 const OK = "r0 = 2\nexit";
 const lookup = (key: string) => `
   *(u32 *)(r10 -8) = ${key}
@@ -139,8 +145,77 @@ const CASES: readonly [what: string, spec: ProgramSpec, first: string][] = [
   ],
   ["who is running, in XDP", program("call 14\nr0 = 2\nexit"), "6.12"],
   ["their user, in XDP", program("call 15\nr0 = 2\nexit"), "6.18"],
-  ["in which cgroup, in tc", program("call 80\nr0 = 0\nexit", { type: P.BPF_PROG_TYPE_SCHED_CLS }), "6.12"],
+  ["in which cgroup, in tc", program("call 80\nr0 = 0\nexit", { type: P.BPF_PROG_TYPE_SCHED_CLS }), "6.6"],
   ["who is running, in a tracepoint", program("call 14\nr0 = 0\nexit", { type: P.BPF_PROG_TYPE_TRACEPOINT }), "5.4"],
+  [
+    "the cookie of the namespace, in tc",
+    program("call 122\nr0 = 0\nexit", { type: P.BPF_PROG_TYPE_SCHED_CLS }),
+    "6.18",
+  ],
+  ["the cookie of the namespace, in cgroup_skb", program("call 122\nr0 = 0\nexit", CGROUP_SKB), "6.18"],
+  ["the running task, in XDP", program("call 35\nr0 = 2\nexit"), "5.15"],
+  [
+    "a number read from text, in XDP",
+    program(`
+      *(u64 *)(r10 -8) = 0
+      r1 = r10
+      r1 += -8
+      r2 = 8
+      r3 = 0
+      r4 = r10
+      r4 += -16
+      call 105
+      r0 = 2
+      exit`),
+    "6.1",
+  ],
+  [
+    "a socket looked up in a sockmap",
+    program(
+      `
+      *(u32 *)(r10 -4) = 0
+      r2 = r10
+      r2 += -4
+      r1 = map[socks]
+      call 1
+      if r0 == 0 goto out
+      r1 = r0
+      call 86
+      out: r0 = 0
+      exit`,
+      { type: P.BPF_PROG_TYPE_SCHED_CLS },
+    ),
+    "5.15",
+  ],
+  [
+    "one byte of a port",
+    program("r0 = *(u8 *)(r1 +24)\nr0 = 1\nexit", {
+      type: P.BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+      attachType: AttachType.BPF_CGROUP_INET4_CONNECT,
+    }),
+    "5.15",
+  ],
+  [
+    "frames of 16 bytes beside one of 480",
+    program(
+      "*(u64 *)(r10 -480) = 0\ncall f\nr0 = 2\nexit\nf: *(u64 *)(r10 -8) = 0\nr0 = 0\ncall g\nexit\ng: *(u64 *)(r10 -8) = 0\nr0 = 0\nexit",
+    ),
+    "6.12",
+  ],
+  [
+    "a queue in a program that sleeps",
+    program(
+      `
+      r1 = map[queue]
+      r2 = r10
+      r2 += -8
+      call 88
+      r0 = 0
+      exit`,
+      { type: P.BPF_PROG_TYPE_SYSCALL, flags: BPF_F_SLEEPABLE },
+    ),
+    "6.12",
+  ],
   [
     "sk_lookup programs",
     program("r0 = 1\nexit", { type: P.BPF_PROG_TYPE_SK_LOOKUP, attachType: AttachType.BPF_SK_LOOKUP }),
@@ -211,10 +286,15 @@ test("every rule, field and widened helper names a version between the oldest an
 });
 
 test("docs/verifier-profiles.md has each rule", () => {
-  const doc = readFileSync(new URL("../../../../docs/verifier-profiles.md", import.meta.url), "utf8");
-  for (const { since, what, source } of Object.values(RULES) as { since: string; what: string; source: string }[]) {
-    expect(doc).toContain(`| ${since} | ${what} | ${source} |`);
-  }
-  for (const { since, helpers, types } of BROADENED) expect(doc).toContain(`| ${since} | ${helpers} | ${types} |`);
-  for (const [field, since] of Object.entries(FIELD_SINCE)) expect(doc).toContain(`| ${since} | ${field} |`);
+  const doc = new Set(
+    readFileSync(new URL("../../../../docs/verifier-profiles.md", import.meta.url), "utf8").split("\n"),
+  );
+  const lines = [
+    ...Object.values(RULES).map(({ since, what, source }) => `| ${since} | ${what} | ${source} |`),
+    ...BROADENED.map(({ since, helpers, types }) => `| ${since} | ${helpers} | ${types} |`),
+    ...MAP_BROADENED.map(({ since, helper, maps }) => `| ${since} | ${helper} | ${maps} |`),
+    ...SLEEPER_MAPS.map(({ since, maps }) => `| ${since} | ${maps} |`),
+    ...Object.entries(FIELD_SINCE).map(([field, since]) => `| ${since} | ${field} |`),
+  ];
+  expect(lines.filter((line) => !doc.has(line))).toEqual([]);
 });

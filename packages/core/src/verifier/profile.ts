@@ -6,7 +6,7 @@
  * Leaves out how precise the ranges of older kernels are: where 5.4 or 5.15 gives up on a bound that 6.x keeps, the
  * profile still accepts. docs/verifier-profiles.md is this table as text.
  */
-import { type Helper, ProgType } from "../object/index.ts";
+import { type Helper, MapType, ProgType } from "../object/index.ts";
 
 export interface Profile {
   /** Kernel version, `major.minor`. */
@@ -37,6 +37,11 @@ export const RULES = {
     since: "5.6",
     what: "global functions are verified once, by their BTF; before, every call is walked",
     source: "kernel/bpf/verifier.c check_func_call; kernel/bpf/btf.c btf_check_func_arg_match",
+  },
+  narrowPort: {
+    since: "5.8",
+    what: "bpf_sock_addr.user_port may be read by fewer than 4 bytes",
+    source: "net/core/filter.c sock_addr_is_valid_access",
   },
   boundedSpills: {
     since: "5.10",
@@ -103,6 +108,16 @@ export const RULES = {
     what: "uprobes that may sleep",
     source: "kernel/bpf/verifier.c can_be_sleepable",
   },
+  dynamicPerfMaps: {
+    since: "6.1",
+    what: "perf event programs may use hash maps that allocate while they run (BPF_F_NO_PREALLOC)",
+    source: "kernel/bpf/verifier.c check_map_prog_compatibility",
+  },
+  sleepableDynamicMaps: {
+    since: "6.1",
+    what: "programs that may sleep may use hash maps that allocate while they run",
+    source: "kernel/bpf/verifier.c check_map_prog_compatibility",
+  },
   uninitialisedStack: {
     since: "6.3",
     what: "stack that nothing has written may be read: its bytes are unknown numbers",
@@ -118,15 +133,15 @@ export const RULES = {
     what: "a constant may be stored to a ctx field by one instruction (BPF_ST)",
     source: "kernel/bpf/verifier.c do_check",
   },
+  sleepableLocks: {
+    since: "6.6",
+    what: "programs that may sleep may use maps with a bpf_spin_lock",
+    source: "kernel/bpf/verifier.c check_map_prog_compatibility",
+  },
   v4: {
     since: "6.6",
     what: "instructions of cpu v4: loads and moves with sign, signed division, bswap, gotol",
     source: "kernel/bpf/verifier.c check_alu_op, do_check",
-  },
-  finerFrames: {
-    since: "6.6",
-    what: "each function's stack frame is rounded up to 16 bytes; before, to 32 and at least 32",
-    source: "kernel/bpf/verifier.c round_up_stack_depth",
   },
   lazyGlobals: {
     since: "6.8",
@@ -138,16 +153,16 @@ export const RULES = {
     what: "tags on parameters of global functions (arg:ctx, arg:nonnull, arg:trusted …)",
     source: "kernel/bpf/btf.c btf_prepare_func_args",
   },
+  finerFrames: {
+    since: "6.9",
+    what: "each function's stack frame is rounded up to 16 bytes; before, to 32 and at least 32",
+    source: "kernel/bpf/verifier.c round_up_stack_depth",
+  },
   mayGoto: { since: "6.9", what: "may_goto", source: "kernel/bpf/verifier.c check_cond_jmp_op (BPF_JCOND)" },
   arena: {
     since: "6.9",
     what: "arenas and casts to their address space",
     source: "kernel/bpf/verifier.c check_alu_op",
-  },
-  splitSelections: {
-    since: "6.12",
-    what: "a number that is 0 or -1 is walked as both when a constant is masked with it",
-    source: "kernel/bpf/verifier.c maybe_fork_scalars",
   },
   privateStack: {
     since: "6.13",
@@ -159,29 +174,34 @@ export const RULES = {
     what: "a helper that only reads stack memory leaves the numbers spilled there known",
     source: "kernel/bpf/verifier.c check_stack_range_initialized",
   },
+  sureLookups: {
+    since: "6.14",
+    what: "a lookup in an array with a constant index inside of it is never NULL",
+    source: "kernel/bpf/verifier.c get_constant_map_key",
+  },
   loadAcquire: {
     since: "6.15",
     what: "load-acquire and store-release",
     source: "kernel/bpf/verifier.c check_atomic_load, check_atomic_store",
-  },
-  sureLookups: {
-    since: "6.15",
-    what: "a lookup in an array with a constant index inside of it is never NULL",
-    source: "kernel/bpf/verifier.c get_constant_map_key",
   },
   untypedCast: {
     since: "6.17",
     what: "bpf_rdonly_cast to void gives memory that may be read",
     source: "kernel/bpf/verifier.c check_special_kfunc",
   },
+  splitSelections: {
+    since: "6.18",
+    what: "a number that is 0 or -1 is walked as both when a constant is masked with it (a stable release; not 6.18.2)",
+    source: "kernel/bpf/verifier.c maybe_fork_scalars",
+  },
   nestedRcu: {
     since: "6.18",
-    what: "the RCU read lock nests",
+    what: "the RCU read lock nests (a stable release; not 6.18.2)",
     source: "kernel/bpf/verifier.c check_kfunc_call (active_rcu_locks)",
   },
   linksBackwards: {
     since: "6.18",
-    what: "a copy that lies a constant below its original, or was moved in 32 bits, stays linked to it, too",
+    what: "a copy that lies a constant below its original, or was moved in 32 bits, stays linked to it, too (a stable release; not 6.18.2)",
     source: "kernel/bpf/verifier.c adjust_reg_min_max_vals, sync_linked_regs",
   },
 } as const satisfies Record<string, Rule>;
@@ -210,40 +230,125 @@ export const FIELD_SINCE: Readonly<Record<string, string>> = {
   "sk_reuseport_md.migrating_sk": "5.14",
 };
 
+/**
+ * Helpers that work on more map types since some kernel; check/maps.ts says what 6.18 allows.
+ * Source: kernel/bpf/verifier.c `check_map_func_compatibility` of the versions.
+ */
+export const MAP_BROADENED: readonly { readonly since: string; readonly helper: string; readonly maps: string }[] = [
+  { since: "5.7", helper: "sk_select_reuseport", maps: "sockmap sockhash" },
+  { since: "5.8", helper: "map_lookup_elem", maps: "sockmap sockhash" },
+  { since: "5.10", helper: "map_update_elem", maps: "sockmap sockhash" },
+  { since: "6.4", helper: "kptr_xchg", maps: "sk_storage inode_storage task_storage cgrp_storage" },
+];
+
+/**
+ * Map types that programs which sleep may use since some kernel, those that always could left out.
+ * Source: kernel/bpf/verifier.c `check_map_prog_compatibility` of the versions.
+ */
+export const SLEEPER_MAPS: readonly { readonly since: string; readonly maps: string }[] = [
+  { since: "5.12", maps: "percpu_hash percpu_array lru_percpu_hash array_of_maps hash_of_maps ringbuf" },
+  { since: "5.17", maps: "inode_storage sk_storage task_storage" },
+  { since: "6.9", maps: "queue stack" },
+];
+
 const NETWORK =
   "socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb " +
   "flow_dissector sk_reuseport sk_lookup";
 const CGROUP = "cgroup_sock cgroup_sock_addr cgroup_device cgroup_sysctl cgroup_sockopt";
+const PROBES = "kprobe tracepoint raw_tracepoint perf_event";
+/** Had a list of helpers of their own before they took over everybody's. */
+const CONTROL = "cgroup_device cgroup_sysctl cgroup_sockopt";
 
 /**
  * Helpers that more program types may call since some kernel; the table in `object/helpers.ts` says what 6.18 allows.
  * Source: the `*_func_proto` functions of net/core/filter.c, kernel/bpf/helpers.c, kernel/bpf/cgroup.c and
- * kernel/trace/bpf_trace.c of 6.1 and 6.12, compared with each other and with what 6.18 answered.
+ * kernel/trace/bpf_trace.c of 27 versions from 5.4 to 6.18 (test/verifier/profile-sources.test.ts reads them again).
+ * No tree of 5.5, 5.13, 5.16, 5.18, 6.7, 6.15, 6.16 and 6.17 was at hand: what such a one brought stands at the next.
  */
 export const BROADENED: readonly { readonly since: string; readonly helpers: string; readonly types: string }[] = [
   {
-    since: "6.10",
-    helpers: "get_current_pid_tgid get_current_cgroup_id get_current_ancestor_cgroup_id",
-    types: NETWORK,
+    since: "5.7",
+    helpers: "get_current_pid_tgid get_current_comm get_cgroup_classid perf_event_output get_current_cgroup_id",
+    types: "cgroup_sock cgroup_sock_addr",
   },
-  { since: "6.10", helpers: "get_ns_current_pid_tgid", types: `${NETWORK} ${CGROUP} sk_msg` },
-  { since: "6.10", helpers: "current_task_under_cgroup", types: CGROUP },
+  { since: "5.7", helpers: "get_socket_cookie", types: "cgroup_sock" },
+  { since: "5.7", helpers: "perf_event_read_value", types: "tracepoint raw_tracepoint perf_event" },
   {
-    since: "6.16",
+    since: "5.8",
+    helpers: "get_current_task probe_read_user probe_read_kernel probe_read_user_str probe_read_kernel_str",
+    types: `${NETWORK} ${CGROUP} sk_msg`,
+  },
+  { since: "5.8", helpers: "skb_change_head", types: "sched_cls sched_act" },
+  {
+    since: "5.8",
+    helpers: "skb_ancestor_cgroup_id sk_lookup_tcp sk_lookup_udp sk_release skc_lookup_tcp",
+    types: "cgroup_skb",
+  },
+  {
+    since: "5.8",
+    helpers:
+      "get_current_pid_tgid get_current_uid_gid get_cgroup_classid get_current_cgroup_id sk_storage_get " +
+      "sk_storage_delete get_current_ancestor_cgroup_id",
+    types: "sk_msg",
+  },
+  { since: "5.8", helpers: "perf_event_output", types: `sk_msg ${CONTROL}` },
+  { since: "5.8", helpers: "setsockopt getsockopt", types: "cgroup_sock_addr" },
+  {
+    since: "5.8",
+    helpers:
+      "ktime_get_ns get_prandom_u32 get_smp_processor_id tail_call get_numa_node_id spin_lock spin_unlock jiffies64",
+    types: CONTROL,
+  },
+  { since: "5.9", helpers: "sk_storage_get", types: "cgroup_sock" },
+  { since: "5.9", helpers: "jiffies64", types: PROBES },
+  {
+    since: "5.10",
+    helpers: "skc_to_tcp6_sock skc_to_tcp_sock skc_to_tcp_timewait_sock skc_to_tcp_request_sock skc_to_udp6_sock",
+    types:
+      "socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb sk_msg " +
+      "flow_dissector sk_lookup cgroup_sock_addr",
+  },
+  { since: "5.10", helpers: "skb_adjust_room", types: "sk_skb" },
+  { since: "5.14", helpers: "get_socket_cookie", types: "sk_reuseport" },
+  { since: "5.14", helpers: "get_current_ancestor_cgroup_id task_storage_get task_storage_delete", types: PROBES },
+  { since: "5.15", helpers: "get_current_task_btf", types: `${NETWORK} ${CGROUP} sk_msg` },
+  { since: "5.15", helpers: "get_netns_cookie", types: "sock_ops sk_msg cgroup_sockopt" },
+  { since: "5.15", helpers: "setsockopt getsockopt", types: "cgroup_sockopt" },
+  { since: "5.15", helpers: "spin_lock spin_unlock", types: `${PROBES} syscall` },
+  {
+    since: "6.1",
+    helpers: "strtol strtoul",
+    types: `${NETWORK} sk_msg cgroup_sock cgroup_sock_addr cgroup_device cgroup_sockopt ${PROBES} syscall`,
+  },
+  { since: "6.1", helpers: "get_retval set_retval", types: "cgroup_sock cgroup_sock_addr" },
+  {
+    since: "6.1",
+    helpers: "get_current_pid_tgid get_current_comm get_cgroup_classid get_current_ancestor_cgroup_id",
+    types: CONTROL,
+  },
+  { since: "6.4", helpers: "get_current_cgroup_id get_current_ancestor_cgroup_id", types: NETWORK },
+  { since: "6.10", helpers: "get_current_pid_tgid", types: `${NETWORK} netfilter` },
+  { since: "6.10", helpers: "get_ns_current_pid_tgid", types: `${NETWORK} ${CGROUP} sk_msg netfilter` },
+  { since: "6.10", helpers: "get_attach_cookie", types: "raw_tracepoint" },
+  { since: "6.12", helpers: "current_task_under_cgroup", types: CGROUP },
+  { since: "6.13", helpers: "get_netns_cookie", types: "sched_cls sched_act" },
+  {
+    since: "6.18",
     helpers:
       "copy_from_user copy_from_user_task find_vma get_branch_snapshot get_task_stack perf_event_read " +
       "perf_event_read_value send_signal send_signal_thread task_storage_get task_storage_delete",
     types: `${NETWORK} ${CGROUP} sk_msg netfilter`,
   },
-  { since: "6.16", helpers: "current_task_under_cgroup get_current_comm", types: `${NETWORK} sk_msg netfilter` },
-  { since: "6.16", helpers: "get_current_uid_gid", types: `${NETWORK} netfilter` },
+  { since: "6.18", helpers: "current_task_under_cgroup get_current_comm", types: `${NETWORK} sk_msg netfilter` },
+  { since: "6.18", helpers: "get_current_uid_gid", types: `${NETWORK} netfilter` },
   {
-    since: "6.16",
+    since: "6.18",
     helpers: "get_cgroup_classid",
     types:
       "socket_filter xdp cgroup_skb sock_ops sk_skb flow_dissector sk_reuseport sk_lookup kprobe tracepoint " +
       "raw_tracepoint tracing perf_event syscall netfilter",
   },
+  { since: "6.18", helpers: "get_netns_cookie", types: "socket_filter cgroup_skb" },
 ];
 
 const broadened = new Map<string, number>();
@@ -260,6 +365,28 @@ for (const { since, helpers, types } of BROADENED) {
 /** The version since which programs of this type may call the helper: its own, or the later one that widened it. */
 export function helperSince(helper: Helper, progType: number): number {
   return Math.max(versionNumber(helper.since), broadened.get(`${helper.name} ${progType}`) ?? 0);
+}
+
+const mapTypeOf = (name: string): number => (MapType as Record<string, number>)[`BPF_MAP_TYPE_${name.toUpperCase()}`]!;
+const sleeperMaps = new Map(
+  SLEEPER_MAPS.flatMap(({ since, maps }) =>
+    maps.split(" ").map((name): [number, number] => [mapTypeOf(name), versionNumber(since)]),
+  ),
+);
+const mapHelpers = new Map(
+  MAP_BROADENED.flatMap(({ since, helper, maps }) =>
+    maps.split(" ").map((name): [string, number] => [`${helper} ${mapTypeOf(name)}`, versionNumber(since)]),
+  ),
+);
+
+/** The version since which programs that may sleep may use maps of a type; 0 when they always could. */
+export function sleeperMapSince(mapType: number): number {
+  return sleeperMaps.get(mapType) ?? 0;
+}
+
+/** The version since which a helper (its name without `bpf_`) works on maps of a type; 0 when it always did. */
+export function mapHelperSince(helper: string, mapType: number): number {
+  return mapHelpers.get(`${helper} ${mapType}`) ?? 0;
 }
 
 /** `6.6` for 606. */

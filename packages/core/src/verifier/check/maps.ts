@@ -1,7 +1,15 @@
 /** Which helper takes which type of map. Source: kernel/bpf/verifier.c `check_map_func_compatibility`. */
-import { AttachType, MAP_TYPE_SINCE, MapType, mapTypeName, ProgType, progTypeName } from "../../object/index.ts";
+import {
+  AttachType,
+  BPF_F_NO_PREALLOC,
+  MAP_TYPE_SINCE,
+  MapType,
+  mapTypeName,
+  ProgType,
+  progTypeName,
+} from "../../object/index.ts";
 import type { Context, MapRef } from "../context.ts";
-import { versionNumber } from "../profile.ts";
+import { allows, mapHelperSince, RULES, sleeperMapSince, versionNumber, versionText } from "../profile.ts";
 
 const T = MapType;
 
@@ -151,6 +159,36 @@ export function checkMapUsable(cx: Context, map: MapRef): void {
   if (cx.sleepable && !FOR_SLEEPERS.has(map.spec.type)) {
     cx.reject("map", `a program that may sleep cannot use map ${map.name} of type ${mapTypeName(map.spec.type)}`);
   }
+  checkMapUsableThen(cx, map);
+}
+
+/** Hash maps that allocate an entry when it is added. Source: kernel/bpf/verifier.c `is_preallocated_map`. */
+const ALLOCATING: ReadonlySet<number> = new Set([
+  T.BPF_MAP_TYPE_HASH,
+  T.BPF_MAP_TYPE_PERCPU_HASH,
+  T.BPF_MAP_TYPE_HASH_OF_MAPS,
+]);
+
+/** What older kernels refuse beyond that. Source: `check_map_prog_compatibility` of the versions. */
+function checkMapUsableThen(cx: Context, map: MapRef): void {
+  const refuse = (what: string, since: string): never =>
+    cx.reject("profile", `${what} map ${map.name}, which needs Linux ${since}`);
+  const { type, flags } = map.spec;
+  const dynamic = ALLOCATING.has(type) && (flags & BPF_F_NO_PREALLOC) !== 0;
+  if (cx.progType === ProgType.BPF_PROG_TYPE_PERF_EVENT && dynamic && !allows(cx.profile, "dynamicPerfMaps")) {
+    refuse("a perf event program uses the hash map without preallocation,", RULES.dynamicPerfMaps.since);
+  }
+  if (!cx.sleepable) return;
+  const since = sleeperMapSince(type);
+  if (since > cx.profile.version) {
+    refuse(`a program that may sleep uses a ${mapTypeName(type)},`, versionText(since));
+  }
+  if (dynamic && !allows(cx.profile, "sleepableDynamicMaps")) {
+    refuse("a program that may sleep uses the hash map without preallocation,", RULES.sleepableDynamicMaps.since);
+  }
+  if (map.fields.some(({ kind }) => kind === "lock") && !allows(cx.profile, "sleepableLocks")) {
+    refuse("a program that may sleep uses a bpf_spin_lock in", RULES.sleepableLocks.since);
+  }
 }
 
 /** True when a helper (its name without `bpf_`) works on maps of a type, for every program type that has it. */
@@ -167,7 +205,12 @@ export function checkMapHelper(cx: Context, map: MapRef, name: string): void {
   const byHelper = BY_HELPER.get(name);
   const sockmap = type === T.BPF_MAP_TYPE_SOCKMAP || type === T.BPF_MAP_TYPE_SOCKHASH;
   const updates = sockmap && updatesSockmap(cx, name);
-  if ((!byMap || byMap.includes(name) || updates) && (!byHelper || byHelper.includes(type))) return;
+  if ((!byMap || byMap.includes(name) || updates) && (!byHelper || byHelper.includes(type))) {
+    const since = mapHelperSince(name, type);
+    if (since <= cx.profile.version) return;
+    const on = `bpf_${name} on map ${map.name} of type ${mapTypeName(type)}`;
+    cx.reject("profile", `${on} needs Linux ${versionText(since)}`, { register: 1 });
+  }
   cx.reject("map-helper", `bpf_${name} does not work on map ${map.name} of type ${mapTypeName(type)}`, { register: 1 });
 }
 

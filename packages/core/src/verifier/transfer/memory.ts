@@ -249,6 +249,15 @@ function loadCtx(cx: Context, register: number, base: Reg, off: number, size: nu
     });
   }
   fieldKnown(cx, register, layout.struct, field.name);
+  if (size < 4 && field.name === "user_port" && !allows(cx.profile, "narrowPort")) {
+    cx.reject(
+      "profile",
+      `${ctxPlace(layout, off, size)} is read narrowly, which needs Linux ${RULES.narrowPort.since}`,
+      {
+        register,
+      },
+    );
+  }
   return field.value === "scalar" ? scalarReg(loadedScalar(size, signed)) : ctxPointer(cx, field.value, field.of);
 }
 
