@@ -1,14 +1,14 @@
 /**
  * The long form of verifier-differential.test.ts:
  *
- *     npx tsx --conditions=source test/verifier/long-run.ts [COUNT] [SEED] [boundary|engine] [--first=N] [--no-kernel] [--log]
+ *     npx tsx --conditions=source test/verifier/long-run.ts [COUNT] [SEED] [boundary|engine] [--first=N] [--no-kernel] [--log] [--states]
  *
  * Compares verdicts with the running kernel's and runs what is accepted under guard, holding registers (and every other
  * time the stack) against the verifier's states at every insn. `engine` takes the generator of the engines' differential
  * runs. Prints each difference with its number, which with the seed names the program, and the totals.
  *
  * `--first` begins at that number: a range for each core, or one program (`1 SEED --first=N`). `--log` prints of each
- * program the path that we refuse and every state of the kernel's walk.
+ * program the path that we refuse and every state of the kernel's walk. `--states` compares the two walks' registers, too.
  */
 import { seededRandom } from "@ebplane/core/bytes";
 import { kernelAvailable } from "@ebplane/linux";
@@ -18,6 +18,7 @@ import { MAPS as ENGINE_MAPS } from "../../packages/core/src/vm/testing/generate
 import { boundaryProgram, MAPS, mutate, Rng, toSpec } from "./boundary.ts";
 import { compare, kernelMaps } from "./compare.ts";
 import { Bench } from "./concrete.ts";
+import { compareStates } from "./states.ts";
 
 const args = process.argv.slice(2).filter((arg) => !arg.startsWith("--"));
 const count = Number(args[0] ?? 500_000);
@@ -25,6 +26,7 @@ const seed = Number(args[1] ?? 1);
 const engine = args[2] === "engine";
 const first = Number(process.argv.find((arg) => arg.startsWith("--first="))?.slice(8) ?? 0);
 const log = process.argv.includes("--log");
+const states = process.argv.includes("--states");
 const specs = engine ? ENGINE_MAPS : MAPS;
 const available = kernelAvailable();
 if (!available.ok) console.log(`without the kernel: ${available.reason}`);
@@ -34,6 +36,7 @@ const bench = new Bench(specs);
 const totals = new Map<string, number>();
 const started = performance.now();
 let found = 0;
+let registers = 0;
 
 for (let i = first; i < first + count; i++) {
   const { spec, next } = program(i);
@@ -41,11 +44,17 @@ for (let i = first; i < first + count; i++) {
   const listing = () => disassemble(spec.code).map((line) => `${line.pc}: ${line.text}`);
   let accepted = true;
   if (kernel) {
-    const { kernel: theirs, report, log: text } = compare(spec, maps, kernel, log ? formatInsn : undefined);
+    const { kernel: theirs, report, log: text } = compare(spec, maps, kernel, log || states ? formatInsn : undefined);
     if (log) console.log([`program ${i}: kernel ${theirs}:`, text, `ours ${report.verdict}:`, report.log].join("\n"));
     const key = `kernel ${theirs}, ours ${report.verdict}`;
     totals.set(key, (totals.get(key) ?? 0) + 1);
     accepted = report.verdict === "accept";
+    const walks = states ? compareStates(spec, maps, text) : undefined;
+    registers += walks?.registers ?? 0;
+    if (walks?.difference) {
+      found++;
+      console.log([`program ${i}: STATES: ${walks.difference}`, ...listing()].join("\n"));
+    }
     if (theirs !== report.verdict) {
       found++;
       console.log(
@@ -72,6 +81,7 @@ console.log(
   "insns held against states:",
   bench.checked,
 );
+if (states) console.log("registers held against the kernel's:", registers);
 console.log(`${found} findings, ${rate} programs a second`);
 kernel?.close();
 

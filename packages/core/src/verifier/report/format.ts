@@ -8,7 +8,7 @@ import { TNUM_UNKNOWN, tnumEqual } from "../domain/tnum.ts";
 export function formatReg(r: Reg): string {
   if (r.kind === Kind.NOT_INIT) return "?";
   if (r.kind === Kind.SCALAR) return formatScalar(r.val, r.id, r.off);
-  if (r.kind === Kind.STACK && r.val.isConst) return `fp${signed(r.off + Number(r.val.smin))}`;
+  if (r.kind === Kind.STACK && r.val.isConst) return `fp${signedNumber(BigInt(r.off) + r.val.smin)}`;
   const parts: string[] = [];
   if (r.id) parts.push(`id=${r.id}`);
   if (r.ref) parts.push(`ref_obj_id=${r.ref}`);
@@ -73,8 +73,4 @@ function signedNumber(n: bigint): string {
 
 function unsignedNumber(n: bigint): string {
   return n <= 0xffffn ? String(n) : `0x${n.toString(16)}`;
-}
-
-function signed(n: number): string {
-  return n === 0 ? "0" : n < 0 ? String(n) : `+${n}`;
 }

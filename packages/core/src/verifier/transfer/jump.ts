@@ -68,8 +68,8 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
   if (dst.kind === Kind.SCALAR && src.kind === Kind.SCALAR) {
     limitLinks(cx, byReg ? [src.id, dst.id] : [dst.id]);
     const there = cx.push(target, here.clone());
-    learnNumbers(here, insn, oppositeOf(op), src, is32, byReg);
-    learnNumbers(there, insn, op, src, is32, byReg);
+    learnNumbers(cx, here, insn, oppositeOf(op), src, is32, byReg);
+    learnNumbers(cx, there, insn, op, src, is32, byReg);
     return next;
   }
   const there = cx.push(target, here.clone());
@@ -136,38 +136,45 @@ const MAX_LINKED = 6;
 
 /**
  * A comparison reaches so many linked numbers: those of the first id, then of the second, registers before stack slots,
- * inner frames before outer ones. What lies beyond loses its link. Source: `collect_linked_regs`, since Linux 6.12; dead
- * registers do not count since 6.18.
+ * inner frames before outer ones. What lies beyond loses its link. Source: `collect_linked_regs`, since Linux 6.12.
  */
 function limitLinks(cx: Context, ids: readonly number[]): void {
   if (cx.profile.version < 612) return;
-  const { frames } = cx.state;
   let count = 0;
-  for (const id of ids) {
-    if (id === 0) continue;
-    const base = id & ~ADD_CONST;
-    const isLinked = (r: Reg | undefined) => r?.kind === Kind.SCALAR && (r.id & ~ADD_CONST) === base;
-    for (let f = frames.length - 1; f >= 0; f--) {
-      const { regs, stack } = frames[f]!;
-      const live = cx.profile.version < 618 ? 0x3ff : liveOf(cx, cx.state, f);
-      for (let i = 0; i < 10; i++) {
-        if (((live >> i) & 1) === 0 || !isLinked(regs[i])) continue;
-        if (++count > MAX_LINKED) regs[i] = unlinked(regs[i]!);
-      }
-      for (let i = 0; i < stack.length; i++) {
-        const slot = stack[i];
-        if (!slot || !isLinked(slot.reg)) continue;
-        if (++count > MAX_LINKED) stack[i] = { ...slot, reg: unlinked(heldIn(frames[f]!, i)!) };
-      }
+  const limited = (r: Reg) => (++count > MAX_LINKED ? linkedScalar(r.val, 0, 0, r.node) : r);
+  for (const id of ids) if (id) mapLinked(cx, cx.state, id, limited);
+}
+
+/**
+ * Applies `f` to the numbers that are linked to `id`, innermost frame first, registers before stack slots. Dead registers
+ * are left alone since Linux 6.18: nobody learns what they hold.
+ */
+function mapLinked(cx: Context, { frames }: State, id: number, f: (r: Reg) => Reg): void {
+  const base = id & ~ADD_CONST;
+  const isLinked = (r: Reg | undefined) => r?.kind === Kind.SCALAR && r.id !== 0 && (r.id & ~ADD_CONST) === base;
+  for (let depth = frames.length - 1; depth >= 0; depth--) {
+    const { regs, stack } = frames[depth]!;
+    const live = cx.profile.version < 618 ? 0x3ff : liveOf(cx, cx.state, depth);
+    for (let i = 0; i < 10; i++) if ((live >> i) & 1 && isLinked(regs[i])) regs[i] = f(regs[i]!);
+    for (let i = 0; i < stack.length; i++) {
+      const slot = stack[i];
+      if (!slot || !isLinked(slot.reg)) continue;
+      const held = heldIn(frames[depth]!, i)!;
+      const reg = f(held);
+      if (reg !== held) stack[i] = { ...slot, reg };
     }
   }
 }
 
-function unlinked(r: Reg): Reg {
-  return linkedScalar(r.val, 0, 0, r.node);
-}
-
-function learnNumbers(state: State, insn: Insn, op: number, imm: Reg, is32: boolean, byReg: boolean): void {
+function learnNumbers(
+  cx: Context,
+  state: State,
+  insn: Insn,
+  op: number,
+  imm: Reg,
+  is32: boolean,
+  byReg: boolean,
+): void {
   const { regs } = state.frame;
   const dst = regs[insn.dst]!;
   const src = byReg ? regs[insn.src]! : imm;
@@ -180,20 +187,18 @@ function learnNumbers(state: State, insn: Insn, op: number, imm: Reg, is32: bool
   if (byReg) {
     const newSrc = insn.src === insn.dst ? newDst : linkedScalar(b, src.id, src.off, nodeB);
     regs[insn.src] = newSrc;
-    if (src.id) syncLinked(state, newSrc);
+    if (src.id) syncLinked(cx, state, newSrc);
   }
-  if (dst.id) syncLinked(state, regs[insn.dst]!);
+  if (dst.id) syncLinked(cx, state, regs[insn.dst]!);
 }
 
 /**
  * Numbers that share an id with `known` take its range, shifted by their distance from it. Distances in 32 bits hold of
  * zero-extended numbers, and say nothing to those in 64. Source: `sync_linked_regs`.
  */
-function syncLinked(state: State, known: Reg): void {
-  const base = known.id & ~ADD_CONST;
-  mapRegs(state, (r) => {
-    if (r === known || r.kind !== Kind.SCALAR || r.id === 0 || (r.id & ~ADD_CONST) !== base) return r;
-    if (((r.id ^ known.id) & ADD_CONST) === ADD_CONST) return r;
+function syncLinked(cx: Context, state: State, known: Reg): void {
+  mapLinked(cx, state, known.id, (r) => {
+    if (r === known || ((r.id ^ known.id) & ADD_CONST) === ADD_CONST) return r;
     const n = node(r.node, known.node);
     const sameOffset = (r.id & ADD_CONST) === 0 && (known.id & ADD_CONST) === 0;
     if (sameOffset || r.off === known.off) return linkedScalar(known.val, known.id, known.off, n);
