@@ -3,9 +3,11 @@
  * held to the same. Needs a kernel with BTF.
  */
 import { assemble } from "@ebplane/core/asm";
+import { readElf } from "@ebplane/core/elf";
 import { AttachType, type CollectionSpec, type ProgramSpec, ProgType } from "@ebplane/core/object";
 import { kernelAvailable } from "@ebplane/linux";
 import { describe, expect, test } from "vitest";
+import { clang, missingTool } from "../../packages/core/test/objects/tools.ts";
 import { ours, theirs } from "./verdicts.ts";
 
 const kernel = kernelAvailable();
@@ -173,3 +175,25 @@ describe.skipIf(!kernel.ok)(`kernel functions and types${kernel.ok ? "" : ` (ski
     });
   }
 });
+
+test.skipIf(!kernel.ok || missingTool("clang"))(
+  "a congestion control has socket options, but not in its release",
+  () => {
+    const spec = readElf(
+      clang(
+        `#define SEC(name) __attribute__((section(name), used))
+      static long (*setsockopt)(void *, int, int, void *, int) = (void *)49;
+      static long option(unsigned long long *ctx) { int v = 1; return setsockopt((void *)ctx[0], 6, 1, &v, sizeof(v)); }
+      SEC("struct_ops") void start(unsigned long long *ctx) { option(ctx); }
+      SEC("struct_ops") void stop(unsigned long long *ctx) { option(ctx); }
+      struct sock; struct tcp_congestion_ops { void (*init)(struct sock *); void (*release)(struct sock *); char name[16]; };
+      SEC(".struct_ops.link") struct tcp_congestion_ops cc = { .init = (void *)start, .release = (void *)stop, .name = "x" };
+      char LICENSE[] SEC("license") = "GPL";`,
+        "-g",
+      ),
+    );
+    const verdicts = (name: string) => [ours, theirs].map((ask) => ask(spec, spec.programs.get(name)!).verdict);
+    expect(verdicts("start")).toEqual([OK, OK]);
+    expect(verdicts("stop")).toEqual([NO, NO]);
+  },
+);

@@ -105,6 +105,7 @@ function helperCall(cx: Context, insn: Insn): void {
   if (!helperAllowed(helper, cx.progType, cx.attachType) && !socketIterator(cx, helper)) {
     cx.reject("helper", `${progTypeName(cx.progType)} programs cannot call ${name}`);
   }
+  if (cx.progType === ProgType.BPF_PROG_TYPE_STRUCT_OPS) checkStructOpsHelper(cx, helper);
   const since = helperSince(helper, cx.progType);
   if (since > cx.profile.version) {
     const who = since > versionNumber(helper.since) ? ` in ${progTypeName(cx.progType)} programs` : "";
@@ -126,6 +127,25 @@ function helperCall(cx: Context, insn: Insn): void {
   specialRules(cx, helper, facts);
   if (facts.callback >= 0) pushCallback(cx, insn, helper, facts);
   finish(cx, insn, helper, facts);
+}
+
+/** What congestion controls have and other structs lack. Source: net/ipv4/bpf_tcp_ca.c `bpf_tcp_ca_get_func_proto`. */
+const TCP_ONLY = new Set([
+  "tcp_send_ack",
+  "sk_storage_get",
+  "sk_storage_delete",
+  "setsockopt",
+  "getsockopt",
+  "ktime_get_coarse_ns",
+]);
+
+function checkStructOpsHelper(cx: Context, { name }: Helper): void {
+  if (!TCP_ONLY.has(name) || !cx.traced) return;
+  const [struct, member] = cx.traced.name.split(".");
+  if (struct !== "tcp_congestion_ops") cx.reject("helper", `programs of ${struct} cannot call bpf_${name}`);
+  // A socket that is leaving its congestion control is not to get new resources.
+  if (member === "release" && (name === "setsockopt" || name === "getsockopt"))
+    cx.reject("helper", `${cx.traced.name} cannot call bpf_${name}`);
 }
 
 /** Iterators over TCP and UNIX sockets have the socket options. Source: `bpf_iter_tcp_get_func_proto`. */
