@@ -177,7 +177,7 @@ describe.skipIf(!kernel.ok)(`kernel functions and types${kernel.ok ? "" : ` (ski
 });
 
 test.skipIf(!kernel.ok || missingTool("clang"))(
-  "a congestion control has socket options, but not in its release",
+  "a congestion control has socket options, but not in its release, and no get_info",
   () => {
     const spec = readElf(
       clang(
@@ -186,8 +186,11 @@ test.skipIf(!kernel.ok || missingTool("clang"))(
       static long option(unsigned long long *ctx) { int v = 1; return setsockopt((void *)ctx[0], 6, 1, &v, sizeof(v)); }
       SEC("struct_ops") void start(unsigned long long *ctx) { option(ctx); }
       SEC("struct_ops") void stop(unsigned long long *ctx) { option(ctx); }
-      struct sock; struct tcp_congestion_ops { void (*init)(struct sock *); void (*release)(struct sock *); char name[16]; };
-      SEC(".struct_ops.link") struct tcp_congestion_ops cc = { .init = (void *)start, .release = (void *)stop, .name = "x" };
+      SEC("struct_ops") unsigned long info(unsigned long long *ctx) { return 0; }
+      struct sock; struct tcp_congestion_ops {
+        void (*init)(struct sock *); void (*release)(struct sock *); unsigned long (*get_info)(struct sock *); char name[16];
+      };
+      SEC(".struct_ops.link") struct tcp_congestion_ops cc = { .init = (void *)start, .release = (void *)stop, .get_info = (void *)info, .name = "x" };
       char LICENSE[] SEC("license") = "GPL";`,
         "-g",
       ),
@@ -195,5 +198,6 @@ test.skipIf(!kernel.ok || missingTool("clang"))(
     const verdicts = (name: string) => [ours, theirs].map((ask) => ask(spec, spec.programs.get(name)!).verdict);
     expect(verdicts("start")).toEqual([OK, OK]);
     expect(verdicts("stop")).toEqual([NO, NO]);
+    expect(verdicts("info")).toEqual([NO, NO]);
   },
 );

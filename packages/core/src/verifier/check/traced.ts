@@ -213,6 +213,9 @@ function functionProto(kernel: Btf, name: string, what: string, said: string): B
   return proto;
 }
 
+/** Functions of a struct that programs cannot implement. Source: net/ipv4/bpf_tcp_ca.c `unsupported_ops`. */
+const UNSUPPORTED_MEMBERS = new Set(["tcp_congestion_ops.get_info"]);
+
 function structOps(program: ProgramSpec, kernel: Btf, implementing: StructOpsMember | undefined): Traced {
   if (!implementing)
     fail(
@@ -227,6 +230,8 @@ function structOps(program: ProgramSpec, kernel: Btf, implementing: StructOpsMem
   const pointer = found && kernel.type(resolve(kernel, found.type));
   const proto = pointer?.kind === "ptr" ? kernel.type(resolve(kernel, pointer.type)) : undefined;
   if (proto?.kind !== "funcProto") fail("reject", `struct ${struct} of this kernel has no function ${member}`);
+  if (UNSUPPORTED_MEMBERS.has(`${struct}.${member}`))
+    fail("reject", `the kernel takes no program as ${struct}.${member}`);
   const special = new Map<number, SpecialArgument>();
   const stub = stubOf(kernel, struct, member);
   stub?.params.forEach(({ name }, i) => {
