@@ -76,6 +76,27 @@ export const main = xdp((ctx) => {
     r0 += r2
   \`, [word]);
 });`;
+/** A tail call in a function is that function's return: with what the other program gives, and in another packet. */
+const tailCalled = (
+  rest: string,
+) => `import { array, arrayOf, header, progArray, struct, subprog, u8, u32, xdp, type ProgArray, type XdpContext } from "ebplane/bpf";
+const Slots = struct({ used: arrayOf(u32, 4) });
+const head = header({ a: u8 });
+export const slots = array(Slots, { maxEntries: 1 });
+export const second = xdp(() => 77);
+export const next: ProgArray = progArray({ maxEntries: 1, programs: [second] });
+const f = subprog((ctx: XdpContext): u32 => { next.tailCall(ctx, 0); return 1; });
+export const main = xdp((ctx) => {
+${rest}
+});`;
+const TAIL_RESULT = tailCalled(`const s = slots.lookup(0);
+  if (!s) return 1;
+  const i = f(ctx);
+  return s.used[i];`);
+const TAIL_PACKET = tailCalled(`const h = ctx.header(head);
+  if (!h) return 1;
+  const i = f(ctx);
+  return h.a + i;`);
 
 function explained(source: string, target: Target): string {
   const compiled = compile({ entry: "p.bpf.ts", files: new Map([["p.bpf.ts", source]]) });
@@ -112,6 +133,16 @@ describe.each([
       "a header that was taken before the packet moved",
       STALE,
       "6:3: `eth.src` was taken before the packet moved (a helper that changes it was called since): take it again after the call",
+    ],
+    [
+      "what a tail call in a function may have given instead",
+      TAIL_RESULT,
+      "12:17: `i` may lie outside `s.used` here, which has 4 elements: test it (if (i < 4) …), or mask it (i & 3)",
+    ],
+    [
+      "a header that was taken before a tail call in a function",
+      TAIL_PACKET,
+      "12:10: `h` was taken before the packet moved (a helper that changes it was called since): take it again after the call",
     ],
     [
       "an offset that may be too large",

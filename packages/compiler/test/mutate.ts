@@ -7,7 +7,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { compile } from "@ebplane/compiler";
 import { CompileError } from "@ebplane/core/errors";
-import { randomProgram, seeded } from "./random-program.ts";
+import { seeded } from "./random/model.ts";
+import { randomProgram } from "./random-program.ts";
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 /** Every construct of the language is in one of these. */

@@ -11,6 +11,7 @@ import {
   type Helper,
   helperAllowed,
   helperById,
+  helperByName,
   MapType,
   ProgType,
   progTypeName,
@@ -37,6 +38,7 @@ import {
   RINGBUF,
   scalarReg,
   TRUSTED,
+  unknownReg,
 } from "../domain/reg.ts";
 import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
 import { Byte, byteAt, Frame, isSpill, spillSize } from "../domain/state.ts";
@@ -50,6 +52,8 @@ import { acquire, forgetNonOwning, releaseReference } from "./references.ts";
 import { forgetPacket } from "./registers.ts";
 import { byteIndex, frameOf, slotIndex } from "./stack.ts";
 
+const TAIL_CALL = helperByName("bpf_tail_call");
+
 /** Runs a call insn; returns the pc to go on at. */
 export function call(cx: Context, insn: Insn, next: number): number | undefined {
   if (insn.src === BPF_PSEUDO_CALL) {
@@ -61,7 +65,19 @@ export function call(cx: Context, insn: Insn, next: number): number | undefined 
   }
   if (insn.src !== 0) return kfuncCall(cx, insn, next);
   helperCall(cx, insn);
-  return next;
+  return insn.imm === TAIL_CALL ? tailCalled(cx, next) : next;
+}
+
+/**
+ * A tail call that fails goes on here with all there was. One that does not is the end of the program; in a function the
+ * caller goes on then, with whatever the other program gives and with a packet that may have moved.
+ */
+function tailCalled(cx: Context, next: number): number | undefined {
+  if (cx.state.frames.length === 1) return next;
+  cx.push(next, cx.state.clone());
+  forgetPacket(cx);
+  cx.setReg(0, unknownReg());
+  return exit(cx);
 }
 
 function enter(cx: Context, insn: Insn, target: number): number {
@@ -241,7 +257,7 @@ function finish(cx: Context, insn: Insn, helper: Helper, facts: CallFacts): void
   for (let i = 0; i <= 5; i++) cx.setReg(i, NOT_INIT);
   cx.setReg(0, r0);
   const writesPacket = helper.name === "dynptr_write" && facts.dynptr && MOVED_BY_WRITES.has(facts.dynptr.kind);
-  if (helper.changesPacket || writesPacket) forgetPacket(cx);
+  if ((helper.changesPacket && helper.id !== TAIL_CALL) || writesPacket) forgetPacket(cx);
 }
 
 function result(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, args: readonly Reg[]): Reg {
