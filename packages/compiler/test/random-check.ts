@@ -34,8 +34,8 @@ function globalOf(spec: CollectionSpec, loaded: Collection, name: string, type: 
   return bytes && wrap(type, readLittle(bytes));
 }
 
-/** What a random program may be refused for: more stack than there is, and asking twice for what is known to be missing. */
-const REFUSALS = /needs \d+ bytes of stack|may be undefined here/;
+/** What a random program may be refused for: more stack than there is, and asking for what is known to be missing. */
+const REFUSALS = /needs \d+ bytes of stack|may be undefined here|is never negative/;
 
 function compiled(source: string): CollectionSpec | undefined {
   try {

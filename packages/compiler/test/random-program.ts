@@ -153,7 +153,7 @@ class Generator extends Further {
             "export const second = xdp((ctx) => {",
             ...second.lines,
             "});",
-            "export const next: ProgArray = progArray({ maxEntries: 3, programs: [second] });",
+            "export const next: ProgArray = progArray({ maxEntries: 4, programs: [second] });",
           ]
         : []),
       "export const main = xdp((ctx) => {",

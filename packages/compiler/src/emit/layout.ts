@@ -64,7 +64,7 @@ export function layoutBlocks(entry: MBlock): MBlock[] {
       returnAtOnce(b);
     }
   }
-  const final = cheapest([orderBlocks(entry), chain(orderBlocks(entry))]);
+  const final = rotate(cheapest([orderBlocks(entry), chain(orderBlocks(entry))]));
   for (const [k, b] of final.entries()) {
     const following = final[k + 1];
     if (!b.next || b.next === following) continue;
@@ -154,6 +154,24 @@ function cheapest(orders: readonly MBlock[][]): MBlock[] {
     return jumps;
   };
   return orders.reduce((best, o) => (cost(o) < cost(best) ? o : best));
+}
+
+/**
+ * A loop's last block, which counts and goes round, stands before its first where others jump to it: who goes on with the
+ * next round jumps once then and not twice. The loop is entered by a jump past it.
+ */
+function rotate(order: readonly MBlock[]): MBlock[] {
+  const out = [...order];
+  for (const b of order) {
+    const last = b.insns.at(-1);
+    const at = out.indexOf(b);
+    const head = last && isCondJump(last) && OPPOSITE.has(last.opcode & OP_MASK) ? out.indexOf(last.target!) : -1;
+    // The first block of all has to stay where it is, and who falls into this one goes on doing so.
+    if (head < 1 || head >= at || out[at - 1]!.next === b) continue;
+    out.splice(at, 1);
+    out.splice(head, 0, b);
+  }
+  return out;
 }
 
 /** Follows fall-through edges as far as they lead to blocks that are not placed yet. */

@@ -128,6 +128,8 @@ export interface AsmBlock {
 export interface CallEffects {
   /** Moves the packet: data, data_end and all packet bytes. */
   readonly packet?: boolean;
+  /** Changes the packet's bytes and the context's numbers, and moves nothing. */
+  readonly context?: boolean;
   /** Changes values of this map, or any map (true). */
   readonly map?: string | boolean;
   /** Writes through these arguments (0-based). */

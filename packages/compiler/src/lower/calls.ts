@@ -9,7 +9,7 @@ import { type Context, refuse } from "./context.ts";
 import { describe, pointer, toScalar } from "./convert.ts";
 import { requireWritable, textData } from "./data.ts";
 import { isDynptr, kernelArg, makeDynptr } from "./handles.ts";
-import { type HelperForm, helperForm, isFilledIn, isSize, PURE } from "./helpers.ts";
+import { changesContext, type HelperForm, helperForm, isFilledIn, isSize, PURE } from "./helpers.ts";
 import { SOCKET, TCP_SOCKET } from "./kernel.ts";
 import { trusted } from "./kernelstruct.ts";
 import type { MapDecl } from "./maps.ts";
@@ -72,7 +72,8 @@ export function callHelper(cx: Context, name: string, call: CallNode, tools: Bui
   b.at = call.at;
   // What goes through a dynptr may be the packet, which the kernel may move then.
   const moves = helper.changesPacket || (helper.name === "dynptr_write" && cx.packet !== undefined);
-  const r = b.call(helper.id, args, { packet: moves, writes, pure: PURE.has(helper.name), ...changed });
+  const context = changesContext(helper);
+  const r = b.call(helper.id, args, { packet: moves, context, writes, pure: PURE.has(helper.name), ...changed });
   if (moves) reloadPacket(cx);
   return got.made ?? resultOf(form, r, cx, got);
 }

@@ -237,6 +237,15 @@ export function helperForm(name: string, progType?: number): HelperForm | undefi
   return helper === form.helper ? form : formOf(helper);
 }
 
+/** Helpers that take the context and leave it, and the packet, as they are. Every other may change both. */
+// biome-ignore format: a list
+const READERS = new Set(["check_mtu", "fib_lookup", "get_attach_cookie", "get_cgroup_classid", "get_func_arg_cnt", "get_func_ip", "get_netns_cookie", "get_route_realm", "get_socket_cookie", "get_socket_uid", "get_stack", "get_stackid", "perf_event_output", "sk_lookup_tcp", "sk_lookup_udp", "skb_ancestor_cgroup_id", "skb_cgroup_classid", "skb_cgroup_id", "skb_get_tunnel_key", "skb_get_tunnel_opt", "skb_get_xfrm_state", "skb_load_bytes", "skb_load_bytes_relative", "skb_under_cgroup", "skc_lookup_tcp", "xdp_get_buff_len", "xdp_load_bytes"]);
+
+/** It may change bytes of the packet and numbers of the context, where they are. */
+export function changesContext(helper: Helper): boolean {
+  return (helper.args.some((a) => a.kind === "ctx") && !READERS.has(helper.name)) || helper.name === "set_retval";
+}
+
 /** No memory, no state: the call may go when nobody wants its result. */
 export const PURE = new Set([
   "ktime_get_ns",

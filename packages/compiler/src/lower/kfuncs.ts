@@ -131,7 +131,8 @@ export function callKfunc(cx: Context, name: string, call: CallNode): Val {
   cx.externals.set(kfunc.name, { name: kfunc.name, proto: KFUNC_PROTOS.get(kfunc.name)! });
   cx.b.at = call.at;
   const moves = kfunc.changesPacket || writesPacket(cx, kfunc);
-  const r = cx.b.callExternal(kfunc.name, got.args, { packet: moves, map: true, writes: got.writes });
+  const context = kfunc.args.some((a) => a.kind === "ctx");
+  const r = cx.b.callExternal(kfunc.name, got.args, { packet: moves, context, map: true, writes: got.writes });
   if (moves) reloadPacket(cx);
   return resultOf(cx, form, r, got);
 }

@@ -459,9 +459,10 @@ class Numbering {
         }
       }
     } else if (i.op === "call") {
-      const { packet, map, writes, pure } = i.effects;
+      const { packet, context, map, writes, pure } = i.effects;
       if (!pure) forget((m) => m.region.kind === "kernel" || m.region.kind === "btf");
       if (packet) forget((m) => m.region.kind === "packet" || m.region.kind === "ctx");
+      if (context) forget((m) => m.region.kind === "packet" || (m.region.kind === "ctx" && !m.region.pointer));
       if (map)
         forget((m) => m.region.kind === "any" || (m.region.kind === "map" && (map === true || m.region.name === map)));
       if (writes?.length) forget((m) => m.region.kind !== "ctx");
