@@ -113,7 +113,7 @@ async function ours(): Promise<void> {
   using left = await openPort("e0");
   using right = await openPort("e1");
   const sim = new SimTarget({ engine: "jit", devices: ["e0", "e1"] });
-  using forward = sim.load(program("forward", redirect(2)));
+  using forward = sim.load(program("forward", redirect(sim.ifindex("e1"))));
   using _forward = sim.attach(forward.programs.get("forward")!, { kind: "xdp", iface: "e0", mode: "auto" });
   using pump = pumpPorts(
     [

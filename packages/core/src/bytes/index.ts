@@ -1,5 +1,6 @@
 /** Bytes: views, hex, comparison. Everything here is little helpers that several floors share. */
 
+export * from "./copier.ts";
 export * from "./random.ts";
 
 /** A DataView over the same bytes (no copy). */

@@ -89,6 +89,14 @@ export class SimTarget implements Target {
   readonly #kernelBtf: () => Btf | undefined;
   readonly #kconfig: KernelConfig;
   #ring: XdpRing | undefined;
+  /** What the last run said: one object for all of them. */
+  readonly #result: { -readonly [K in keyof XdpResult]: XdpResult[K] } = {
+    verdict: 0,
+    memory: new Uint8Array(0),
+    at: 0,
+    length: 0,
+    ifindex: undefined,
+  };
   #nextId = 1;
 
   constructor(options: SimOptions = {}) {
@@ -224,7 +232,7 @@ export class SimTarget implements Target {
           `${vm.spec.name} is of type ${progTypeName(vm.spec.type)}, expected xdp`,
         );
       }
-      device.xdp = (frame, ifindex) => this.runXdp(vm, frame, ifindex);
+      device.xdp = (memory, at, length, ifindex) => this.runXdp(vm, memory, at, length, ifindex);
     };
     place(program);
     let open = true;
@@ -255,28 +263,30 @@ export class SimTarget implements Target {
     return simProgram(program, this).vm;
   }
 
-  /** Runs a program on a frame; the answer's frame is a view until the next run. */
-  runXdp(vm: VmProgram, frame: Uint8Array, ifindex: number, rxQueueIndex = 0): XdpResult {
-    if (!this.#ring || this.#ring.capacity < frame.length) {
+  /** Runs a program on a frame; the answer holds until the next run. */
+  runXdp(vm: VmProgram, memory: Uint8Array, at: number, length: number, ifindex: number): XdpResult {
+    if (!this.#ring || this.#ring.capacity < length) {
       this.#ring?.close();
-      this.#ring = new XdpRing(this.machine.memory, 1, Math.max(frame.length, 3520));
+      this.#ring = new XdpRing(this.machine.memory, 1, Math.max(length, 3520));
     }
     const ring = this.#ring;
-    const verdict = vm.run(ring.write(0, frame, { ingressIfindex: ifindex, rxQueueIndex }));
-    return {
-      verdict,
-      frame: ring.packet(),
-      ifindex: verdict === XdpAction.XDP_REDIRECT ? this.#redirectTarget() : undefined,
-    };
+    const result = this.#result;
+    result.verdict = vm.run(ring.copyIn(0, memory, at, length, ifindex));
+    // After the run: the memory may have grown.
+    result.memory = this.machine.memory.u8;
+    result.at = ring.dataAt(0);
+    result.length = ring.linearLength(0);
+    result.ifindex = result.verdict === XdpAction.XDP_REDIRECT ? this.#redirectTarget() : undefined;
+    return result;
   }
 
   /** What the redirect helper recorded in this run: an ifindex, or through a devmap's value (its first word). */
   #redirectTarget(): number | undefined {
-    const { view } = this.machine.memory;
+    const { view, u32 } = this.machine.memory;
     const block = this.machine.cpuBlock;
-    const kind = view.getUint32(block + CPU.REDIRECT_KIND, true);
-    const target = view.getUint32(block + CPU.REDIRECT_TARGET, true);
-    view.setUint32(block + CPU.REDIRECT_KIND, REDIRECT.NONE, true);
+    const kind = u32[(block + CPU.REDIRECT_KIND) >>> 2]!;
+    const target = u32[(block + CPU.REDIRECT_TARGET) >>> 2]!;
+    u32[(block + CPU.REDIRECT_KIND) >>> 2] = REDIRECT.NONE;
     if (kind === REDIRECT.IFINDEX) return target;
     if (kind !== REDIRECT.MAP) return undefined;
     const map = this.machine.mapAt(view.getUint32(block + CPU.REDIRECT_MAP, true));

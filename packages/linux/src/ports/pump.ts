@@ -10,10 +10,10 @@ import { XskPort } from "./xsk-port.ts";
 
 /** What the pump needs of a device; `SimDevice` of @ebplane/core/sim is one. */
 export interface PumpDevice {
-  /** A frame arrives from the wire; the bytes are a view, valid during the call. */
-  receive(frame: Uint8Array, timestampNs: bigint): unknown;
+  /** A frame arrives from the wire, valid during the call. */
+  receiveAt(memory: Uint8Array, at: number, length: number, timestampNs: bigint): unknown;
   /** Takes the frames that leave by this device. */
-  onTransmit: ((frame: Uint8Array, timestampNs: bigint) => void) | undefined;
+  onTransmitAt: ((memory: Uint8Array, at: number, length: number, timestampNs: bigint) => void) | undefined;
 }
 
 export interface Wire {
@@ -29,7 +29,8 @@ export interface Pump {
   [Symbol.dispose](): void;
 }
 
-const BATCH = 64;
+/** What waits is moved at once, up to this: each batch costs a system call or two. */
+const BATCH = 256;
 /** Turns in a row before timers and other events get their chance. */
 const TURNS = 64;
 
@@ -38,13 +39,13 @@ export function pumpPorts(wires: readonly Wire[], options: { batch?: number; wat
   const { batch = BATCH, watch = true } = options;
   for (const { port, device } of wires) {
     // What is refused is in the port's own count.
-    device.onTransmit = (frame) => void port.send(frame, 0, frame.length);
+    device.onTransmitAt = (memory, at, length) => void port.send(memory, at, length);
   }
   const turn = (): number => {
     const now = process.hrtime.bigint();
     let count = 0;
     for (const { port, device } of wires) {
-      count += port.receive((memory, at, length) => device.receive(memory.subarray(at, at + length), now), batch);
+      count += port.receive((memory, at, length) => device.receiveAt(memory, at, length, now), batch);
     }
     if (count > 0) for (const { port } of wires) port.flush();
     return count;
@@ -55,7 +56,7 @@ export function pumpPorts(wires: readonly Wire[], options: { batch?: number; wat
   const stops = watch ? wires.map(({ port }) => port.watch(drain)) : [];
   const stop = (): void => {
     for (const stopWatching of stops.splice(0)) stopWatching();
-    for (const { device } of wires) device.onTransmit = undefined;
+    for (const { device } of wires) device.onTransmitAt = undefined;
   };
   return { turn, stop, [Symbol.dispose]: stop };
 }

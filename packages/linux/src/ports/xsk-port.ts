@@ -15,6 +15,7 @@ import {
 } from "@ebplane/core/object";
 import { Cmd, cmdName, LinuxMap, LinuxProgram, mapCreate, progLoad } from "../bpf/index.ts";
 import { attachXdp, ifindex } from "../link/index.ts";
+import { getLink, NETLINK_ROUTE, NetlinkSocket } from "../netlink/index.ts";
 import { Umem, XskSocket } from "../rings/index.ts";
 import { inNetns, pollReadable, sysError } from "../sys/index.ts";
 
@@ -27,7 +28,7 @@ export interface XskPortOptions {
   readonly queues?: number;
   /** Default 4096 frames a queue. */
   readonly framesPerQueue?: number;
-  /** 2048 or 4096, the default. */
+  /** 2048 or 4096; by the device's MTU when absent. Smaller frames are fewer pages that both sides walk through. */
   readonly frameSize?: number;
   /** `auto` takes zero-copy where the driver has it. */
   readonly copy?: "auto" | "copy" | "zerocopy";
@@ -41,6 +42,9 @@ export interface XskPortOptions {
 const MAX_SEGMENTS = 18;
 /** The kernel keeps this much of each frame for itself. */
 const XDP_PACKET_HEADROOM = 256;
+const SMALL_FRAME = 2048;
+/** Ethernet and two VLAN tags. */
+const LINK_HEADERS = 22;
 
 export class XskPort implements PacketPort {
   readonly name: string;
@@ -57,13 +61,15 @@ export class XskPort implements PacketPort {
 
   /** @throws SysError EBUSY where another program or socket has the device or a queue of it. */
   constructor(options: XskPortOptions) {
-    const { queues = 1, framesPerQueue = 4096, frameSize = 4096, multiBuffer = false } = options;
+    const { queues = 1, framesPerQueue = 4096, multiBuffer = false } = options;
+    const inside = <T>(body: () => T): T => (options.netns === undefined ? body() : inNetns(options.netns, body));
+    const { index, mtu } = inside(() => deviceOf(options.iface));
+    const frameSize =
+      options.frameSize ?? (mtu + LINK_HEADERS > SMALL_FRAME - XDP_PACKET_HEADROOM ? 4096 : SMALL_FRAME);
     this.name = options.iface;
     this.maxFrame = multiBuffer ? frameSize * MAX_SEGMENTS : frameSize - XDP_PACKET_HEADROOM;
     this.#umem = new Umem(framesPerQueue * queues, frameSize);
-    const inside = <T>(body: () => T): T => (options.netns === undefined ? body() : inNetns(options.netns, body));
     try {
-      const index = inside(() => ifindex(options.iface));
       for (let queue = 0; queue < queues; queue++) {
         const how = {
           ifindex: index,
@@ -152,6 +158,16 @@ export class XskPort implements PacketPort {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+function deviceOf(iface: string): { index: number; mtu: number } {
+  const index = ifindex(iface);
+  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  try {
+    return { index, mtu: getLink(socket, index).mtu };
+  } finally {
+    socket.close();
   }
 }
 

@@ -4,6 +4,9 @@
  * Source: Documentation/networking/af_xdp.rst, include/uapi/linux/if_xdp.h.
  */
 import { mapAnonymous, type Region, releaseRegion } from "../mem/index.ts";
+import { NR, syscall } from "../sys/index.ts";
+
+const MADV_HUGEPAGE = 14;
 
 export class Umem {
   readonly frameSize: number;
@@ -23,6 +26,8 @@ export class Umem {
     this.frames = frames;
     this.frameSize = frameSize;
     this.region = mapAnonymous(frames * frameSize);
+    // Thousands of frames a round are as many pages: large ones where the kernel gives them. A wish, no need.
+    syscall(NR.madvise, this.region.address, this.region.length, MADV_HUGEPAGE);
     this.bytes = new Uint8Array(this.region.buffer);
     this.#free = Uint32Array.from({ length: frames }, (_, i) => (frames - 1 - i) * frameSize);
     this.#top = frames;

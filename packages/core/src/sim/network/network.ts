@@ -98,11 +98,7 @@ export class SimNetwork implements World {
   }
 
   newDevice(name: string, index: number, wired = false): SimDevice {
-    const device: SimDevice = new SimDevice(
-      name,
-      index,
-      (ifindex) => this.#find(device)?.ns.links.find((l) => l.index === ifindex)?.device,
-    );
+    const device: SimDevice = new SimDevice(name, index, (ifindex) => this.#beside(device, ifindex));
     if (wired) device.onWire = (bytes, timestampNs) => this.#carry(device, bytes, timestampNs);
     return device;
   }
@@ -112,6 +108,14 @@ export class SimNetwork implements World {
       const link = ns.links.find((l) => l.device === device);
       if (link) return link;
     }
+    return undefined;
+  }
+
+  /** The device with an index in the same namespace. Per redirected frame: most simulations have one namespace. */
+  #beside(device: SimDevice, ifindex: number): SimDevice | undefined {
+    const [only] = this.namespaces;
+    const links = this.namespaces.length === 1 ? only!.links : this.#find(device)?.ns.links;
+    if (links) for (const link of links) if (link.index === ifindex) return link.device;
     return undefined;
   }
 

@@ -4,7 +4,7 @@
  * A frame's buffer is laid out as the kernel's test run does it: 256 bytes of headroom, the data, and 320 bytes at the
  * end of a 4096-byte page that data may not enter. Source: net/bpf/test_run.c 6.18 `bpf_prog_test_run_xdp`.
  */
-import { concatBytes } from "../../bytes/index.ts";
+import { concatBytes, FrameCopier } from "../../bytes/index.ts";
 import type { Memory } from "../../mem/index.ts";
 import { FRAG, XDP, XDP_HEADROOM, XDP_HINT, XDP_PAGE, XDP_TAIL_RESERVED } from "../layout.ts";
 
@@ -47,6 +47,7 @@ export class XdpRing {
   readonly #maxFrags: number;
   /** Fragment lists and pages of all frames. */
   readonly #frags: number;
+  readonly #copier = new FrameCopier();
   #open = true;
 
   /**
@@ -104,6 +105,46 @@ export class XdpRing {
     if (meta.hints) this.#writeHints(ctx, meta.hints);
     if (linear < packet.length) this.#writeFrags(index, ctx, packet.subarray(linear));
     return ctx;
+  }
+
+  /**
+   * `write` for live traffic: the packet is named by its place in other memory, nothing is made for it, and headroom keeps
+   * what was there before, as in a driver's ring. Answers the ctx.
+   * @throws RangeError for more bytes than a frame holds.
+   */
+  copyIn(
+    index: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+    ingressIfindex: number,
+    rxQueueIndex = 0,
+  ): number {
+    if (length > this.capacity)
+      throw new RangeError(`xdp ring: expected at most ${this.capacity} bytes, got ${length}`);
+    const start = this.#frames + index * this.#frameSize;
+    const data = start + XDP_HEADROOM;
+    const ctx = this.ctxAt(index);
+    const { u8, u32: words } = this.#memory;
+    this.#copier.copy(u8, data, from, at, length);
+    const w = ctx >> 2;
+    words[w + (XDP.DATA >> 2)] = data;
+    words[w + (XDP.DATA_END >> 2)] = data + length;
+    words[w + (XDP.DATA_META >> 2)] = data;
+    words[w + (XDP.INGRESS_IFINDEX >> 2)] = ingressIfindex;
+    words[w + (XDP.RX_QUEUE_INDEX >> 2)] = rxQueueIndex;
+    words[w + (XDP.EGRESS_IFINDEX >> 2)] = 0;
+    words[w + (XDP.HARD_START >> 2)] = start;
+    words[w + (XDP.FRAME_SIZE >> 2)] = XDP_HEADROOM + this.capacity;
+    words[w + (XDP.FRAGS >> 2)] = 0;
+    words[w + (XDP.FRAG_LIST >> 2)] = 0;
+    words[w + (XDP.HINTS >> 2)] = 0;
+    return ctx;
+  }
+
+  /** Address of a frame's first byte as the program left it. */
+  dataAt(index: number): number {
+    return this.#memory.u32[(this.ctxAt(index) + XDP.DATA) >>> 2]!;
   }
 
   #writeHints(ctx: number, { timestamp, hash, vlan }: XdpHints): void {
@@ -169,9 +210,9 @@ export class XdpRing {
 
   /** Bytes of the packet before its fragments. */
   linearLength(index = 0): number {
-    const { view } = this.#memory;
-    const ctx = this.ctxAt(index);
-    return view.getUint32(ctx + XDP.DATA_END, true) - view.getUint32(ctx + XDP.DATA, true);
+    const { u32 } = this.#memory;
+    const ctx = this.ctxAt(index) >>> 2;
+    return u32[ctx + (XDP.DATA_END >> 2)]! - u32[ctx + (XDP.DATA >> 2)]!;
   }
 
   /** The metadata before the packet: a view, as `packet`. */
