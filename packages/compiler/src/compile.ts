@@ -52,6 +52,11 @@ export interface Receipt {
   readonly functions: readonly string[];
   /** Maps that no program uses. */
   readonly maps: readonly string[];
+  /**
+   * Loops of more rounds than a verifier walks, or of a number that nothing bounds: they run over the kernel's counter,
+   * which Linux has since 6.4.
+   */
+  readonly loops: readonly { readonly file: string; readonly line: number }[];
   /** By program: instructions (8-byte slots) and bytes of stack. */
   readonly programs: ReadonlyMap<string, { readonly insns: number; readonly stack: number }>;
 }
@@ -319,6 +324,10 @@ function receipt(
     branches: [...unique.values()],
     functions: lowered.unusedFunctions.map(({ fn }) => fn.name),
     maps: [...lowered.maps.keys()].filter((m) => !used.has(m)),
+    loops: [...lowered.counted].map((at) => {
+      const { file, line } = position(at, lowered.sources);
+      return { file, line };
+    }),
     programs: sizes,
   };
 }

@@ -157,6 +157,10 @@ function receiptText({ compiled, folded }: Built): string[] {
   add("functions", receipt.functions);
   add("maps", receipt.maps);
   if (lines.length) lines.unshift("left out, or folded:");
+  if (receipt.loops.length) {
+    const places = receipt.loops.map((l) => `${basename(l.file)}:${l.line}`);
+    lines.push(`loops over the kernel's counter (bpf_iter_num, Linux 6.4): ${places.join(", ")}`);
+  }
   if (typeof folded === "string") lines.push(`  not compared: ${folded}`);
   else if (folded) {
     for (const [name, { before, after }] of folded.programs) {
@@ -186,6 +190,7 @@ function documentOf(output: string, bytes: number, { spec, compiled, folded }: B
           branches: receipt.branches,
           functions: receipt.functions,
           maps: receipt.maps,
+          loops: receipt.loops,
           folded: typeof folded === "object" ? folded : null,
         }
       : null,

@@ -24,6 +24,8 @@ export interface Exit {
   readonly label: string | undefined;
   readonly onBreak: Block;
   readonly onContinue: Block | undefined;
+  /** Gives back what the loop holds, where it is left other than by its own end. */
+  readonly leave?: () => void;
 }
 
 /** One inlined call in progress. */
@@ -100,6 +102,8 @@ export interface Context {
   readonly sizeSites: Map<number, SizeSite>;
   /** By place of the access. */
   readonly accessSites: Map<number, AccessSite>;
+  /** Places of loops over the kernel's counter. */
+  readonly counted: Set<number>;
   /** Functions that were lowered, and of them those that control reaches. */
   readonly calledFunctions: Set<FnVal["fn"]>;
   readonly reachedFunctions: Set<FnVal["fn"]>;

@@ -61,6 +61,8 @@ export interface Lowered {
   readonly accessSites: ReadonlyMap<number, AccessSite>;
   /** Functions that something outside defines. */
   readonly externals: readonly External[];
+  /** Places of loops over the kernel's counter. */
+  readonly counted: ReadonlySet<number>;
   /** Functions of the user's files that no program reaches. */
   readonly unusedFunctions: readonly { readonly fn: FunctionNode; readonly at: number }[];
 }
@@ -152,6 +154,7 @@ export function lower(
     structs: [...structs],
     accessSites: cx.accessSites,
     sizeSites: cx.sizeSites,
+    counted: cx.counted,
     unusedFunctions,
     externals: [...cx.externals.values()],
   };
@@ -169,6 +172,7 @@ function nothing(modules: Modules): Lowered {
     indexSites: new Map(),
     accessSites: new Map(),
     sizeSites: new Map(),
+    counted: new Set(),
     unusedFunctions: [],
     externals: [],
   };
@@ -199,6 +203,7 @@ function makeContext(
     indexSites: new Map(),
     accessSites: new Map(),
     sizeSites: new Map(),
+    counted: new Set(),
     calledFunctions: new Set(),
     reachedFunctions: new Set(),
     license: undefined,

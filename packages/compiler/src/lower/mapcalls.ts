@@ -265,6 +265,13 @@ function tailCall(c: Call): Val {
     refuse(cx, call.at, `index ${index.value} is outside the array: it has ${map.maxEntries} slots`);
   }
   if (!cx.ctx) refuse(cx, call.at, "there is no context here: take ctx as a parameter");
+  if (cx.frames.some((f) => f.exits.some((e) => e.leave))) {
+    refuse(
+      cx,
+      call.at,
+      "a tail call cannot leave a loop of so many rounds: note it down, break, and call after the loop",
+    );
+  }
   cx.b.call(TAIL_CALL, [cx.ctx!, c.self(), index], {});
   return { k: "void" };
 }

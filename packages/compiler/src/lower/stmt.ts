@@ -3,11 +3,12 @@ import { type IntType, isTuple, itemName, type MemType, NUMBER, SCALARS, U32, U6
 import { type Block, constant } from "../ir/index.ts";
 import type { Binding, FunctionNode, Stmt, TypeNode } from "../parse/index.ts";
 import { nameType } from "./builtins.ts";
-import { type Context, type Exit, type Facts, type Frame, forget, learn, Refused, refuse, under } from "./context.ts";
+import { type Context, type Exit, type Facts, type Frame, learn, Refused, refuse, under } from "./context.ts";
 import { describe, describeType, flatten, rebuild, toScalar } from "./convert.ts";
 import { joinValues, lookup, lowerCondition, lowerExpr, lowerInit } from "./expr.ts";
 import { elementPlace, fieldPlace, readPlace } from "./memory.ts";
-import { childScope, moduleOf, type Scope } from "./scope.ts";
+import { forgetVariables, rangeLoop } from "./rangeloops.ts";
+import { childScope, moduleOf } from "./scope.ts";
 import { type FnVal, typeOfVal, type Val, type ValType } from "./values.ts";
 
 /** Iterations of a loop over a compile-time array at most: each is a copy of the body. */
@@ -336,13 +337,6 @@ function lowerIf(cx: Context, s: Stmt & { kind: "if" }): void {
   if (!ends[1]!.live && ends[0]!.live) learn(cx, facts.yes);
 }
 
-/** What is known of variables does not hold when a later iteration comes back. */
-function forgetVariables(cx: Context): void {
-  for (let s: Scope | undefined = cx.scope; s; s = s.parent) {
-    for (const bound of s.names.values()) if (bound.kind === "var") forget(cx, bound.id);
-  }
-}
-
 /**
  * Loops are lowered with the test at the end, and once before: one jump an iteration, and the first test is often known.
  */
@@ -381,7 +375,21 @@ function loop(
 function lowerForOf(cx: Context, s: Stmt & { kind: "forOf" }, label: string | undefined): void {
   const over = lowerExpr(cx, s.over);
   if (over.k === "range") {
-    rangeLoop(cx, s, over, label);
+    const { binding } = s;
+    if (binding.kind !== "name") {
+      refuse(cx, binding.at, "name the counter: for (const i of range(n))");
+      return;
+    }
+    rangeLoop(cx, over, s.at, (counter, exit) => {
+      const { exits } = cx.frames.at(-1)!;
+      exits.push({ label, ...exit });
+      inScope(cx, () => {
+        const value: Val = { k: "int", type: U32, v: counter };
+        cx.scope.names.set(binding.name, { kind: "const", id: cx.nextId++, value });
+        lowerStatement(cx, s.body);
+      });
+      exits.pop();
+    });
     return;
   }
   const { b } = cx;
@@ -410,44 +418,6 @@ function lowerForOf(cx: Context, s: Stmt & { kind: "forOf" }, label: string | un
     b.block = next;
   }
   b.jump(done);
-  b.seal(done);
-  b.block = done;
-}
-
-function rangeLoop(
-  cx: Context,
-  s: Stmt & { kind: "forOf" },
-  over: Val & { k: "range" },
-  label: string | undefined,
-): void {
-  const { b } = cx;
-  if (s.binding.kind !== "name") {
-    refuse(cx, s.binding.at, "name the counter: for (const i of range(n))");
-    return;
-  }
-  const name = s.binding.name;
-  const end = toScalar(cx, over.end, U32, s.at);
-  const counter = b.newVar();
-  b.write(counter, toScalar(cx, over.start, U32, s.at));
-  const head = b.newBlock();
-  const next = b.newBlock();
-  const done = b.newBlock();
-  forgetVariables(cx);
-  b.branch("lt", 32, b.read(counter), end, head, done);
-  b.block = head;
-  cx.frames.at(-1)!.exits.push({ label, onBreak: done, onContinue: next });
-  inScope(cx, () => {
-    cx.scope.names.set(name, { kind: "const", id: cx.nextId++, value: { k: "int", type: U32, v: b.read(counter) } });
-    lowerStatement(cx, s.body);
-  });
-  cx.frames.at(-1)!.exits.pop();
-  b.jump(next);
-  b.seal(next);
-  b.block = next;
-  b.at = s.at;
-  b.write(counter, b.bin("add", 32, b.read(counter), constant(1n)));
-  b.branch("lt", 32, b.read(counter), end, head, done);
-  b.seal(head);
   b.seal(done);
   b.block = done;
 }
@@ -493,20 +463,28 @@ function lowerSwitch(cx: Context, s: Stmt & { kind: "switch" }, label: string | 
 function leave(cx: Context, s: Stmt & { kind: "break" | "continue" }): void {
   const { exits } = cx.frames.at(-1)!;
   const fits = (e: Exit) => (s.label === undefined ? s.kind === "break" || e.onContinue : e.label === s.label);
-  const exit = exits.findLast(fits);
+  const k = exits.findLastIndex(fits);
+  const exit = exits[k];
   const to = s.kind === "break" ? exit?.onBreak : exit?.onContinue;
   if (!to) {
     refuse(cx, s.at, s.label ? `there is no loop labelled ${s.label}` : `${s.kind} stands in no loop`);
     return;
   }
+  leaveAll(exits.slice(k + 1));
   cx.b.jump(to);
   unreachable(cx);
+}
+
+/** What the loops hold that are left, the innermost first. */
+function leaveAll(exits: readonly Exit[]): void {
+  for (let k = exits.length - 1; k >= 0; k--) exits[k]!.leave?.();
 }
 
 function lowerReturn(cx: Context, s: Stmt & { kind: "return" }): void {
   const frame = cx.frames.at(-1)!;
   const value: Val = s.value ? lowerExpr(cx, s.value) : { k: "void" };
   cx.b.at = s.at;
+  leaveAll(frame.exits);
   finish(cx, frame, value, s.at);
   unreachable(cx);
 }
