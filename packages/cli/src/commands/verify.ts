@@ -8,6 +8,7 @@ import {
   type ExtensionTarget,
   functionCalled,
   MAX_CPUS,
+  type Observer,
   PROFILE_NAMES,
   type ProfileName,
   reportText,
@@ -87,10 +88,10 @@ export function registerVerify(program: Command): void {
           extends: extended(p),
           ...(options.log && { log: (insn) => formatInsn(insn) }),
         };
-        // The verdict and its effort are those of the usual walk; facts come from another one that prunes less.
-        const report = verify(target, { ...env, ...(viewer && { observe: (pc, state) => viewer.observe(pc, state) }) });
-        const wanted = report.verdict === "accept" && (options.facts || options.json);
-        const known = wanted ? verify(target, { ...env, facts: true, log: undefined }) : undefined;
+        const facts = options.facts || options.json;
+        const observe: Observer | undefined = viewer && ((pc, state) => viewer.observe(pc, state));
+        const report = verify(target, { ...env, facts, observe });
+        const known = facts && report.verdict === "accept" ? report : undefined;
         const smallest = known && profile === undefined ? smallestKernel(target, env) : undefined;
         let asked: { verdict: string; message: string; source?: string } | undefined;
         if (kernel) {

@@ -11,7 +11,7 @@ import { Kind, markPrecise, type Node, type Reg, unknownReg } from "./domain/reg
 import { type Checkpoint, type Frame, mapRegs, type State } from "./domain/state.ts";
 import type { TypeRef, TypeTable } from "./domain/type-ref.ts";
 import type { Profile } from "./profile.ts";
-import type { InsnFacts, Lengths } from "./report/facts.ts";
+import type { Lengths } from "./report/facts.ts";
 
 /** Insns that are walked before the verifier gives up, and how long a queue of branches may get. */
 export const MAX_PROCESSED = 1_000_000;
@@ -137,7 +137,6 @@ export class Context {
   readonly prune: boolean;
   /** Facts mode: states must hold all values of live registers, and paths are counted. */
   lengths: Lengths | undefined;
-  insnFacts: InsnFacts | undefined;
   /** The saved state that made the running one superfluous, and whether that closes a loop that is still being walked. */
   standIn: Checkpoint | undefined;
   closesLoop = false;

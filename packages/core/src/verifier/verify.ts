@@ -86,12 +86,13 @@ export interface VerifyEnv {
   /** Walks every path to its end, comparing states with none: only for tests, loops take their time. */
   readonly exhaustive?: boolean;
   /**
-   * Facts mode: learns `insns`, `longestPath` and `loops` of the facts. Takes longer, and a program that is near the
-   * limits of the verifier may go beyond them: then it is walked as usual and these facts are left out.
+   * Learns `insns`, `longestPath` and `loops` of the facts, too. They come from a second walk of an accepted program, one
+   * that prunes less (facts mode). The verdict, `processed` and all else are the usual walk's; where the second does not
+   * come to its end, at a limit or in a loop of which it knows less, these facts are left out.
    */
   readonly facts?: boolean;
   /** Called before each insn of the walk with its pc and the state there: for viewers and tests. */
-  readonly observe?: Observer;
+  readonly observe?: Observer | undefined;
 }
 
 export interface VerifierReport {
@@ -178,27 +179,39 @@ export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
   let cx: Context | undefined;
   try {
     cx = prepare(program, env);
-    if (env.facts) countPaths(cx);
     walk(cx, Math.min(env.maxProcessed ?? MAX_PROCESSED, MAX_PROCESSED));
     const depth = checkStackDepth(cx);
-    return report(program, env, cx, undefined, depth);
+    const accepted = report(program, env, cx, undefined, depth);
+    return env.facts ? { ...accepted, facts: { ...accepted.facts, ...pathFacts(program, env) } } : accepted;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    if (env.facts && error.rule === "complexity") return verify(program, { ...env, facts: false });
     return report(program, env, cx, error, 0);
   }
 }
 
-function countPaths(cx: Context): void {
-  cx.lengths = new Lengths(cx.program, (pc) => cx.signatures.get(pc)?.global === true);
-  cx.state.counts = cx.lengths.start();
-  const facts = new InsnFacts(cx.program);
-  const { observer } = cx;
-  cx.observer = (pc, state) => {
-    observer?.(pc, state);
-    facts.observe(pc, state);
-  };
-  cx.insnFacts = facts;
+/**
+ * What only a walk that tells apart all that live registers may hold can say of an accepted program. Nothing where it
+ * refuses: telling more apart, it goes on with other states in loops whose numbers are forgotten round by round.
+ */
+function pathFacts(program: ProgramSpec, env: VerifyEnv): Pick<ProgramFacts, "insns" | "longestPath" | "loops"> {
+  const cx = prepare(program, { ...env, observe: undefined });
+  const { lengths, insns } = countPaths(cx);
+  try {
+    walk(cx, Math.min(env.maxProcessed ?? MAX_PROCESSED, MAX_PROCESSED));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return {};
+  }
+  return { insns: insns.list(), longestPath: lengths.longest(), loops: lengths.loops() };
+}
+
+function countPaths(cx: Context): { lengths: Lengths; insns: InsnFacts } {
+  const lengths = new Lengths(cx.program, (pc) => cx.signatures.get(pc)?.global === true);
+  const insns = new InsnFacts(cx.program);
+  cx.lengths = lengths;
+  cx.state.counts = lengths.start();
+  cx.observer = (pc, state) => insns.observe(pc, state);
+  return { lengths, insns };
 }
 
 function prepare(program: ProgramSpec, env: VerifyEnv): Context {
@@ -522,10 +535,5 @@ function factsOf(cx: Context | undefined): ProgramFacts {
     dead,
     kernelStructs: [...(cx?.structsUsed ?? [])],
     ctxReach: cx?.ctxReach ?? 0,
-    ...(cx?.lengths && {
-      insns: cx.insnFacts?.list(),
-      longestPath: cx.lengths.longest(),
-      loops: cx.lengths.loops(),
-    }),
   };
 }
