@@ -1,10 +1,11 @@
 /**
  * Hooks: where programs are attached. One interface a kind, one text form for all, as the command writes them:
  *
- *     xdp:IFACE[:native|generic]         tcx:IFACE:ingress|egress          tc:IFACE:ingress|egress[:PRIORITY]
+ *     xdp:IFACE[:native|generic|offload] tcx:IFACE:ingress|egress          tc:IFACE:ingress|egress[:PRIORITY]
  *     cgroup:PATH:TYPE                   netns:flow_dissector|sk_lookup    netfilter:4|6:POINT[:PRIORITY]
  *     lwt:PREFIX:in|out|xmit|seg6local   raw_tp:NAME                       tracepoint:GROUP:NAME
  *     kprobe:FUNCTION                    kretprobe:FUNCTION                uprobe:PATH:OFFSET        trace:FUNCTION
+ *     kprobe_multi:FUNCTION,…            uprobe_multi:PATH:OFFSET,…        (k|u)retprobe, (k|u)retprobe_multi
  *     netkit:IFACE:primary|peer          struct_ops:NAME                   perf_event:EVENT:PERIOD
  *
  * A target says which it has; `sim` refuses the others with an UnsupportedError.
@@ -15,7 +16,7 @@ export interface XdpHook {
   readonly kind: "xdp";
   readonly iface: string;
   /** Asked-for XDP mode; `auto` tries native first and says in the link what it got. */
-  readonly mode: "auto" | "native" | "generic";
+  readonly mode: "auto" | "native" | "generic" | "offload";
 }
 
 /** One of the programs already there, by its id or its link's. */
@@ -169,6 +170,22 @@ export interface UprobeHook {
   readonly pid?: number;
 }
 
+/** Many functions by one link (Linux 5.18): the program is loaded for it (section `kprobe.multi/…`). */
+export interface KprobeMultiHook {
+  readonly kind: "kprobe_multi" | "kretprobe_multi";
+  readonly functions: readonly string[];
+}
+
+/** Many places of one file by one link (Linux 6.6; section `uprobe.multi/…`). */
+export interface UprobeMultiHook {
+  readonly kind: "uprobe_multi" | "uretprobe_multi";
+  readonly path: string;
+  /** Bytes into the file. */
+  readonly offsets: readonly number[];
+  /** One process, or all. */
+  readonly pid?: number;
+}
+
 /** Software counters of the kernel: the program runs each time one has counted `period` more. */
 export interface PerfEventHook {
   readonly kind: "perf_event";
@@ -209,6 +226,8 @@ export type Hook =
   | TracepointHook
   | KprobeHook
   | UprobeHook
+  | KprobeMultiHook
+  | UprobeMultiHook
   | PerfEventHook
   | TraceHook
   | StructOpsHook;
@@ -246,6 +265,12 @@ export function hookText(hook: Hook): string {
     case "uprobe":
     case "uretprobe":
       return `${hook.kind}:${hook.path}:${hook.offset}`;
+    case "kprobe_multi":
+    case "kretprobe_multi":
+      return `${hook.kind}:${hook.functions.join(",")}`;
+    case "uprobe_multi":
+    case "uretprobe_multi":
+      return `${hook.kind}:${hook.path}:${hook.offsets.join(",")}`;
     case "perf_event":
       return `perf_event:${hook.event}:${hook.period}`;
     case "trace":
@@ -269,7 +294,7 @@ export function parseHook(text: string): Hook {
   switch (kind) {
     case "xdp": {
       const [, iface, mode = "auto"] =
-        /^([^:]+)(?::(native|generic))?$/.exec(rest) ?? wrong("xdp:IFACE[:native|generic]");
+        /^([^:]+)(?::(native|generic|offload))?$/.exec(rest) ?? wrong("xdp:IFACE[:native|generic]");
       return { kind, iface: iface!, mode: mode as XdpHook["mode"] };
     }
     case "tcx": {
@@ -325,6 +350,15 @@ export function parseHook(text: string): Hook {
       const [, path, offset] = /^(.+):(0x[0-9a-f]+|\d+)$/i.exec(rest) ?? wrong(`${kind}:PATH:OFFSET`);
       return { kind, path: path!, offset: Number(offset) };
     }
+    case "kprobe_multi":
+    case "kretprobe_multi":
+      return { kind, functions: /^[^,]+(,[^,]+)*$/.test(rest) ? rest.split(",") : wrong(`${kind}:FUNCTION,…`) };
+    case "uprobe_multi":
+    case "uretprobe_multi": {
+      const [, path, offsets] =
+        /^(.+):((?:0x[0-9a-f]+|\d+)(?:,(?:0x[0-9a-f]+|\d+))*)$/i.exec(rest) ?? wrong(`${kind}:PATH:OFFSET,…`);
+      return { kind, path: path!, offsets: offsets!.split(",").map(Number) };
+    }
     case "perf_event": {
       const [, event, period] = /^([\w-]+):([1-9]\d*)$/.exec(rest) ?? wrong("perf_event:EVENT:PERIOD");
       const known = PERF_EVENTS.find((name) => name === event) ?? wrong(`an event of ${PERF_EVENTS.join(", ")}`);
@@ -336,7 +370,7 @@ export function parseHook(text: string): Hook {
       return { kind, name: rest || wrong("struct_ops:NAME") };
     default:
       return wrong(
-        "xdp, tcx, netkit, tc, cgroup, netns, netfilter, lwt, raw_tp, tracepoint, kprobe, uprobe, perf_event, trace or struct_ops, then :…",
+        "xdp, tcx, netkit, tc, cgroup, netns, netfilter, lwt, raw_tp, tracepoint, kprobe, uprobe, kprobe_multi, uprobe_multi, perf_event, trace or struct_ops, then :…",
       );
   }
 }
@@ -356,4 +390,8 @@ export const HOOK_PROG_TYPES: Readonly<Partial<Record<Hook["kind"], readonly num
     ProgType.BPF_PROG_TYPE_LWT_SEG6LOCAL,
   ],
   perf_event: [ProgType.BPF_PROG_TYPE_PERF_EVENT],
+  kprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],
+  kretprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],
+  uprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],
+  uretprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],
 };

@@ -4,6 +4,7 @@ import type { LinuxProgram } from "../bpf/index.ts";
 import { attachCgroup } from "./cgroup.ts";
 import type { Unwrap } from "./link.ts";
 import { attachLwt } from "./lwt.ts";
+import { attachKprobeMulti, attachUprobeMulti } from "./multi.ts";
 import { attachNetfilter, attachNetns } from "./netns.ts";
 import { attachSocket, attachSockmap } from "./sockets.ts";
 import { attachNetkit, attachTc, attachTcx } from "./tc.ts";
@@ -55,6 +56,12 @@ export function attach(program: LinuxProgram, hook: Hook, unwrap: Unwrap): Link<
     case "uprobe":
     case "uretprobe":
       return attachUprobe(program, hook, unwrap);
+    case "kprobe_multi":
+    case "kretprobe_multi":
+      return attachKprobeMulti(program, hook, unwrap);
+    case "uprobe_multi":
+    case "uretprobe_multi":
+      return attachUprobeMulti(program, hook, unwrap);
     case "perf_event":
       return attachPerfEvent(program, hook, unwrap);
     case "trace":

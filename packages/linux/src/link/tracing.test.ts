@@ -1,10 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { UnsupportedError } from "@ebplane/core/errors";
-import { ProgType } from "@ebplane/core/object";
+import { AttachType, ProgType } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { kernelConfig } from "../features/index.ts";
 import { NetNs } from "../netns/index.ts";
 import { linuxTarget } from "../target/target.ts";
 import { arrayMap, collectionOf, countingProgram, kernelSkipReason } from "../testing.ts";
+import { listLinkObjects } from "./index.ts";
 
 const skip = kernelSkipReason();
 const T = ProgType;
@@ -98,6 +100,54 @@ describe.skipIf(skip)(`programs on functions and events${skip ? ` (skipped: ${sk
     expect(() => linuxTarget().attach(probe, { ...hook, path: "/no/such" })).toThrow(
       "perf_event_open: ENOENT: uprobe:/no/such:",
     );
+  });
+
+  test("one link probes many places of a file; many kernel functions only where the kernel can", () => {
+    const multi = (name: string, attachType: number) =>
+      countingProgram(name, T.BPF_PROG_TYPE_KPROBE, 0, { attachType });
+    using loaded = linuxTarget().load(
+      collectionOf(
+        [
+          multi("user", AttachType.BPF_TRACE_UPROBE_MULTI),
+          multi("kernel", AttachType.BPF_TRACE_KPROBE_MULTI),
+          countingProgram("single", T.BPF_PROG_TYPE_KPROBE, 0),
+        ],
+        [arrayMap("hits")],
+      ),
+    );
+    const [user, kernel, single] = ["user", "kernel", "single"].map((name) => loaded.programs.get(name)!);
+    const target = linuxTarget();
+    const [one, two] = ["/bin/true", "/bin/false"];
+    const hook = { kind: "uprobe_multi", path: one, offsets: [entryOffset(one)] } as const;
+    {
+      using link = target.attach(user!, hook);
+      for (let i = 0; i < 3; i++) ns.spawnSync(one);
+      ns.spawnSync(two);
+      const hits = hitsOf(loaded.maps);
+      expect(hits).toBeGreaterThanOrEqual(3);
+      expect(listLinkObjects().find((l) => l.id === link.id)).toMatchObject({ type: "uprobe_multi" });
+      using _ = target.attach(user!, { ...hook, offsets: [entryOffset(one), entryOffset(one) + 4], pid: process.pid });
+      ns.spawnSync(one);
+      expect(hitsOf(loaded.maps) - hits).toBeGreaterThanOrEqual(1);
+    }
+    expect(() => target.attach(user!, { ...hook, path: "/no/such" })).toThrow(
+      /^bpf\(LINK_CREATE\): ENOENT: uprobe_multi:\/no\/such:\d+: there is no such file$/,
+    );
+    expect(() => target.attach(user!, { ...hook, pid: 0x7ffffff0 })).toThrow("there is no process 2147483632");
+    expect(() => target.attach(user!, { ...hook, offsets: [] })).toThrow("uprobe_multi: expected at least one offset");
+    expect(() => target.attach(single!, hook)).toThrow(
+      "program single: uprobe_multi needs a program that is loaded for it (section uprobe.multi/…)",
+    );
+    const functions = { kind: "kprobe_multi", functions: ["tcp_v4_connect", "tcp_v6_connect"] } as const;
+    if (kernelConfig()?.get("CONFIG_FPROBE") === "y") target.attach(kernel!, functions).close();
+    else {
+      expect(() => target.attach(kernel!, functions)).toThrow(
+        new UnsupportedError(
+          "kprobe_multi",
+          "kprobe_multi:tcp_v4_connect,tcp_v6_connect: this kernel was built without fprobe (CONFIG_FPROBE)",
+        ),
+      );
+    }
   });
 
   test("a software counter runs its program, of one process or of one CPU", () => {

@@ -2,11 +2,18 @@
  * XDP attachments by bpf_link. Native mode runs in the driver, generic mode on any device after an skb was made.
  * Source: net/core/dev.c `bpf_xdp_link_attach`, `dev_xdp_attach`; include/uapi/linux/if_link.h `XDP_FLAGS_*`.
  */
-import { Errno, errnoName } from "@ebplane/core/errors";
+import { Errno, errnoName, UnsupportedError } from "@ebplane/core/errors";
 import { AttachType, hookText, type XdpHook } from "@ebplane/core/object";
-import { Cmd, cmdName, type LinuxProgram, tryLinkCreate } from "../bpf/index.ts";
-import { NETLINK_ROUTE, NetlinkSocket, setLinkXdp } from "../netlink/index.ts";
-import { sysError } from "../sys/index.ts";
+import { Cmd, cmdName, fdById, type LinuxProgram, progInfo, tryLinkCreate } from "../bpf/index.ts";
+import {
+  deviceXdpFeatures,
+  getLink,
+  type LinkInfo,
+  NETLINK_ROUTE,
+  NetlinkSocket,
+  setLinkXdp,
+} from "../netlink/index.ts";
+import { close, sysError } from "../sys/index.ts";
 import { ifindex } from "./ifindex.ts";
 import { BpfLink, type Unwrap } from "./link.ts";
 
@@ -17,6 +24,7 @@ const XDP_FLAGS_DRV_MODE = 1 << 2;
 /** Attaches in the calling thread's network namespace. */
 export function attachXdp(loaded: LinuxProgram, hook: XdpHook, unwrap: Unwrap): BpfLink<XdpHook> {
   const index = ifindex(hook.iface);
+  if (hook.mode === "offload") throw noOffload(hook, index);
   const create = (flags: number) => tryLinkCreate(loaded.fd, index, AttachType.BPF_XDP, flags);
   let reason: string | undefined;
   if (hook.mode !== "generic") {
@@ -41,14 +49,60 @@ const NATIVE_PROBLEMS: Readonly<Record<number, string>> = {
   [Errno.ENOSPC]: "the peer has more transmit queues than this device has receive queues",
 };
 
+/** A NIC that runs programs itself takes them translated by its driver; none was ever at hand to try it on. */
+function noOffload(hook: XdpHook, index: number): UnsupportedError {
+  const capable = deviceXdpFeatures().some((d) => d.ifindex === index && d.features.includes("hw-offload"));
+  const why = capable
+    ? "ebplane does not load programs into NICs: native mode runs them in the driver"
+    : `the driver of ${hook.iface} cannot run programs on the NIC (no hw-offload among its XDP features)`;
+  return new UnsupportedError("XDP offload", `${hookText(hook)}: ${why}`);
+}
+
+/** The name that libxdp's dispatcher is loaded by. Source: xdp-tools lib/libxdp/xdp-dispatcher.c.in. */
+const LIBXDP_DISPATCHER = "xdp_dispatcher";
+
+/** Who has the interface, as far as the kernel tells it. */
+function holder(index: number, otherMode: boolean): string {
+  const there = xdpOf(index);
+  const name = there && programName(there.progId);
+  if (!there || name === undefined) {
+    return otherMode
+      ? "a program in the other XDP mode is attached to this interface, or one to a device above it"
+      : "another XDP program is attached to this interface";
+  }
+  const who = `program ${there.progId} (${name || "without a name"}) is attached to this interface in ${there.mode} mode`;
+  if (name !== LIBXDP_DISPATCHER) return who;
+  return `${who}: libxdp's dispatcher, which ebplane does not join; chain there with xdp-loader, or take it away first (xdp-loader unload --all)`;
+}
+
+function xdpOf(index: number): LinkInfo["xdp"] {
+  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  try {
+    return getLink(socket, index).xdp;
+  } finally {
+    socket.close();
+  }
+}
+
+function programName(id: number): string | undefined {
+  const fd = fdById("prog", id);
+  if (fd === undefined) return undefined;
+  try {
+    return progInfo(fd).name;
+  } finally {
+    close(fd);
+  }
+}
+
 function attachError(hook: XdpHook, index: number, progFd: number, errno: number): Error {
-  const known: Readonly<Record<number, string>> = {
-    [Errno.EBUSY]: "another XDP program is attached to this interface",
-    [Errno.EEXIST]: "a program in the other XDP mode is attached to this interface",
-    [Errno.EPERM]: "needs CAP_NET_ADMIN",
-  };
+  const taken = errno === Errno.EBUSY || errno === Errno.EEXIST;
+  const known = taken
+    ? holder(index, errno === Errno.EEXIST)
+    : errno === Errno.EPERM
+      ? "needs CAP_NET_ADMIN"
+      : undefined;
   const flags = hook.mode === "generic" ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
-  const detail = known[errno] ?? refusal(index, progFd, flags) ?? NATIVE_PROBLEMS[errno] ?? "";
+  const detail = known ?? refusal(index, progFd, flags) ?? NATIVE_PROBLEMS[errno] ?? "";
   const where = hookText(hook);
   return sysError(cmdName(Cmd.LINK_CREATE), errno, detail ? `${where}: ${detail}` : where);
 }

@@ -1,11 +1,19 @@
-import { BPF_F_XDP_HAS_FRAGS, type Order, type ProgramSpec, ProgType } from "@ebplane/core/object";
+import {
+  AttachType,
+  BPF_F_XDP_HAS_FRAGS,
+  hookText,
+  type Order,
+  type ProgramSpec,
+  ProgType,
+} from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setOffload } from "../link/index.ts";
-import { addLink, getLink, setLink } from "../netlink/index.ts";
+import { addLink, deleteLink, getLink, type LinkInfo, setLink } from "../netlink/index.ts";
 import { NetNs } from "../netns/index.ts";
 import { linuxTarget } from "../target/target.ts";
 import { asmProgram, collectionOf, kernelSkipReason } from "../testing.ts";
 import { type Attachment, findingText, preflight, requirementsOf, type System } from "./index.ts";
+import { checkXdp } from "./xdp.ts";
 
 const skip = kernelSkipReason();
 const XDP = ProgType.BPF_PROG_TYPE_XDP;
@@ -16,6 +24,56 @@ test("what a program asks for is read off its code", () => {
   expect(requirementsOf(pass)).toMatchObject({ frags: false, redirects: false, growsHead: false });
   expect(requirementsOf(redirect)).toMatchObject({ redirects: true, helpers: new Set([23]) });
   expect(requirementsOf({ ...pass, flags: BPF_F_XDP_HAS_FRAGS }).frags).toBe(true);
+});
+
+/** Devices that this kernel does not have, as another one tells of them. */
+test("a vlan has no native XDP of its own, a bond has, and a bond's program keeps others off its ports", () => {
+  const link = (index: number, name: string, more: Partial<LinkInfo> = {}): LinkInfo => ({
+    index,
+    name,
+    kind: undefined,
+    mac: undefined,
+    mtu: 1500,
+    flags: 1,
+    up: true,
+    carrier: true,
+    operState: 6,
+    master: undefined,
+    link: undefined,
+    peerNetnsId: undefined,
+    rxQueues: 1,
+    txQueues: 1,
+    xdp: undefined,
+    stats: undefined,
+    ...more,
+  });
+  const eth0 = link(2, "eth0", { master: 4 });
+  const vlan = link(3, "eth0.100", { kind: "vlan", link: 2 });
+  const bond = link(4, "bond0", { kind: "bond" });
+  const native = ["basic", "redirect", "ndo-xmit", "rx-sg", "ndo-xmit-sg"] as const;
+  const check = (device: LinkInfo, mode: "auto" | "native" | "generic", above: Partial<LinkInfo> = {}): string[] => {
+    const devices = new Map([eth0, vlan, { ...bond, ...above }].map((d) => [d.name, d]));
+    const drivers = [...devices.values()].map(({ index: ifindex, name, kind }) => ({
+      ifindex,
+      name,
+      features: kind === "vlan" ? [] : native,
+      zeroCopySegments: 0,
+    }));
+    const hook = { kind: "xdp", iface: device.name, mode } as const;
+    return checkXdp({ program: pass, hook }, hook, device, devices, drivers).map(findingText);
+  };
+  expect(check(vlan, "native")).toEqual([
+    "error: xdp:eth0.100:native: a vlan device has no native XDP; attach to the device below, or take generic mode",
+  ]);
+  expect(check(vlan, "auto")).toEqual([
+    expect.stringMatching(/^warning: xdp:eth0\.100: a vlan device has no native XDP/),
+  ]);
+  expect(check(vlan, "generic")).toEqual([]);
+  expect(check(bond, "native")).toEqual([]);
+  expect(check(eth0, "native")).toEqual([]);
+  expect(check(eth0, "native", { xdp: { mode: "native", progId: 77 } })).toEqual([
+    "error: xdp:eth0:native: bond0, a bond device above eth0 has program 77, and the kernel allows one of the two; detach it (ebplane detach xdp:bond0), or attach to bond0",
+  ]);
 });
 
 describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
@@ -137,6 +195,52 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     ]);
     expect(check({ program: cls[1]!, hook: { ...tc, priority: 2 } })).toEqual([]);
     expect(() => target.attach(two, tc)).toThrow("EEXIST");
+  });
+
+  test("a netfilter priority that is taken is told with who has it", () => {
+    const target = linuxTarget({ netns: ns.fd });
+    const program = asmProgram("accept", ProgType.BPF_PROG_TYPE_NETFILTER, "r0 = 1\nexit", {
+      attachType: AttachType.BPF_NETFILTER,
+    });
+    using loaded = target.load(collectionOf([program]));
+    const accept = loaded.programs.get("accept")!;
+    // A priority of this test alone: netfilter links of other namespaces are listed, too.
+    const hook = { kind: "netfilter", family: 4, point: "forward", priority: -1000 - (process.pid % 100_000) } as const;
+    expect(check({ program, hook })).toEqual([]);
+    using link = target.attach(accept, hook);
+    expect(check({ program, hook })).toEqual([
+      `warning: ${hookText(hook)}: link ${link.id} has priority ${hook.priority}, here or in another network namespace; choose another priority if attaching fails with EBUSY`,
+    ]);
+    expect(() => target.attach(accept, hook)).toThrow("EBUSY");
+    expect(check({ program, hook: { ...hook, priority: hook.priority - 1 } })).toEqual([]);
+    expect(check({ program, hook: { ...hook, family: 6 } })).toEqual([]);
+  });
+
+  test("a program on the device above stands in the way of one below, as in the kernel", () => {
+    const target = linuxTarget({ netns: ns.fd });
+    using loaded = target.load(collectionOf([pass]));
+    const program = loaded.programs.get("pass")!;
+    const below = getLink(ns.route, "a0").index;
+    addLink(ns.route, { kind: "macvlan", name: "mv0", link: below });
+    setLink(ns.route, getLink(ns.route, "b0").index, { master: getLink(ns.route, "br0").index });
+    try {
+      for (const [upper, kind, lower] of [
+        ["mv0", "macvlan", "a0"],
+        ["br0", "bridge", "b0"],
+      ] as const) {
+        using _ = target.attach(program, xdp(upper, "generic"));
+        expect(check({ program: pass, hook: xdp(lower) })).toEqual([
+          `error: xdp:${lower}:native: ${upper}, a ${kind} device above ${lower} has program ${program.id}, and the kernel allows one of the two; detach it (ebplane detach xdp:${upper}), or attach to ${upper}`,
+        ]);
+        expect(() => target.attach(program, xdp(lower))).toThrow("EEXIST");
+      }
+      expect(check({ program: pass, hook: xdp("mv0") }).join()).toMatch(
+        /a macvlan device has no native XDP; attach to the dev/,
+      );
+    } finally {
+      deleteLink(ns.route, getLink(ns.route, "mv0").index);
+      setLink(ns.route, getLink(ns.route, "b0").index, { master: 0 });
+    }
   });
 
   test("what the system forbids is told with the remedy: locked memory, locked-down helpers, an interpreter", () => {

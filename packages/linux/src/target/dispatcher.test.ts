@@ -1,3 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { writeElf } from "@ebplane/core/elf";
+import { UnsupportedError } from "@ebplane/core/errors";
 import { ProgType, type XdpHook } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { getLink } from "../netlink/index.ts";
@@ -89,12 +94,65 @@ describe.skipIf(skip)(`several XDP programs on one device${skip ? ` (skipped: ${
     {
       using _ = target.attach(pass, hook);
       using chain = new XdpDispatcher(target, hook);
-      expect(() => chain.add(pass)).toThrow("EBUSY: xdp:e0:native: another XDP program is attached to this interface");
+      expect(() => chain.add(pass)).toThrow(
+        `EBUSY: xdp:e0:native: program ${pass.id} (pass) is attached to this interface in native mode`,
+      );
       expect(chain.programs).toEqual([]);
     }
     using chain = new XdpDispatcher(target, hook);
     for (let i = 0; i < MAX_CHAIN; i++) chain.add(pass);
     expect(() => chain.add(pass)).toThrow(new RangeError("chain: expected at most 10 programs"));
     expect(net.client.spawnSync("ping", ["-c3", "-i0.2", "-W5", "10.2.0.2"]).status).toBe(0);
+  });
+
+  test("beside libxdp's dispatcher it refuses, and says what can be done", () => {
+    const target = linuxTarget({ netns: net.edge.fd });
+    const hook: XdpHook = { kind: "xdp", iface: "e0", mode: "native" };
+    // By this name libxdp finds its own.
+    const programs = ["xdp_dispatcher", "pass"].map((name) => asmProgram(name, XDP, "r0 = 2\nexit"));
+    using loaded = target.load(collectionOf(programs));
+    const [theirs, pass] = [loaded.programs.get("xdp_dispatcher")!, loaded.programs.get("pass")!];
+    using _ = target.attach(theirs, hook);
+    using chain = new XdpDispatcher(target, hook);
+    for (const attach of [() => chain.add(pass), () => target.attach(pass, hook)]) {
+      expect(attach).toThrow(
+        `bpf(LINK_CREATE): EBUSY: xdp:e0:native: program ${theirs.id} (xdp_dispatcher) is attached to this interface in native mode: libxdp's dispatcher, which ebplane does not join; chain there with xdp-loader, or take it away first (xdp-loader unload --all)`,
+      );
+    }
+    expect(() => target.attach(pass, { ...hook, mode: "offload" })).toThrow(
+      new UnsupportedError(
+        "XDP offload",
+        "xdp:e0:offload: the driver of e0 cannot run programs on the NIC (no hw-offload among its XDP features)",
+      ),
+    );
+  });
+
+  test("xdp-loader sees and leaves ours, and ours refuses beside what it loaded", ({ skip: skipTest }) => {
+    const loader = (...args: string[]) => net.edge.spawnSync("xdp-loader", args);
+    if (loader("help").error) skipTest("xdp-loader is not installed");
+    const target = linuxTarget({ netns: net.edge.fd });
+    const hook: XdpHook = { kind: "xdp", iface: "e0", mode: "native" };
+    using loaded = target.load(collectionOf([asmProgram("ours", XDP, "r0 = 2\nexit")]));
+    const ours = loaded.programs.get("ours")!;
+    const directory = mkdtempSync(join(tmpdir(), "ebplane-"));
+    try {
+      const object = join(directory, "pass.o");
+      writeFileSync(object, writeElf(collectionOf([asmProgram("theirs", XDP, "r0 = 2\nexit", { section: "xdp" })])));
+      const load = () => loader("load", "-m", "native", "e0", object);
+      {
+        using _ = target.attach(ours, hook);
+        expect(loader("status").stdout).toMatch(/e0 .*ours/);
+        expect(load().status).not.toBe(0);
+        expect(getLink(net.edge.route, "e0").xdp?.progId).toBe(ours.id);
+      }
+      const { status, stderr } = load();
+      expect({ status, stderr }).toMatchObject({ status: 0 });
+      const there = getLink(net.edge.route, "e0").xdp!;
+      expect(() => target.attach(ours, hook)).toThrow(`EBUSY: xdp:e0:native: program ${there.progId} (`);
+      expect(loader("unload", "--all", "e0").status).toBe(0);
+      target.attach(ours, hook).close();
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });

@@ -168,7 +168,7 @@ describe.skipIf(skip)(`XDP on a veth${skip ? ` (skipped: ${skip})` : ""}`, () =>
     using link = attach("lo");
     expect(link.fallbackReason).toBe("underlying driver does not support XDP in native mode");
     expect(() => target.attach(loaded.programs.get(`c${tag}`)!, { kind: "xdp", iface: "lo", mode: "native" })).toThrow(
-      "bpf(LINK_CREATE): EEXIST: xdp:lo:native: a program in the other XDP mode is attached to this interface",
+      `bpf(LINK_CREATE): EEXIST: xdp:lo:native: program ${loaded.programs.get(`c${tag}`)!.id} (c${tag}) is attached to this interface in generic mode`,
     );
     expect(() => attach("e9")).toThrow(new RangeError("interface e9: no such interface in this network namespace"));
   });

@@ -1,0 +1,150 @@
+/** Preflight of XDP on one device: mode, buffers, headroom, what it redirects to, what stands above it. */
+import { type Hook, hookText } from "@ebplane/core/object";
+import type { DeviceFeatures } from "../features/index.ts";
+import { getOffload } from "../link/index.ts";
+import type { LinkInfo } from "../netlink/index.ts";
+import type { Finding } from "./finding.ts";
+import type { Attachment } from "./preflight.ts";
+import { requirementsOf } from "./requirements.ts";
+
+/**
+ * What fits beside an XDP program in one page: headroom 256, `skb_shared_info` 320, Ethernet 14.
+ * Source: drivers/net/veth.c `veth_xdp_set`; other drivers differ little.
+ */
+const LINEAR_MTU = 4096 - 256 - 320 - 14;
+const XDP_PACKET_HEADROOM = 256;
+
+/** Devices on top of others: they have no driver to run native XDP in. */
+const STACKED = new Set(["vlan", "macvlan", "bridge", "vxlan", "ipvlan", "dummy", "ifb"]);
+
+/** What stands in the way on one device. `drivers` is what they say of themselves; empty before Linux 6.3. */
+export function checkXdp(
+  { program, redirectsTo, encapsulation = 0, replaces }: Attachment,
+  hook: Extract<Hook, { kind: "xdp" }>,
+  device: LinkInfo,
+  devices: ReadonlyMap<string, LinkInfo>,
+  drivers: readonly DeviceFeatures[],
+): Finding[] {
+  const place = hookText(hook);
+  const findings: Finding[] = [];
+  const needs = requirementsOf(program);
+  const features = drivers.find((d) => d.ifindex === device.index)?.features;
+  const native = features === undefined ? undefined : features.includes("basic");
+  if (device.xdp && replaces === undefined) {
+    findings.push({
+      severity: "error",
+      place,
+      reason: `program ${device.xdp.progId} is attached in ${device.xdp.mode} mode, and XDP takes one`,
+      remedy: `detach it (ebplane detach xdp:${device.name}), or chain both`,
+    });
+  }
+  // The kernel takes one program along a packet's way up. Source: net/core/dev.c dev_xdp_attach.
+  const above = [...devices.values()].find((upper) => upper.xdp && isAbove(upper, device));
+  if (above) {
+    findings.push({
+      severity: "error",
+      place,
+      reason: `${above.name}${above.kind ? `, a ${above.kind} device` : ""} above ${device.name} has program ${above.xdp!.progId}, and the kernel allows one of the two`,
+      remedy: `detach it (ebplane detach xdp:${above.name}), or attach to ${above.name}`,
+    });
+  }
+  if (native === false && hook.mode !== "generic") {
+    const stacked = device.kind !== undefined && STACKED.has(device.kind);
+    findings.push({
+      severity: hook.mode === "native" ? "error" : "warning",
+      place,
+      reason: stacked ? `a ${device.kind} device has no native XDP` : `the driver of ${device.name} has no native XDP`,
+      remedy: stacked
+        ? "attach to the device below, or take generic mode"
+        : "take generic mode, at a third of the speed",
+    });
+  }
+  if (hook.mode !== "generic" && native !== false && !needs.frags && device.mtu > LINEAR_MTU) {
+    findings.push({
+      severity: hook.mode === "native" ? "error" : "warning",
+      place,
+      reason: `MTU ${device.mtu} needs packets of several buffers, and the program is without frags`,
+      remedy: `mark the program xdp.frags, or set an MTU of ${LINEAR_MTU} or less`,
+    });
+  }
+  if (needs.frags && features && native && !features.includes("rx-sg")) {
+    const reason = `the driver of ${device.name} does not give packets of several buffers`;
+    findings.push({ severity: "warning", place, reason, remedy: `keep the MTU at ${LINEAR_MTU} or less` });
+  }
+  if (encapsulation > XDP_PACKET_HEADROOM) {
+    findings.push({
+      severity: "error",
+      place,
+      reason: `it puts ${encapsulation} bytes in front of packets, the headroom is ${XDP_PACKET_HEADROOM}`,
+      remedy: "encapsulate in two programs, or at tcx",
+    });
+  }
+  if (encapsulation > 0) {
+    for (const name of redirectsTo ?? []) {
+      const target = devices.get(name);
+      if (target && target.mtu < device.mtu + encapsulation) {
+        findings.push({
+          severity: "warning",
+          place: name,
+          reason: `packets of MTU ${device.mtu} and ${encapsulation} more bytes are larger than its MTU ${target.mtu}`,
+          remedy: `set the MTU of ${device.name} to ${target.mtu - encapsulation}, or clamp the MSS`,
+        });
+      }
+    }
+  }
+  if (needs.redirects) findings.push(...checkRedirects(redirectsTo ?? [], device, devices, drivers));
+  return findings;
+}
+
+function checkRedirects(
+  names: readonly string[],
+  device: LinkInfo,
+  devices: ReadonlyMap<string, LinkInfo>,
+  drivers: readonly DeviceFeatures[],
+): Finding[] {
+  const findings: Finding[] = [];
+  for (const name of names) {
+    const target = devices.get(name);
+    if (!target) {
+      const remedy = `one of ${[...devices.keys()].join(", ")}`;
+      findings.push({ severity: "error", place: name, reason: "there is no such device to redirect to", remedy });
+      continue;
+    }
+    const features = drivers.find((d) => d.ifindex === target.index)?.features;
+    if (features && !features.includes("ndo-xmit")) {
+      const veth = target.kind === "veth";
+      // What is not redirected is not hurt, and a peer may get its program later.
+      findings.push({
+        severity: "warning",
+        place: name,
+        reason: veth
+          ? "a veth takes native redirects only when its peer has native XDP or GRO: redirected packets would vanish"
+          : "its driver takes no native redirects: redirected packets would vanish",
+        remedy: veth
+          ? "attach a program to the peer, or ethtool -K PEER gro on"
+          : "take generic mode, or redirect at tcx",
+      });
+    }
+  }
+  // The sums that a veth's sender leaves open are lost in a native redirect; the sender is the peer.
+  const peer = device.kind === "veth" && device.peerNetnsId === undefined ? nameOf(device.link, devices) : undefined;
+  if (device.kind === "veth" && (peer === undefined || getOffload(peer, "txChecksum"))) {
+    findings.push({
+      severity: "warning",
+      place: device.name,
+      reason: "a veth's peer leaves checksums open (CHECKSUM_PARTIAL), and native redirects lose them",
+      remedy: `ethtool -K ${peer ?? "PEER"} tx off`,
+    });
+  }
+  return findings;
+}
+
+function nameOf(index: number | undefined, devices: ReadonlyMap<string, LinkInfo>): string | undefined {
+  return [...devices.values()].find((device) => device.index === index)?.name;
+}
+
+/** A bridge or bond over its port; a vlan or macvlan over what it is made on. */
+function isAbove(upper: LinkInfo, device: LinkInfo): boolean {
+  if (upper.index === device.index) return false;
+  return device.master === upper.index || (upper.kind !== "veth" && upper.link === device.index);
+}
