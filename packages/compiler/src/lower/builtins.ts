@@ -31,7 +31,7 @@ import { encodeValue, requireWritable, textData } from "./data.ts";
 import { DYNPTR } from "./handles.ts";
 import { restoreParsed, saveParsed } from "./handover.ts";
 import { headerLinks } from "./headers.ts";
-import { helperForm } from "./helpers.ts";
+import { helperForm, helperForms } from "./helpers.ts";
 import { FLOW_KEYS, SOCKET, SPIN_LOCK, TCP_SOCKET, TIMER } from "./kernel.ts";
 import { isKernelStruct, KERNEL_STRUCT_FORMS, viewKernel } from "./kernelstruct.ts";
 import { callKfunc, kfuncForms } from "./kfuncs.ts";
@@ -62,6 +62,21 @@ export function builtin(name: string): Val | undefined {
     helperForm(name)
     ? { k: "builtin", name }
     : undefined;
+}
+
+/** All names of `ebplane/bpf` that the compiler itself answers. */
+export function builtinNames(): string[] {
+  const tables = [
+    SCALARS,
+    KERNEL_STRUCTS,
+    PROGRAM_FORMS,
+    BUILTINS,
+    KERNEL_STRUCT_FORMS,
+    CALLBACKS,
+    kfuncForms(),
+    MAP_FORMS,
+  ];
+  return [...tables.flatMap((t) => [...t.keys()]), ...PROGRAM_NAMESPACES, ...helperForms().keys()];
 }
 
 export function callBuiltin(cx: Context, name: string, call: CallNode, tools: BuiltinTools): Val {
@@ -436,7 +451,8 @@ const BUILTINS = new Map<string, Builtin>([
   [
     "range",
     (cx, call) => {
-      const first = arg(cx, call, 0, "the end");
+      if (!call.args[0]) return refuse(cx, call.at, "range wants an end: range(8), or range(2, 8)");
+      const first = cx.expr(call.args[0]);
       const second = call.args[1] ? cx.expr(call.args[1]) : undefined;
       return { k: "range", start: second ? first : { k: "lit", value: 0n, big: false }, end: second ?? first };
     },

@@ -12,10 +12,21 @@ import {
   U64,
 } from "../check/index.ts";
 import { type BinOp, type Block, type Cmp, constant, type Insn, type Width } from "../ir/index.ts";
-import { type BinaryOp, type Expr, nameOf } from "../parse/index.ts";
+import { type BinaryOp, declared, type Expr, nameOf } from "../parse/index.ts";
 import { type BuiltinTools, type CallNode, constantOf } from "./arguments.ts";
 import { callBuiltin, callNamespace, callType, makeSubprogram } from "./builtins.ts";
-import { type Context, type Fact, type Facts, factAt, forget, NO_FACTS, refuse, under } from "./context.ts";
+import {
+  type Context,
+  type Fact,
+  type Facts,
+  factAt,
+  forget,
+  learn,
+  NO_FACTS,
+  Refused,
+  refuse,
+  under,
+} from "./context.ts";
 import { arithmeticType, describe, flatten, joinTypes, narrowed, operand, rebuild } from "./convert.ts";
 import { ctxAs, ctxField } from "./ctx.ts";
 import { dataRef, globalData, requireWritable } from "./data.ts";
@@ -36,6 +47,7 @@ import {
 import { contextHeader, contextOffset, cursorCall, cursorMember, newCursor, packetLength } from "./packet.ts";
 import { PROGRAM_FORMS } from "./programs.ts";
 import type { Bound, Scope } from "./scope.ts";
+import { meant } from "./spelling.ts";
 import { callExternal, callSubprogram } from "./subprograms.ts";
 import { isRuntime, type RefVal, typeOfVal, type Val } from "./values.ts";
 
@@ -115,6 +127,18 @@ export function lookup(cx: Context, name: string): Bound | undefined {
   return undefined;
 }
 
+/** All names that can be used here. */
+function namesAt(cx: Context): Set<string> {
+  const all = new Set<string>();
+  for (let s: Scope | undefined = cx.scope; s; s = s.parent) {
+    for (const name of s.names.keys()) all.add(name);
+    if (!s.module) continue;
+    for (const name of s.module.imports.keys()) all.add(name);
+    for (const stmt of s.module.node.body) if (stmt.kind !== "type") for (const name of declared(stmt)) all.add(name);
+  }
+  return all;
+}
+
 /** Its value is in registers. */
 function isHeld(b: Bound): boolean {
   return b.kind === "var" || (b.kind === "const" && isRuntime(b.value));
@@ -122,7 +146,7 @@ function isHeld(b: Bound): boolean {
 
 function bound(cx: Context, name: string, at: number): Bound {
   const b = lookup(cx, name);
-  if (!b) return refuse(cx, at, `there is no ${name}: declare it, or import it`);
+  if (!b) return refuse(cx, at, `there is no ${name}: declare it, or import it${meant(name, namesAt(cx))}`);
   if (b.kind === "broken") return refuseSilently(cx);
   if (b.kind === "outside") {
     return refuse(cx, at, `${name} is of the function around this one, which is called on its own: hand it over`);
@@ -130,8 +154,10 @@ function bound(cx: Context, name: string, at: number): Bound {
   return b;
 }
 
+/** There was a complaint about the cause. */
 function refuseSilently(cx: Context): never {
-  return refuse({ ...cx, report: () => {} }, 0, "");
+  cx.complaints++;
+  throw new Refused();
 }
 
 function readName(cx: Context, e: Expr & { kind: "name" }): Val {
@@ -168,6 +194,9 @@ function requireThere(cx: Context, v: Val, e: Expr): Val {
   const may = v.k === "opt" || v.k === "undef" || (v.k === "ref" && v.nullable);
   if (!may) return v;
   const name = nameOf(e);
+  const path = pathOf(cx, e);
+  // Said once: what follows is lowered as if the test were there.
+  if (path !== undefined) learn(cx, [[path, "defined"]]);
   return refuse(
     cx,
     e.at,
@@ -588,6 +617,17 @@ function branchOnValue(cx: Context, v: Val, e: Expr, yes: Block, no: Block): voi
   cx.b.seal(there);
   cx.b.block = there;
   branchOnValue(cx, v.inner, e, yes, no);
+}
+
+/** Takes what a condition names for there: the condition itself was refused, and nothing follows from that. */
+export function trust(cx: Context, e: Expr): void {
+  const path = pathOf(cx, e);
+  if (path !== undefined) learn(cx, [[path, "defined"]]);
+  if (e.kind === "unary") trust(cx, e.arg);
+  if (e.kind === "logical" || e.kind === "binary") {
+    trust(cx, e.left);
+    trust(cx, e.right);
+  }
 }
 
 /** Branches on a condition; the caller seals both blocks. Gives what each side then knows. */

@@ -115,7 +115,7 @@ export function lower(
       }
     }
   }
-  if (!declared.length) {
+  if (!declared.length && !cx.complaints) {
     complain(modules.entry.node.source.index * 2 ** 26, "the file has no program: export const name = xdp((ctx) => …)");
   }
   for (const m of modules.all) {

@@ -10,13 +10,14 @@ import {
   type TypeNode,
 } from "../parse/index.ts";
 import { PRELUDE } from "../prelude.generated.ts";
-import { builtin, nameType } from "./builtins.ts";
+import { builtin, builtinNames, nameType } from "./builtins.ts";
 import { type Context, Refused, refuse } from "./context.ts";
 import { globalData } from "./data.ts";
 import { lowerExpr } from "./expr.ts";
 import type { MapDecl } from "./maps.ts";
 import { CONTEXTS } from "./programs.ts";
 import type { Bound, Module, Scope } from "./scope.ts";
+import { meant } from "./spelling.ts";
 import { lowerStatement, resolveType, widen } from "./stmt.ts";
 import { type FnVal, typeOfVal, type Val, type ValType } from "./values.ts";
 
@@ -149,7 +150,10 @@ function checkImports(m: Module, report: (at: number, message: string) => void):
   for (const { from, name, at } of m.imports.values()) {
     if (!from) continue;
     if (from.library && (builtin(name) || TYPE_NAMES.has(name))) continue;
-    if (!from.node.exports.has(name)) report(at, `${from.node.source.name} has no export ${name}`);
+    if (!from.node.exports.has(name)) {
+      const exported = [...from.node.exports.keys(), ...(from.library ? [...builtinNames(), ...TYPE_NAMES] : [])];
+      report(at, `${from.node.source.name} has no export ${name}${meant(name, exported)}`);
+    }
   }
 }
 

@@ -1,11 +1,11 @@
 /** Statements: declarations, control flow with its facts, and functions lowered at their calls. */
 import { type IntType, isTuple, itemName, type MemType, NUMBER, SCALARS, U32, U64 } from "../check/index.ts";
 import { type Block, constant } from "../ir/index.ts";
-import type { Binding, FunctionNode, Stmt, TypeNode } from "../parse/index.ts";
+import type { Binding, Expr, FunctionNode, Stmt, TypeNode } from "../parse/index.ts";
 import { nameType } from "./builtins.ts";
 import { type Context, type Exit, type Facts, type Frame, learn, Refused, refuse, under } from "./context.ts";
 import { describe, describeType, flatten, rebuild, toScalar } from "./convert.ts";
-import { joinValues, lookup, lowerCondition, lowerExpr, lowerInit } from "./expr.ts";
+import { joinValues, lookup, lowerCondition, lowerExpr, lowerInit, trust } from "./expr.ts";
 import { elementPlace, fieldPlace, readPlace } from "./memory.ts";
 import { forgetVariables, rangeLoop } from "./rangeloops.ts";
 import { childScope, moduleOf } from "./scope.ts";
@@ -315,7 +315,7 @@ function lowerIf(cx: Context, s: Stmt & { kind: "if" }): void {
   const wasLive = b.live();
   const yes = b.newBlock();
   const no = b.newBlock();
-  const facts = lowerCondition(cx, s.test, yes, no);
+  const facts = conditionOf(cx, s.test, yes, no);
   b.seal(yes);
   b.seal(no);
   if (wasLive && !yes.preds.length) cx.removed.push({ at: s.yes.at, what: "branch" });
@@ -335,6 +335,15 @@ function lowerIf(cx: Context, s: Stmt & { kind: "if" }): void {
   b.block = done;
   if (!ends[0]!.live && ends[1]!.live) learn(cx, facts.no);
   if (!ends[1]!.live && ends[0]!.live) learn(cx, facts.yes);
+}
+
+function conditionOf(cx: Context, test: Expr, yes: Block, no: Block): Facts {
+  try {
+    return lowerCondition(cx, test, yes, no);
+  } catch (e) {
+    if (e instanceof Refused) trust(cx, test);
+    throw e;
+  }
 }
 
 /**
@@ -632,6 +641,11 @@ function runBody(cx: Context, fn: FunctionNode, frame: Frame): Val {
       refuse(cx, fn.at, `${fn.name} does not return a value on every path: end it with return`);
     }
     ends.push({ block: end, value: { k: "void" }, live: true });
+  }
+  const empty = ends.findIndex((e) => e.value.k === "void");
+  if (empty >= 0 && ends.some((e) => e.value.k !== "void")) {
+    if (complained) throw new Refused();
+    refuse(cx, frame.returns[empty]!.at, "this return gives nothing and another one a value: give one here, too");
   }
   const done = b.newBlock();
   const result = joinValues(cx, fn.at, ends, done);

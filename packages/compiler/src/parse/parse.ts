@@ -93,6 +93,7 @@ const INSTEAD = new Map<ts.SyntaxKind, string>([
   [K.NullKeyword, "write undefined instead of null"],
   [K.TypeOfExpression, "typeof is not in the language: types are known at compile time"],
   [K.VoidExpression, "void is not in the language"],
+  [K.OmittedExpression, "a list has no gaps: write the value"],
   [K.SpreadElement, "spread is not in the language here: name the values"],
   [K.EqualsEqualsToken, "write === instead of =="],
   [K.ExclamationEqualsToken, "write !== instead of !="],
@@ -150,6 +151,11 @@ class Parser {
   refuse(node: ts.Node, message: string): never {
     this.report(this.at(node), message);
     throw new Refused();
+  }
+
+  /** Only what is exported as default has none. */
+  nameOf(f: ts.FunctionDeclaration): string {
+    return f.name?.text ?? this.refuse(f, "give the function a name");
   }
 
   unsupported(node: ts.Node, fallback: string): never {
@@ -253,7 +259,7 @@ class Parser {
           const declared = f.modifiers?.some((m) => m.kind === K.DeclareKeyword);
           return declared ? { kind: "function", at, fn: this.external(f) } : undefined;
         }
-        return { kind: "function", at, fn: this.fn(f, f.name!.text) };
+        return { kind: "function", at, fn: this.fn(f, this.nameOf(f)) };
       }
       case K.TypeAliasDeclaration: {
         const t = s as ts.TypeAliasDeclaration;
@@ -282,7 +288,9 @@ class Parser {
         const f = s as ts.ForOfStatement;
         if (f.awaitModifier) this.refuse(f.awaitModifier, INSTEAD.get(K.AwaitExpression)!);
         if (!ts.isVariableDeclarationList(f.initializer)) this.refuse(f.initializer, "write for (const x of …)");
-        const binding = this.binding(f.initializer.declarations[0]!.name);
+        const [declaration] = f.initializer.declarations;
+        if (!declaration) return this.refuse(f.initializer, "name what each round gets: for (const x of …)");
+        const binding = this.binding(declaration.name);
         const constant = (f.initializer.flags & ts.NodeFlags.Const) !== 0;
         return { kind: "forOf", at, binding, constant, over: this.expr(f.expression), body: this.one(f.statement) };
       }
@@ -398,7 +406,7 @@ class Parser {
     });
     if (!f.type) this.refuse(f, "a function that is defined elsewhere says the type of what it gives");
     const returns = this.type(f.type);
-    return { at: this.at(f), external: true, name: f.name!.text, params, returns, body: [], assigned: new Set() };
+    return { at: this.at(f), external: true, name: this.nameOf(f), params, returns, body: [], assigned: new Set() };
   }
 
   // ---- types ----
