@@ -801,7 +801,7 @@ export declare function tcpSendAck(arg1: AnySocket, arg2?: number): i32;
 export declare function sendSignalThread(signal: number): i32;
 /** `bpf_jiffies64`, since 5.6. */
 export declare function jiffies64(): u64;
-/** `bpf_read_branch_records`, since 5.6; GPL only; perf_event. */
+/** `bpf_read_branch_records`, since 5.7; GPL only; perf_event. */
 export declare function readBranchRecords(ctx: AnyContext, arg2: Memory | undefined, arg4?: number): i32;
 /** `bpf_get_ns_current_pid_tgid`, since 5.7. */
 export declare function getNsCurrentPidTgid(arg1: number, arg2: number, arg3: Memory): i32;
@@ -1121,7 +1121,7 @@ export declare function taskAcquire(p: KernelStruct<"task_struct">): KernelStruc
 export declare function taskRelease(p: KernelStruct<"task_struct">): void;
 /** `bpf_task_from_pid`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
 export declare function taskFromPid(pid: number): KernelStruct<"task_struct"> | undefined;
-/** `bpf_task_from_vpid`, a kernel function since 6.14; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+/** `bpf_task_from_vpid`, a kernel function since 6.13; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
 export declare function taskFromVpid(vpid: number): KernelStruct<"task_struct"> | undefined;
 /** `bpf_task_get_cgroup1`, a kernel function since 6.8; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
 export declare function taskGetCgroup1(task: KernelStruct<"task_struct">, hierarchyId: number): KernelStruct<"cgroup"> | undefined;
@@ -1133,7 +1133,7 @@ export declare function cgroupAcquire(cgrp: KernelStruct<"cgroup">): KernelStruc
 export declare function cgroupRelease(cgrp: KernelStruct<"cgroup">): void;
 /** `bpf_cgroup_ancestor`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
 export declare function cgroupAncestor(cgrp: KernelStruct<"cgroup">, level: number): KernelStruct<"cgroup"> | undefined;
-/** `bpf_cgroup_from_id`, a kernel function since 6.2; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
+/** `bpf_cgroup_from_id`, a kernel function since 6.4; GPL only; sched_cls tracepoint xdp perf_event cgroup_skb cgroup_sock sock_ops cgroup_device cgroup_sock_addr cgroup_sysctl cgroup_sockopt tracing lsm struct_ops syscall. */
 export declare function cgroupFromId(cgid: number | bigint): KernelStruct<"cgroup"> | undefined;
 /** `bpf_cgroup_read_xattr`, a kernel function since 6.17; GPL only. */
 export declare function cgroupReadXattr(cgroup: KernelStruct<"cgroup">, name: string, valueP: Dynptr): i32;
@@ -1153,11 +1153,11 @@ export declare function putFile(file: KernelStruct<"file">): void;
 export declare function pathDPath(path: KernelStruct<"path">, buf: object): i32;
 /** `bpf_get_file_xattr`, a kernel function since 6.8; GPL only; lsm. */
 export declare function getFileXattr(file: KernelStruct<"file">, name: string, valueP: Dynptr): i32;
-/** `bpf_get_dentry_xattr`, a kernel function since 6.10; GPL only; lsm. */
+/** `bpf_get_dentry_xattr`, a kernel function since 6.12; GPL only; lsm. */
 export declare function getDentryXattr(dentry: KernelStruct<"dentry">, name: string, valueP: Dynptr): i32;
-/** `bpf_set_dentry_xattr`, a kernel function since 6.14; GPL only; lsm. */
+/** `bpf_set_dentry_xattr`, a kernel function since 6.15; GPL only; lsm. */
 export declare function setDentryXattr(dentry: KernelStruct<"dentry">, name: string, valueP: Dynptr, flags?: number): i32;
-/** `bpf_remove_dentry_xattr`, a kernel function since 6.14; GPL only; lsm. */
+/** `bpf_remove_dentry_xattr`, a kernel function since 6.15; GPL only; lsm. */
 export declare function removeDentryXattr(dentry: KernelStruct<"dentry">, name: string): i32;
 /** `bpf_get_kmem_cache`, a kernel function since 6.13; GPL only. */
 export declare function getKmemCache(addr: number | bigint): KernelStruct<"kmem_cache"> | undefined;
@@ -1203,9 +1203,9 @@ export declare function cpumaskEmpty(cpumask: KernelStruct<"cpumask">): boolean;
 export declare function cpumaskFull(cpumask: KernelStruct<"cpumask">): boolean;
 /** `bpf_cpumask_copy`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
 export declare function cpumaskCopy(dst: KernelStruct<"bpf_cpumask">, src: KernelStruct<"cpumask">): void;
-/** `bpf_cpumask_any_distribute`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+/** `bpf_cpumask_any_distribute`, a kernel function since 6.5; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
 export declare function cpumaskAnyDistribute(cpumask: KernelStruct<"cpumask">): u32;
-/** `bpf_cpumask_any_and_distribute`, a kernel function since 6.3; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
+/** `bpf_cpumask_any_and_distribute`, a kernel function since 6.5; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
 export declare function cpumaskAnyAndDistribute(src1: KernelStruct<"cpumask">, src2: KernelStruct<"cpumask">): u32;
 /** `bpf_cpumask_weight`, a kernel function since 6.8; GPL only; tracepoint perf_event tracing lsm struct_ops syscall. */
 export declare function cpumaskWeight(cpumask: KernelStruct<"cpumask">): u32;

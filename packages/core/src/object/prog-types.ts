@@ -106,9 +106,11 @@ export type AttachTypeName = keyof typeof AttachType;
 export const BPF_F_STRICT_ALIGNMENT = 1 << 0;
 export const BPF_F_ANY_ALIGNMENT = 1 << 1;
 export const BPF_F_TEST_RND_HI32 = 1 << 2;
+export const BPF_F_TEST_STATE_FREQ = 1 << 3;
 export const BPF_F_SLEEPABLE = 1 << 4;
 export const BPF_F_XDP_HAS_FRAGS = 1 << 5;
 export const BPF_F_XDP_DEV_BOUND_ONLY = 1 << 6;
+export const BPF_F_TEST_REG_INVARIANTS = 1 << 7;
 
 export const XdpAction = { XDP_ABORTED: 0, XDP_DROP: 1, XDP_PASS: 2, XDP_TX: 3, XDP_REDIRECT: 4 } as const;
 export type XdpActionName = keyof typeof XdpAction;

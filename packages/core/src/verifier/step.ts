@@ -27,13 +27,13 @@ import {
   OP_LDDW,
   OP_MAY_GOTO,
 } from "../isa/index.ts";
-import { ARENA_PAGE, MapType } from "../object/index.ts";
+import { MapType } from "../object/index.ts";
 import { calledPc } from "./cfg/cfg.ts";
 import { nextPc } from "./cfg/program.ts";
 import { checkNothingHeld, checkReturn } from "./check/exit.ts";
-import { checkMapUsable } from "./check/maps.ts";
+import { mapNamed, valueOffset } from "./check/maps.ts";
 import { tracedRange } from "./check/traced.ts";
-import type { Context } from "./context.ts";
+import type { Context, MapRef } from "./context.ts";
 import { Kind, PERCPU, pointer, RDONLY, type Reg, scalarReg } from "./domain/reg.ts";
 import { constScalar, UNKNOWN } from "./domain/scalar.ts";
 import { previousVisit, widen } from "./prune.ts";
@@ -154,23 +154,9 @@ function lddw(cx: Context, insn: Insn): void {
     case BPF_PSEUDO_MAP_VALUE:
     case BPF_PSEUDO_MAP_IDX_VALUE: {
       const map = mapOf(cx, insn);
-      const reloc = cx.relocAt.get(insn.pc);
-      const off = reloc?.kind === "mapValue" ? reloc.offset : insn.imm2;
-      if (map.spec.type === MapType.BPF_MAP_TYPE_ARENA) {
-        // kernel/bpf/arena.c `arena_map_direct_value_addr`
-        const bytes = map.spec.maxEntries * ARENA_PAGE;
-        if (off < 0 || off > bytes)
-          cx.reject("map-value", `offset ${off} is outside the ${bytes} bytes of arena ${map.name}`);
-        cx.setReg(insn.dst, scalarReg(UNKNOWN));
-        return;
-      }
-      if (map.spec.maxEntries !== 1 || map.spec.type !== 2) {
-        cx.reject("map-value", `the address of a value needs an array of one entry, map ${map.name} is not`);
-      }
-      if (off < 0 || off >= map.spec.valueSize) {
-        cx.reject("map-value", `offset ${off} is outside the ${map.spec.valueSize} bytes of map ${map.name}`);
-      }
-      cx.setReg(insn.dst, pointer(Kind.MAP_VALUE, { obj: map, off }));
+      const off = valueOffset(cx, insn);
+      const arena = map.spec.type === MapType.BPF_MAP_TYPE_ARENA;
+      cx.setReg(insn.dst, arena ? scalarReg(UNKNOWN) : pointer(Kind.MAP_VALUE, { obj: map, off }));
       return;
     }
     case BPF_PSEUDO_FUNC:
@@ -241,14 +227,8 @@ function checkCallback(cx: Context, target: number): void {
   }
 }
 
-function mapOf(cx: Context, insn: Insn) {
-  const reloc = cx.relocAt.get(insn.pc);
-  if (!reloc || (reloc.kind !== "map" && reloc.kind !== "mapValue")) {
-    return cx.reject("map", "the instruction loads a map, but no relocation says which");
-  }
-  const map = cx.maps.get(reloc.name);
-  if (!map) return cx.reject("map", `there is no map named ${reloc.name}`);
+function mapOf(cx: Context, insn: Insn): MapRef {
+  const map = mapNamed(cx, insn);
   cx.mapsUsed.add(map.name);
-  checkMapUsable(cx, map);
   return map;
 }

@@ -7,9 +7,6 @@
 import { type Btf, essentialName, resolve } from "../btf/index.ts";
 import type { Insn } from "../isa/index.ts";
 import {
-  ATTACH_TYPE_SINCE,
-  AttachType,
-  attachTypeName,
   BPF_F_ANY_ALIGNMENT,
   BPF_F_SLEEPABLE,
   BPF_F_STRICT_ALIGNMENT,
@@ -21,33 +18,24 @@ import {
   type LineInfo,
   lineAt,
   type MapSpec,
-  PROG_TYPE_SINCE,
   type ProgramSpec,
   ProgType,
-  progTypeName,
   type StructOpsSpec,
 } from "../object/index.ts";
 import { analyse } from "./cfg/cfg.ts";
 import { checkStackDepth } from "./check/depth.ts";
 import { type ExtensionTarget, extensionOf, functionCalled } from "./check/extension.ts";
 import { kfuncsOf } from "./check/kfuncs-called.ts";
+import { checkLoadable } from "./check/load.ts";
 import { specialFields } from "./check/map-fields.ts";
+import { checkMapsNamed } from "./check/maps.ts";
 import { checkEarlyEnds, checkExceptionCallback, signatures } from "./check/signature.ts";
 import { type StructOpsMember, tracedBy } from "./check/traced.ts";
 import { Context, MAX_CPUS, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./context.ts";
 import { Kind, pointer } from "./domain/reg.ts";
 import { Frame, type PathStep, State } from "./domain/state.ts";
 import { TypeTable } from "./domain/type-ref.ts";
-import {
-  allows,
-  DEFAULT_PROFILE,
-  type Profile,
-  type ProfileName,
-  profileOf,
-  RULES,
-  type RuleName,
-  versionNumber,
-} from "./profile.ts";
+import { allows, DEFAULT_PROFILE, type ProfileName, profileOf } from "./profile.ts";
 import { finishPath, isVisited } from "./prune.ts";
 import { type CauseStep, explain } from "./report/explain.ts";
 import { type InsnFact, InsnFacts, Lengths, type LoopFact } from "./report/facts.ts";
@@ -215,10 +203,8 @@ function countPaths(cx: Context): { lengths: Lengths; insns: InsnFacts } {
 }
 
 function prepare(program: ProgramSpec, env: VerifyEnv): Context {
-  refuseUnknown(program.type);
   const profile = env.profile ? profileOf(env.profile) : DEFAULT_PROFILE;
-  checkKnown(program, profile);
-  checkSleepable(program);
+  checkLoadable(program, profile);
   const extends_ = program.type === ProgType.BPF_PROG_TYPE_EXT;
   const extension = extends_ ? extensionOf(program, env.btf, env.extends, profile) : undefined;
   if (extends_ && env.extends) checkTargetLives(program, env, env.extends);
@@ -269,6 +255,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
     observer: env.observe,
     prune: !env.exhaustive,
   });
+  checkMapsNamed(cx);
   if (extends_) enterExtension(cx);
   return cx;
 }
@@ -294,68 +281,6 @@ function enterExtension(cx: Context): void {
   const signature = cx.signatures.get(0)!;
   if (signature.problem) cx.reject("extension", signature.problem.message, { pc: 0 });
   cx.state = globalState(cx, 0, signature);
-}
-
-function refuseUnknown(type: number): void {
-  if (type > ProgType.BPF_PROG_TYPE_UNSPEC && type <= ProgType.BPF_PROG_TYPE_NETFILTER) return;
-  const message = type === 0 ? "the section's name says no program type" : `${type} is no program type`;
-  throw new Refusal("reject", "program-type", message, 0, undefined, "say which it is, with --type");
-}
-
-/** Program types whose attach type the kernel looks at when it loads them. Source: `bpf_prog_load_check_attach`. */
-const ATTACH_AT_LOAD: ReadonlySet<number> = new Set([
-  ProgType.BPF_PROG_TYPE_CGROUP_SOCK,
-  ProgType.BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
-  ProgType.BPF_PROG_TYPE_CGROUP_SOCKOPT,
-  ProgType.BPF_PROG_TYPE_SK_LOOKUP,
-  ProgType.BPF_PROG_TYPE_SK_REUSEPORT,
-  ProgType.BPF_PROG_TYPE_TRACING,
-  ProgType.BPF_PROG_TYPE_LSM,
-]);
-
-/** What a program asks of its kernel before any instruction: its type, its hook, its flags. */
-function checkKnown({ type, attachType, flags }: ProgramSpec, profile: Profile): void {
-  const need = (since: string | undefined, what: string): void => {
-    if (since === undefined || versionNumber(since) <= profile.version) return;
-    const message = `${what} came with Linux ${since}, the profile is ${profile.kernel}`;
-    throw new Refusal("reject", "profile", message, 0, undefined, undefined);
-  };
-  const rule = (name: RuleName): void => need(RULES[name].since, RULES[name].what);
-  need(nameOf(PROG_TYPE_SINCE, ProgType, type), `${progTypeName(type)} programs`);
-  if (ATTACH_AT_LOAD.has(type)) {
-    const since = nameOf(ATTACH_TYPE_SINCE, AttachType, attachType);
-    need(since, `attach type ${attachTypeName(type, attachType) ?? attachType}`);
-  }
-  if (flags & BPF_F_SLEEPABLE) rule(type === ProgType.BPF_PROG_TYPE_KPROBE ? "sleepableProbes" : "sleepable");
-  if (flags & BPF_F_XDP_HAS_FRAGS) rule("xdpFragments");
-  if (flags & BPF_F_XDP_DEV_BOUND_ONLY) rule("deviceBound");
-}
-
-function nameOf(since: Readonly<Record<string, string>>, numbers: Readonly<Record<string, number>>, number: number) {
-  return Object.entries(since).find(([name]) => numbers[name] === number)?.[1];
-}
-
-/** Which programs may, and must, be loaded as ones that sleep. Source: kernel/bpf/verifier.c `can_be_sleepable`. */
-function checkSleepable({ type, attachType, flags }: ProgramSpec): void {
-  const T = ProgType;
-  const sleepable = (flags & BPF_F_SLEEPABLE) !== 0;
-  const refuse = (message: string): never => {
-    throw new Refusal("reject", "sleep", message, 0, undefined, undefined);
-  };
-  if (type === T.BPF_PROG_TYPE_SYSCALL) {
-    if (!sleepable) refuse("syscall programs are loaded as ones that may sleep (BPF_F_SLEEPABLE)");
-    return;
-  }
-  if (!sleepable) return;
-  const always: readonly number[] = [T.BPF_PROG_TYPE_LSM, T.BPF_PROG_TYPE_KPROBE, T.BPF_PROG_TYPE_STRUCT_OPS];
-  const traced: readonly number[] = [
-    AttachType.BPF_TRACE_FENTRY,
-    AttachType.BPF_TRACE_FEXIT,
-    AttachType.BPF_MODIFY_RETURN,
-    AttachType.BPF_TRACE_ITER,
-  ];
-  if (always.includes(type) || (type === T.BPF_PROG_TYPE_TRACING && traced.includes(attachType))) return;
-  refuse("programs of this type may not sleep: they are loaded without BPF_F_SLEEPABLE");
 }
 
 /** Which member of which struct_ops table the program implements. */

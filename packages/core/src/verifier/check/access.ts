@@ -4,7 +4,7 @@
  *
  * Source: kernel/bpf/verifier.c `check_mem_region_access`, `check_packet_access`, `__check_mem_access`.
  */
-import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG, FLOW_KEYS_SIZE, ProgType } from "../../object/index.ts";
+import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG, FLOW_KEYS_SIZE, MapType, ProgType } from "../../object/index.ts";
 import { type Context, MAX_VAR_OFF, type MapRef } from "../context.ts";
 import { AT_PKT_END, BUFFER, isPacket, Kind, kindName, type Reg } from "../domain/reg.ts";
 import { S64_MIN } from "../domain/scalar.ts";
@@ -87,8 +87,10 @@ function checkAlignment(cx: Context, { base, register, off, size }: Region): voi
 }
 
 function checkMapFlags(cx: Context, map: MapRef, region: Region): void {
-  const { flags } = map.spec;
-  if (region.write && flags & BPF_F_RDONLY_PROG) {
+  const { flags, type } = map.spec;
+  // kernel/bpf/devmap.c `dev_map_init_map` sets the flag itself.
+  const devices = type === MapType.BPF_MAP_TYPE_DEVMAP || type === MapType.BPF_MAP_TYPE_DEVMAP_HASH;
+  if (region.write && (devices || flags & BPF_F_RDONLY_PROG)) {
     cx.reject("read-only", `map ${map.name} may not be written by programs`, { register: region.register });
   }
   if (!region.write && flags & BPF_F_WRONLY_PROG) {

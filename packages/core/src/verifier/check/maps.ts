@@ -1,7 +1,17 @@
 /** Which helper takes which type of map. Source: kernel/bpf/verifier.c `check_map_func_compatibility`. */
 import {
+  BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_IDX,
+  BPF_PSEUDO_MAP_IDX_VALUE,
+  BPF_PSEUDO_MAP_VALUE,
+  type Insn,
+  OP_LDDW,
+} from "../../isa/index.ts";
+import {
+  ARENA_PAGE,
   AttachType,
   BPF_F_NO_PREALLOC,
+  BPF_F_RDONLY_PROG,
   MAP_TYPE_SINCE,
   MapType,
   mapTypeName,
@@ -134,7 +144,7 @@ const FOR_SLEEPERS: ReadonlySet<number> = new Set([
 ]);
 
 /** Refuses a map that this program may not use at all. Source: kernel/bpf/verifier.c `check_map_prog_compatibility`. */
-export function checkMapUsable(cx: Context, map: MapRef): void {
+function checkMapUsable(cx: Context, map: MapRef): void {
   if (ANYWHERE.has(cx.progType) || cx.progType === ProgType.BPF_PROG_TYPE_SOCKET_FILTER) {
     const field = map.fields.find(({ kind }) =>
       cx.progType === ProgType.BPF_PROG_TYPE_SOCKET_FILTER
@@ -160,6 +170,80 @@ export function checkMapUsable(cx: Context, map: MapRef): void {
     cx.reject("map", `a program that may sleep cannot use map ${map.name} of type ${mapTypeName(map.spec.type)}`);
   }
   checkMapUsableThen(cx, map);
+}
+
+/** The map whose address an lddw loads. */
+export function mapNamed(cx: Context, insn: Insn): MapRef {
+  const reloc = cx.relocAt.get(insn.pc);
+  if (!reloc || (reloc.kind !== "map" && reloc.kind !== "mapValue")) {
+    return cx.reject("map", "the instruction loads a map, but no relocation says which");
+  }
+  return cx.maps.get(reloc.name) ?? cx.reject("map", `there is no map named ${reloc.name}`);
+}
+
+/** Where in the map's value the address points that an lddw loads. */
+export function valueOffset(cx: Context, insn: Insn): number {
+  const reloc = cx.relocAt.get(insn.pc);
+  return reloc?.kind === "mapValue" ? reloc.offset : insn.imm2;
+}
+
+const MAP_ADDRESSES: ReadonlySet<number> = new Set([
+  BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_IDX,
+  BPF_PSEUDO_MAP_VALUE,
+  BPF_PSEUDO_MAP_IDX_VALUE,
+]);
+/** Maps of one program. Source: include/linux/bpf_verifier.h `MAX_USED_MAPS`. */
+const MAX_MAPS = 64;
+/** Of these a program has one map at most: its trampoline has one place for it. */
+const ONLY_ONE: ReadonlySet<number> = new Set([
+  T.BPF_MAP_TYPE_CGROUP_STORAGE,
+  T.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+  T.BPF_MAP_TYPE_ARENA,
+]);
+
+/** Checks every map that the program names, dead code's too. Source: kernel/bpf/verifier.c `resolve_pseudo_ldimm64`. */
+export function checkMapsNamed(cx: Context): void {
+  const seen = new Map<string, MapRef>();
+  for (const insn of cx.program.insns) {
+    if (insn?.opcode !== OP_LDDW || !MAP_ADDRESSES.has(insn.src)) continue;
+    cx.pc = insn.pc;
+    const map = mapNamed(cx, insn);
+    if (insn.src === BPF_PSEUDO_MAP_VALUE || insn.src === BPF_PSEUDO_MAP_IDX_VALUE) {
+      checkValueAddress(cx, map, valueOffset(cx, insn));
+    }
+    if (seen.has(map.name)) continue;
+    checkMapUsable(cx, map);
+    const { type } = map.spec;
+    const other = ONLY_ONE.has(type) ? [...seen.values()].find(({ spec }) => spec.type === type) : undefined;
+    if (other) {
+      cx.reject("map", `maps ${other.name} and ${map.name}: a program uses only one ${mapTypeName(type)}`, {
+        fix: "keep what both hold in one map",
+      });
+    }
+    seen.set(map.name, map);
+    if (seen.size > MAX_MAPS) {
+      cx.reject("map", `the program uses more than ${MAX_MAPS} maps`, { fix: "split it by tail calls, or join maps" });
+    }
+  }
+  cx.pc = 0;
+}
+
+/** Source: kernel/bpf/arraymap.c `array_map_direct_value_addr`, kernel/bpf/arena.c `arena_map_direct_value_addr`. */
+function checkValueAddress(cx: Context, map: MapRef, off: number): void {
+  const { type, maxEntries, valueSize } = map.spec;
+  if (type === T.BPF_MAP_TYPE_ARENA) {
+    const bytes = maxEntries * ARENA_PAGE;
+    if (off < 0 || off > bytes)
+      cx.reject("map-value", `offset ${off} is outside the ${bytes} bytes of arena ${map.name}`);
+    return;
+  }
+  if (maxEntries !== 1 || type !== T.BPF_MAP_TYPE_ARRAY) {
+    cx.reject("map-value", `the address of a value needs an array of one entry, map ${map.name} is not`);
+  }
+  if (off < 0 || off >= valueSize) {
+    cx.reject("map-value", `offset ${off} is outside the ${valueSize} bytes of map ${map.name}`);
+  }
 }
 
 /** Hash maps that allocate an entry when it is added. Source: kernel/bpf/verifier.c `is_preallocated_map`. */
@@ -198,6 +282,9 @@ export function helperTakesMap(name: string, mapType: number): boolean {
   return (!byMap || byMap.includes(name)) && (!byHelper || byHelper.includes(mapType));
 }
 
+/** Helpers that change a map. Source: kernel/bpf/verifier.c `record_func_map`. */
+const CHANGES: ReadonlySet<string> = new Set(["map_update_elem", "map_delete_elem", "map_push_elem", "map_pop_elem"]);
+
 /** Refuses a map that the helper does not work on. `name` is without `bpf_`. */
 export function checkMapHelper(cx: Context, map: MapRef, name: string): void {
   const { type } = map.spec;
@@ -206,6 +293,12 @@ export function checkMapHelper(cx: Context, map: MapRef, name: string): void {
   const sockmap = type === T.BPF_MAP_TYPE_SOCKMAP || type === T.BPF_MAP_TYPE_SOCKHASH;
   const updates = sockmap && updatesSockmap(cx, name);
   if ((!byMap || byMap.includes(name) || updates) && (!byHelper || byHelper.includes(type))) {
+    if (CHANGES.has(name) && map.spec.flags & BPF_F_RDONLY_PROG) {
+      cx.reject("read-only", `bpf_${name}: map ${map.name} may not be written by programs (BPF_F_RDONLY_PROG)`, {
+        register: 1,
+        fix: "create the map without BPF_F_RDONLY_PROG, or change it from userspace",
+      });
+    }
     const since = mapHelperSince(name, type);
     if (since <= cx.profile.version) return;
     const on = `bpf_${name} on map ${map.name} of type ${mapTypeName(type)}`;

@@ -4,6 +4,7 @@
  */
 const RULES: Readonly<Record<string, string>> = {
   alignment: "an access of 2, 4 or 8 bytes to this memory must stand at a multiple of its size",
+  "attach-type": "the kernel looks at the hook when it loads a program: each type has its own",
   argument: "each argument of a helper has a type, and only a value of that type may be passed",
   atomic: "atomic operations work on map values, the stack and memory of the program, not on packet or ctx",
   bounds: "an access must lie inside the memory that the pointer belongs to, for every value that its offset may have",
@@ -54,6 +55,7 @@ const RULES: Readonly<Record<string, string>> = {
   "pointer-store": "a pointer is stored on the stack whole, aligned, and not in a caller's frame",
   "pointer-use": "this kind of pointer can be passed on, but not read or written through",
   preempt: "preemption that was disabled is enabled again before the program ends",
+  "program-flags": "a program is loaded with flags that the kernel knows",
   "program-type": "a program has one of the kernel's program types",
   rcu: "a pointer that RCU protects is used inside the read lock, and the lock is released on every path",
   "read-only": "this memory may be read, not written",
