@@ -59,7 +59,7 @@ export function registerMap(program: Command): void {
     .option("--json", "one JSON document")
     .action(async (which: string, { json, hex }: { json?: boolean; hex?: boolean }) => {
       await withMap(which, (opened) => {
-        const entries = [...opened.map.entries()].map(([key, value]) => entryJson(opened, key, value));
+        const entries = [...opened.map.entries()].map(([key, value]) => entryJson(opened, key, value, !json));
         if (json) {
           printJson({ ...mapJson(opened.info), entries });
           return;
@@ -79,7 +79,7 @@ export function registerMap(program: Command): void {
         const value = opened.map.lookup(key);
         if (value === undefined) answerNo();
         if (json) printJson(value ? entryJson(opened, key, value) : { key: toHex(key), value: null });
-        else print(value ? entryText(entryJson(opened, key, value), false) : `${text}: no such key`);
+        else print(value ? entryText(entryJson(opened, key, value, true), false) : `${text}: no such key`);
       });
     });
 
@@ -285,15 +285,16 @@ interface Entry {
   readonly typed?: { readonly key: unknown; readonly value: unknown };
 }
 
-function entryJson({ info, types }: Opened, key: Uint8Array, value: Uint8Array): Entry {
+/** `addresses`: as text, for people. */
+function entryJson({ info, types }: Opened, key: Uint8Array, value: Uint8Array, addresses = false): Entry {
   const hex = { key: toHex(key), value: toHex(value) };
   if (!types) return hex;
   const stride = isPerCpu(info.type) ? (info.valueSize + 7) & ~7 : value.length;
   const values = [];
   for (let at = 0; at < value.length; at += stride) {
-    values.push(decodeValue(types.btf, types.value, value.subarray(at, at + info.valueSize)));
+    values.push(decodeValue(types.btf, types.value, value.subarray(at, at + info.valueSize), { addresses }));
   }
-  const typedKey = types.key ? decodeValue(types.btf, types.key, key) : hex.key;
+  const typedKey = types.key ? decodeValue(types.btf, types.key, key, { addresses }) : hex.key;
   return { ...hex, typed: { key: typedKey, value: isPerCpu(info.type) ? values : values[0] } };
 }
 

@@ -3,7 +3,7 @@ import { UnsupportedError } from "@ebplane/core/errors";
 import { SimTarget } from "@ebplane/core/sim";
 import { deviceOf, startPlane } from "@ebplane/functions";
 import { UsageError } from "../failure.ts";
-import type { LoadedPlane } from "../input.ts";
+import { inSource, type LoadedPlane } from "../input.ts";
 import { operate } from "./operate.ts";
 
 export interface UpPortsOptions {
@@ -38,7 +38,7 @@ export async function upPorts(path: string, { plane, built }: LoadedPlane, optio
       for (const item of opened.reverse()) item.close();
     };
     try {
-      const running = startPlane(plane, built, sim);
+      const running = inSource(built.spec, () => startPlane(plane, built, sim));
       opened.push(running);
       const wires = [...texts].map(([name, text]) => {
         const port = openPort(text);

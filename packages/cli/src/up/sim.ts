@@ -8,7 +8,7 @@ import { deviceOf, startPlane } from "@ebplane/functions";
 import { logUpdateStderr } from "log-update";
 import { openCapture } from "../captures.ts";
 import { UsageError } from "../failure.ts";
-import type { LoadedPlane } from "../input.ts";
+import { inSource, type LoadedPlane } from "../input.ts";
 import { grouped, note, print, printJson } from "../output.ts";
 import { reportText } from "../plane-table.ts";
 
@@ -56,7 +56,7 @@ export async function upSim(path: string, { plane, built }: LoadedPlane, options
     }
   }
 
-  using running = startPlane(plane, built, sim);
+  using running = inSource(built.spec, () => startPlane(plane, built, sim));
   const started = performance.now();
   const live = process.stderr.isTTY && !options.json;
   let drawn = 0;

@@ -26,4 +26,4 @@ export { parseBtf } from "./parse.ts";
 export { type BtfPatch, patchBtf } from "./patch.ts";
 export { alignOf, arrayOf, resolve, sizeOf, skipModifiers, typeText, wholeBytes } from "./query.ts";
 export * from "./types.ts";
-export { type BtfValue, decodeValue, encodeValue, isNetworkOrder } from "./value.ts";
+export { type BtfValue, type DecodeOptions, decodeValue, encodeValue, isNetworkOrder } from "./value.ts";

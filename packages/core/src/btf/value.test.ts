@@ -80,3 +80,33 @@ test.each<[number, BtfValue, string]>([
 ])("refuses type %i from %j", (type, value, message) => {
   expect(() => encodeValue(btf, type, value)).toThrow(message);
 });
+
+test("addresses are shown as text where type and name say that they are some, and the text is taken back", () => {
+  const b = new BtfBuilder();
+  const u8 = b.int("u8", 1);
+  const be32 = b.typedef("be32", b.int("u32", 4));
+  const in6 = b.union("in6", 16, [
+    { name: "bytes", type: b.array(u8, 16), offset: 0 },
+    { name: "words", type: b.array(be32, 4), offset: 0 },
+  ]);
+  const flow = b.struct("flow", 46, [
+    { name: "saddr", type: be32, offset: 0 },
+    { name: "seq", type: be32, offset: 4 },
+    { name: "nextHop", type: in6, offset: 8 },
+    { name: "smac", type: b.array(u8, 6), offset: 24 },
+    { name: "comm", type: b.array(u8, 16), offset: 30 },
+  ]);
+  const pair = b.struct("pair", 6, [
+    { name: "_0", type: be32, offset: 0 },
+    { name: "_1", type: b.typedef("be16", b.int("u16", 2)), offset: 4 },
+  ]);
+  const btf = b.build();
+  const shown = (id: number, value: BtfValue) => decodeValue(btf, id, encodeValue(btf, id, value), { addresses: true });
+  const comm = [112, 105, 110, 103, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  const whole = { saddr: "10.0.0.1", seq: 7, nextHop: "2001:db8::1", smac: "02:00:00:00:00:01", comm };
+  expect(shown(flow, whole)).toEqual(whole);
+  expect(shown(pair, { _0: "192.0.2.1", _1: 443 })).toEqual({ _0: "192.0.2.1", _1: 443 });
+  expect(shown(be32, "10.0.0.1")).toBe("10.0.0.1");
+  // For programs they stay numbers.
+  expect(decodeValue(btf, be32, encodeValue(btf, be32, "10.0.0.1"))).toBe(0x0a000001);
+});

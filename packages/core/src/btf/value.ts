@@ -12,6 +12,7 @@
 import { viewOf } from "../bytes/index.ts";
 import { BpfError, BtfError } from "../errors/index.ts";
 import { parseIpv4, parseIpv6, parseMac } from "../wire/index.ts";
+import { type AddressShape, addressText } from "./addresses.ts";
 import { resolve, sizeOf, skipModifiers, typeText, wholeBytes } from "./query.ts";
 import type { Btf, BtfEnum, BtfInt, BtfStruct } from "./types.ts";
 
@@ -41,16 +42,23 @@ export function isNetworkOrder(btf: Btf, id: number): boolean {
   return false;
 }
 
-/** The value that the bytes hold. @throws RangeError when there are fewer bytes than the type has. */
-export function decodeValue(btf: Btf, id: number, bytes: Uint8Array): BtfValue {
-  const size = sizeOf(btf, id);
-  if (bytes.length < size) throw new RangeError(`${typeText(btf, id)}: need ${size} bytes, have ${bytes.length}`);
-  return decode(btf, id, bytes, 0, 0, { left: bytes.length * 64 + 65536 });
+export interface DecodeOptions {
+  /** What type and name say is an address is given as the text that `encodeValue` takes: `"10.0.0.1"`. */
+  readonly addresses?: boolean;
 }
 
-/** Values that may still be made: members that share or take no bytes could otherwise double at each level. */
-interface Budget {
+/** The value that the bytes hold. @throws RangeError when there are fewer bytes than the type has. */
+export function decodeValue(btf: Btf, id: number, bytes: Uint8Array, options: DecodeOptions = {}): BtfValue {
+  const size = sizeOf(btf, id);
+  if (bytes.length < size) throw new RangeError(`${typeText(btf, id)}: need ${size} bytes, have ${bytes.length}`);
+  const walk: Walk = { left: bytes.length * 64 + 65536, addresses: options.addresses ?? false };
+  return decode(btf, id, bytes, 0, 0, walk, "");
+}
+
+interface Walk {
+  /** Values that may still be made: members that share or take no bytes could otherwise double at each level. */
   left: number;
+  readonly addresses: boolean;
 }
 
 /**
@@ -63,12 +71,25 @@ export function encodeValue(btf: Btf, id: number, value: BtfValue): Uint8Array {
   return bytes;
 }
 
-function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: number, budget: Budget): BtfValue {
-  if (--budget.left < 0) throw new BtfError("has far more members than bytes", { typeId: id });
+/** `name` is the member's, empty where there is none. */
+function decode(
+  btf: Btf,
+  id: number,
+  bytes: Uint8Array,
+  at: number,
+  depth: number,
+  walk: Walk,
+  name: string,
+): BtfValue {
+  if (--walk.left < 0) throw new BtfError("has far more members than bytes", { typeId: id });
   if (depth > MAX_DEPTH) throw new RangeError(`${typeText(btf, id)}: nests deeper than ${MAX_DEPTH}`);
   inside(btf, id, bytes, at * 8, sizeOf(btf, id) * 8);
   const type = btf.type(resolve(btf, id));
   const view = viewOf(bytes);
+  if (walk.addresses) {
+    const text = addressText(name, shapeOf(btf, id), bytes.subarray(at, at + sizeOf(btf, id)));
+    if (text !== undefined) return text;
+  }
   switch (type.kind) {
     case "int":
       return decodeInt(type, readBytes(bytes, at, type.size, isNetworkOrder(btf, id)));
@@ -94,7 +115,7 @@ function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: numb
       }
       const each = sizeOf(btf, type.type);
       return Array.from({ length: each ? type.length : 0 }, (_, i) =>
-        decode(btf, type.type, bytes, at + i * each, depth + 1, budget),
+        decode(btf, type.type, bytes, at + i * each, depth + 1, walk, name),
       );
     }
     case "struct":
@@ -105,7 +126,7 @@ function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: numb
           if (m.name) out[m.name] = decodeBits(btf, m.type, bytes, at * 8 + m.bitOffset, m.bitSize);
           continue;
         }
-        const value = decode(btf, m.type, bytes, at + wholeBytes(m.bitOffset, m.name), depth + 1, budget);
+        const value = decode(btf, m.type, bytes, at + wholeBytes(m.bitOffset, m.name), depth + 1, walk, m.name);
         if (m.name) out[m.name] = value;
         else if (typeof value === "object") Object.assign(out, value);
       }
@@ -113,6 +134,14 @@ function decode(btf: Btf, id: number, bytes: Uint8Array, at: number, depth: numb
     }
   }
   return bytes.slice(at, at + sizeOf(btf, id));
+}
+
+/** What a value is, as far as an address may lie in it. */
+function shapeOf(btf: Btf, id: number): AddressShape {
+  const type = btf.type(resolve(btf, id));
+  if (type.kind === "int") return isNetworkOrder(btf, id) ? "network" : "other";
+  if (type.kind === "array") return sizeOf(btf, type.type) === 1 && !isChar(btf, type.type) ? "bytes" : "other";
+  return (type.kind === "struct" || type.kind === "union") && /^in6(_addr)?$/.test(type.name) ? "in6" : "other";
 }
 
 /** Members may lie about their place: a struct's size need not hold them. */
