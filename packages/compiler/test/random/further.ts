@@ -84,8 +84,9 @@ export abstract class Further extends Packets {
       return {
         lines: [`const ${name} = pairs.lookup(${text});`, `if (${name}) ${name}.value ^= ${x.text};`],
         run: (e) => {
-          const old = e.state.pairs.get(key(e));
-          if (old !== undefined) e.state.pairs.set(key(e), old ^ x.run(e));
+          const at = key(e);
+          const old = e.state.pairs.get(at);
+          if (old !== undefined) e.state.pairs.set(at, old ^ x.run(e));
         },
       };
     }
@@ -255,8 +256,8 @@ export abstract class Further extends Packets {
     return {
       lines: [`let ${name}: ${t} = pick(${c.text}, ${a.text}, ${b.text});`],
       run: (e) => {
-        const [x, y] = [a.run(e), b.run(e)];
-        e.vars.set(name, c.run(e) ? x : y);
+        const [which, x, y] = [c.run(e), a.run(e), b.run(e)];
+        e.vars.set(name, which ? x : y);
       },
     };
   }
