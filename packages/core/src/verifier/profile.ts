@@ -20,9 +20,17 @@ export type ProfileName = (typeof PROFILE_NAMES)[number];
 
 /** A version `major.minor` as a number that compares. */
 export function versionNumber(version: string): number {
-  const [major = "0", minor = "0"] = version.split(".");
-  return Number(major) * 100 + Number(minor);
+  let number = numbers.get(version);
+  if (number === undefined) {
+    const [major = "0", minor = "0"] = version.split(".");
+    number = Number(major) * 100 + Number(minor);
+    numbers.set(version, number);
+  }
+  return number;
 }
+
+/** The walk asks for versions at every other insn. */
+const numbers = new Map<string, number>();
 
 /** A rule that is younger than the oldest profile: the kernel that brought it, what it allows, and where it is decided. */
 export interface Rule {

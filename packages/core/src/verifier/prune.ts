@@ -23,6 +23,7 @@ import {
   type Claim,
   detach,
   type Frame,
+  fill,
   markRead,
   type Slot,
   type State,
@@ -508,12 +509,13 @@ function slotsSafe(old: Frame, cur: Frame, ids: IdMap, set: number, from: number
 }
 
 function slotSafe(old: Frame, index: number, a: Slot, b: Slot | undefined, ids: IdMap, exactness: Exactness): boolean {
-  // Bytes alone, the usual case, are compared at once.
+  // One slot that nothing has written to since, and bytes alone, the usual cases, are compared at once.
+  if (a === b && !a.special && (!a.reg || (a.reg.id === 0 && a.reg.ref === 0))) return true;
   if (b && a.bytes === b.bytes && !a.reg && !b.reg && !a.special && !b.special) return true;
   const aReg = scalarOf(a);
   const bReg = scalarOf(b);
   if (aReg && bReg) return regSafe(aReg, bReg, ids, exactness, aReg === a.reg && isPreciseIn(old, index));
-  for (let k = 0; k < 8; k++) {
+  for (let k = 0; k < 8 && a.bytes !== b?.bytes; k++) {
     const x = byteAt(a.bytes, k);
     const y = b ? byteAt(b.bytes, k) : Byte.INVALID;
     // Unknown bytes, set or not, hold anything.
@@ -541,9 +543,5 @@ const ANY_NUMBER = unknownReg();
 function scalarOf(slot: Slot | undefined): Reg | undefined {
   if (!slot) return ANY_NUMBER;
   if (slot.reg?.kind === Kind.SCALAR && byteAt(slot.bytes, 7) === Byte.SPILL) return slot.reg;
-  for (let k = 0; k < 8; k++) {
-    const b = byteAt(slot.bytes, k);
-    if (b !== Byte.MISC && b !== Byte.INVALID) return undefined;
-  }
-  return ANY_NUMBER;
+  return (slot.bytes & ~fill(Byte.MISC)) === 0 ? ANY_NUMBER : undefined;
 }

@@ -7,7 +7,7 @@
 import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG, FLOW_KEYS_SIZE, MapType, ProgType } from "../../object/index.ts";
 import { type Context, MAX_VAR_OFF, type MapRef } from "../context.ts";
 import { AT_PKT_END, BUFFER, isPacket, Kind, kindName, type Reg } from "../domain/reg.ts";
-import { S64_MIN } from "../domain/scalar.ts";
+import { S64_MIN, ZERO } from "../domain/scalar.ts";
 
 export interface Region {
   readonly base: Reg;
@@ -118,6 +118,7 @@ function checkExtent(cx: Context, region: Region, size: number, note: string): v
   const { base, register } = region;
   const v = base.val;
   const at = base.off + region.off;
+  if (v === ZERO && within(at, region, size)) return;
   const what = `r${register} (${kindName(base)})`;
   if (v.smin === S64_MIN || v.smin + BigInt(at) < 0n) {
     if (v.smin === S64_MIN || v.smin < 0n) {

@@ -104,6 +104,34 @@ function compute(op: number, a: Scalar, b: Scalar, is32: boolean): Scalar {
   return is32 ? zeroExtend(d) : sync(d);
 }
 
+const OFFSET = 0x400;
+
+/** A pointer's variable offset `v` with `by` added or subtracted: unlike other sums it is unbounded where one end is. */
+export function offset(op: number, v: Scalar, by: Scalar): Scalar {
+  const key = OFFSET | op;
+  const slot = RESULTS.slot(key, v, by);
+  return RESULTS.get(slot, key, v, by) ?? RESULTS.keep(slot, key, v, by, moved(op, v, by));
+}
+
+function moved(op: number, v: Scalar, by: Scalar): Scalar {
+  const add = op === BPF_ADD;
+  const val = UNKNOWN.clone();
+  const smin = add ? v.smin + by.smin : v.smin - by.smax;
+  const smax = add ? v.smax + by.smax : v.smax - by.smin;
+  if (smin >= S64_MIN && smax <= S64_MAX) {
+    val.smin = smin;
+    val.smax = smax;
+  }
+  const umin = add ? v.umin + by.umin : v.umin - by.umax;
+  const umax = add ? v.umax + by.umax : v.umax - by.umin;
+  if (umin >= 0n && umax <= U64_MAX) {
+    val.umin = umin;
+    val.umax = umax;
+  }
+  val.tnum = add ? tnumAdd(v.tnum, by.tnum) : tnumSub(v.tnum, by.tnum);
+  return sync(val);
+}
+
 /** The exact result of two known numbers; undefined for a shift that is out of range. */
 function foldConst(op: number, a: bigint, b: bigint, is32: boolean): bigint | undefined {
   const width = is32 ? 32 : 64;

@@ -60,8 +60,19 @@ export function flippedOf(op: number): number {
   return FLIPPED.get(op) ?? op;
 }
 
+const OUTCOMES = new Memo<boolean | typeof OPEN>();
+/** Both outcomes are possible. */
+const OPEN = 0;
+
 /** True or false when `a op b` is decided for all values; undefined when both outcomes are possible. */
 export function outcome(op: number, a: Scalar, b: Scalar, is32: boolean): boolean | undefined {
+  const key = op | (is32 ? 0x200 : 0);
+  const slot = OUTCOMES.slot(key, a, b);
+  const known = OUTCOMES.get(slot, key, a, b) ?? OUTCOMES.keep(slot, key, a, b, decided(op, a, b, is32) ?? OPEN);
+  return known === OPEN ? undefined : known;
+}
+
+function decided(op: number, a: Scalar, b: Scalar, is32: boolean): boolean | undefined {
   const ta = is32 ? tnumCast(a.tnum, 4) : a.tnum;
   const tb = is32 ? tnumCast(b.tnum, 4) : b.tnum;
   switch (op) {
@@ -82,7 +93,7 @@ export function outcome(op: number, a: Scalar, b: Scalar, is32: boolean): boolea
     case BPF_JSGE:
       return is32 ? atLeast(a.s32min, a.s32max, b.s32min, b.s32max) : atLeast(a.smin, a.smax, b.smin, b.smax);
     default:
-      return outcome(flippedOf(op), b, a, is32);
+      return decided(flippedOf(op), b, a, is32);
   }
 }
 

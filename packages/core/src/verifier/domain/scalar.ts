@@ -413,10 +413,13 @@ export function scalarHolds(s: Scalar, value: bigint): boolean {
   );
 }
 
-/** Bits that the largest possible value takes. */
-export function widthOf(s: Scalar): number {
-  return s.umax === 0n ? 0 : s.umax.toString(2).length;
+/** Bits that a spill or load of `size` bytes keeps of this number: all of them when it fits. */
+export function fitsBytes(s: Scalar, size: number): boolean {
+  return s.umax <= LARGEST[size]!;
 }
+
+/** By number of bytes. */
+const LARGEST = Array.from({ length: 9 }, (_, size) => (1n << BigInt(size * 8)) - 1n);
 
 /** `low` known in the lower 32 bits, the upper half as before. */
 export function withConst32(s: Scalar, low: number): Scalar {

@@ -87,14 +87,14 @@ export class SlotSet {
 export function markRead(state: State, frame: Frame, index: number): void {
   if (!state.parent || frame.written.has(index)) return;
   const depth = state.frames.indexOf(frame);
-  const work: State[] = [state];
-  for (let next = work.pop(); next; next = work.pop()) {
+  let work: State[] | undefined;
+  for (let next: State | undefined = state; next; next = work?.pop()) {
     let below = next.frames[depth]!;
     for (let p = next.parent; p && !below.written.has(index); p = p.parent) {
       const saved = p.state.frames[depth]!;
       if (saved.read.has(index)) break;
       saved.read.add(index);
-      if (p.followers) work.push(...p.followers);
+      if (p.followers) (work ??= []).push(...p.followers);
       below = saved;
     }
   }

@@ -25,7 +25,7 @@ import {
 } from "../../isa/index.ts";
 import { MapType } from "../../object/index.ts";
 import { type Context, MAX_VAR_OFF } from "../context.ts";
-import { arith, negate, signExtend, signExtend32, swapBytes, truncate } from "../domain/arith.ts";
+import { arith, negate, offset, signExtend, signExtend32, swapBytes, truncate } from "../domain/arith.ts";
 import {
   ADD_CONST,
   ADD_CONST32,
@@ -48,17 +48,13 @@ import {
   isContradiction,
   S32_MAX,
   S32_MIN,
-  S64_MAX,
   S64_MIN,
   type Scalar,
   settle,
-  sync,
   U64_MAX,
   UNKNOWN,
-  widthOf,
   withConst32,
 } from "../domain/scalar.ts";
-import { tnumAdd, tnumSub } from "../domain/tnum.ts";
 import { allows } from "../profile.ts";
 import { readReg } from "./registers.ts";
 
@@ -255,21 +251,21 @@ function pointerArith(
     return scalarReg(UNKNOWN);
   }
   const register = pointerFirst ? insn.dst : insn.src;
-  const name = `r${register} (${kindName(ptr)})`;
+  const name = () => `r${register} (${kindName(ptr)})`;
   if (is32) {
     // The kernel lets privileged programs subtract in 32 bits: the result is just a number.
     if (op === BPF_SUB) return scalarReg(UNKNOWN);
-    cx.reject("pointer-arithmetic", `32-bit arithmetic on the pointer ${name} would cut it off`, { register });
+    cx.reject("pointer-arithmetic", `32-bit arithmetic on the pointer ${name()} would cut it off`, { register });
   }
   if (ptr.flags & MAYBE_NULL) {
-    cx.reject("null", `arithmetic on ${name}, which may be NULL`, {
+    cx.reject("null", `arithmetic on ${name()}, which may be NULL`, {
       register,
       fix: `compare r${register} with 0 first`,
     });
   }
   const known = by.isConst;
   if (!mayMove(ptr.kind, known, by, op)) {
-    cx.reject("pointer-arithmetic", `arithmetic on ${name} is not allowed`, { register });
+    cx.reject("pointer-arithmetic", `arithmetic on ${name()} is not allowed`, { register });
   }
   checkNumberSane(cx, number, ptr, register);
   checkSane(cx, ptr.val, ptr, register, "the variable offset of");
@@ -277,7 +273,7 @@ function pointerArith(
     const what = op === BPF_AND || op === BPF_OR || op === BPF_XOR ? "bitwise" : "this";
     cx.reject(
       "pointer-arithmetic",
-      `${what} arithmetic on the pointer ${name}: only adding and subtracting is allowed`,
+      `${what} arithmetic on the pointer ${name()}: only adding and subtracting is allowed`,
       {
         register,
         // Compilers or an index into the address of an aligned array: the sum is the same, to them.
@@ -289,9 +285,9 @@ function pointerArith(
     );
   }
   if (op === BPF_SUB) {
-    if (!pointerFirst) cx.reject("pointer-arithmetic", `${name} cannot be subtracted from a number`, { register });
+    if (!pointerFirst) cx.reject("pointer-arithmetic", `${name()} cannot be subtracted from a number`, { register });
     if (ptr.kind === Kind.STACK) {
-      cx.reject("pointer-arithmetic", `nothing can be subtracted from ${name}`, {
+      cx.reject("pointer-arithmetic", `nothing can be subtracted from ${name()}`, {
         register,
         fix: "add a negative constant instead",
       });
@@ -333,26 +329,10 @@ function knownOffset(ptr: Reg, op: number, by: Scalar): Reg | undefined {
 }
 
 function variableOffset(cx: Context, ptr: Reg, op: number, by: Scalar): Reg {
-  const v = ptr.val;
-  const add = op === BPF_ADD;
-  const val = UNKNOWN.clone();
-  const smin = add ? v.smin + by.smin : v.smin - by.smax;
-  const smax = add ? v.smax + by.smax : v.smax - by.smin;
-  if (smin >= S64_MIN && smax <= S64_MAX) {
-    val.smin = smin;
-    val.smax = smax;
-  }
-  const umin = add ? v.umin + by.umin : v.umin - by.umax;
-  const umax = add ? v.umax + by.umax : v.umax - by.umin;
-  if (umin >= 0n && umax <= U64_MAX) {
-    val.umin = umin;
-    val.umax = umax;
-  }
-  val.tnum = add ? tnumAdd(v.tnum, by.tnum) : tnumSub(v.tnum, by.tnum);
-  sync(val);
+  const val = offset(op, ptr.val, by);
   if (!isPacket(ptr)) return changed(ptr, { val });
   // What was checked of the old base says nothing of the new one; going back only shrinks what is left, so it stays.
-  const keepRange = !add && by.smin >= 0n;
+  const keepRange = op === BPF_SUB && by.smin >= 0n;
   return changed(ptr, { val, id: cx.newId(), num: keepRange ? ptr.num : 0 });
 }
 
@@ -361,6 +341,7 @@ function variableOffset(cx: Context, ptr: Reg, op: number, by: Scalar): Reg {
  * one that it is linked to, too: `r2 = r1; r2 += -2147483648` is not to be added, however small it was found to be.
  */
 function checkNumberSane(cx: Context, number: Reg, ptr: Reg, register: number): void {
+  if (isNear(number.off) && isNear(number.val.smin)) return;
   const what = `the number added to r${register} (${kindName(ptr)})`;
   checkKnown(cx, number.val, register, what);
   if (!isNear(number.off)) {
@@ -375,6 +356,7 @@ function checkNumberSane(cx: Context, number: Reg, ptr: Reg, register: number): 
 
 /** A pointer stays within half a gigabyte of its base, so that no sum of offsets can wrap. */
 function checkSane(cx: Context, val: Scalar, ptr: Reg, register: number, what: string): void {
+  if (isNear(ptr.off) && isNear(val.smin)) return;
   const name = `r${register} (${kindName(ptr)})`;
   checkKnown(cx, val, register, `${what} ${name}`);
   if (!isNear(ptr.off)) cx.reject("pointer-range", `the offset of ${name} is ${ptr.off}: ${AT_MOST}`, { register });
@@ -404,9 +386,4 @@ function checkBounded(cx: Context, val: Scalar, register: number, what: string):
       fix: "check its range before adding it to a pointer",
     });
   }
-}
-
-/** Bits that a spill of `size` bytes keeps of this number: all of them when it fits. */
-export function fitsBytes(val: Scalar, size: number): boolean {
-  return widthOf(val) <= size * 8;
 }

@@ -109,11 +109,12 @@ function packetOutcome(op: number, dst: Reg, src: Reg): boolean | undefined {
   return undefined;
 }
 
+const VAR_OFF_LIMIT = BigInt(MAX_VAR_OFF);
+
 /** Pointer kinds whose value is never 0 once the NULL flag is off. */
 export function isNotNull(r: Reg): boolean {
   if (r.flags & MAYBE_NULL) return false;
-  const limit = BigInt(MAX_VAR_OFF);
-  if (r.val.smin <= -limit || r.val.smax >= limit) return false;
+  if (r.val.smin <= -VAR_OFF_LIMIT || r.val.smax >= VAR_OFF_LIMIT) return false;
   switch (r.kind) {
     case Kind.SOCKET:
     case Kind.TCP_SOCK:

@@ -50,7 +50,7 @@ import {
   scalarReg,
   TRUSTED,
 } from "../domain/reg.ts";
-import { constScalar, immScalar, loadedScalar, UNKNOWN } from "../domain/scalar.ts";
+import { constScalar, fitsBytes, immScalar, loadedScalar, UNKNOWN, ZERO } from "../domain/scalar.ts";
 import { allows, FIELD_SINCE, RULES, versionNumber } from "../profile.ts";
 import { loadMap, loadTyped, storeTyped } from "./kernel.ts";
 import { kptrAt, loadKptr, storeKptr } from "./kptr.ts";
@@ -192,7 +192,7 @@ function narrowed(r: Reg, size: number, signed: boolean): Reg {
   if (r.kind !== Kind.SCALAR || size === 8) return r;
   const val = signed ? signExtend(r.val, size) : truncate(r.val, size);
   if (val === r.val) return r;
-  const keepsId = !signed && r.val.umax <= (1n << BigInt(size * 8)) - 1n;
+  const keepsId = !signed && fitsBytes(r.val, size);
   return linkedScalar(val, keepsId ? r.id : 0, keepsId ? r.off : 0, node(r.node));
 }
 
@@ -205,6 +205,7 @@ function loadStack(cx: Context, register: number, base: Reg, off: number, size: 
 
 /** Stack accesses are aligned on every machine: a spilled register is whole or not there. */
 function checkAligned(cx: Context, base: Reg, off: number, size: number, register: number): void {
+  if (base.val === ZERO && ((base.off + off) & (size - 1)) === 0) return;
   const low = BigInt(base.off + off) & BigInt(size - 1);
   const loose = (base.val.tnum.mask | ((base.val.tnum.value + low) & BigInt(size - 1))) & BigInt(size - 1);
   if (loose !== 0n) {

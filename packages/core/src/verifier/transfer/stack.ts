@@ -10,7 +10,7 @@ import { STACK_SIZE } from "../../isa/index.ts";
 import type { Context } from "../context.ts";
 import { heldIn } from "../domain/layer.ts";
 import { isNull, isPointer, Kind, kindName, linkedScalar, type Reg, scalarReg } from "../domain/reg.ts";
-import { UNKNOWN, ZERO } from "../domain/scalar.ts";
+import { fitsBytes, UNKNOWN, ZERO } from "../domain/scalar.ts";
 import {
   Byte,
   byteAt,
@@ -24,7 +24,7 @@ import {
   withByte,
 } from "../domain/state.ts";
 import { allows, RULES } from "../profile.ts";
-import { fitsBytes, sharedId } from "./alu.ts";
+import { sharedId } from "./alu.ts";
 import { forgetDynptr } from "./dynptr.ts";
 
 /** The frame that a stack pointer points into. */
