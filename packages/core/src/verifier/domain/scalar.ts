@@ -27,6 +27,8 @@ export const U64_MAX = U64;
 export const S32_MIN = -0x8000_0000;
 export const S32_MAX = 0x7fff_ffff;
 export const U32_MAX = 0xffff_ffff;
+const S32_MIN_WIDE = BigInt(S32_MIN);
+const S32_MAX_WIDE = BigInt(S32_MAX);
 const HIGH = U64 & ~U32;
 
 let made = 0;
@@ -177,6 +179,7 @@ export function forget32(s: Scalar): void {
 
 /** Bounds that the tnum alone implies, intersected in. Sound: each bound is the extreme of the tnum's numbers. */
 export function learnFromTnum(s: Scalar): void {
+  if (s.tnum === TNUM_UNKNOWN && s.umin < s.umax) return;
   learnFromTnum32(s);
   learnFromTnum64(s);
 }
@@ -229,28 +232,8 @@ export function learnFromTnum32(s: Scalar): void {
 
 /** 32-bit bounds from 64-bit ones (where the upper half is fixed or steps once over a sign change) and each other. */
 function deduce32(s: Scalar): void {
-  const uminHigh = s.umin >> 32n;
-  const umaxHigh = s.umax >> 32n;
-  const uminLow = Number(s.umin & U32);
-  const umaxLow = Number(s.umax & U32);
-  const sminHigh = BigInt.asUintN(32, s.smin >> 32n);
-  const smaxHigh = BigInt.asUintN(32, s.smax >> 32n);
-  const sminLow = Number(BigInt.asUintN(32, s.smin));
-  const smaxLow = Number(BigInt.asUintN(32, s.smax));
-  if (uminHigh === umaxHigh) {
-    meetU32(s, uminLow, umaxLow);
-    if ((uminLow | 0) <= (umaxLow | 0)) meetS32(s, uminLow | 0, umaxLow | 0);
-  }
-  if (sminHigh === smaxHigh) {
-    if (sminLow <= smaxLow) meetU32(s, sminLow, smaxLow);
-    if ((sminLow | 0) <= (smaxLow | 0)) meetS32(s, sminLow | 0, smaxLow | 0);
-  }
-  if (BigInt.asUintN(32, uminHigh + 1n) === umaxHigh && (uminLow | 0) < 0 && (umaxLow | 0) >= 0) {
-    meetS32(s, uminLow | 0, umaxLow | 0);
-  }
-  if (BigInt.asUintN(32, sminHigh + 1n) === smaxHigh && (sminLow | 0) < 0 && (smaxLow | 0) >= 0) {
-    meetS32(s, sminLow | 0, smaxLow | 0);
-  }
+  unsignedInto32(s);
+  signedInto32(s);
   if ((s.u32min | 0) <= (s.u32max | 0)) meetS32(s, s.u32min | 0, s.u32max | 0);
   const smin = s.s32min >>> 0;
   const smax = s.s32max >>> 0;
@@ -262,6 +245,39 @@ function deduce32(s: Scalar): void {
   } else if (smax < s.u32min) {
     s.s32max = s.u32max | 0;
     if (smin > s.u32min) s.u32min = smin;
+  }
+}
+
+function unsignedInto32(s: Scalar): void {
+  const { umin, umax } = s;
+  // The usual ranges are told apart without taking them to pieces.
+  if (umax === U64_MAX && umin <= U32) return;
+  const small = umin >= 0n && umin <= U32 && umax >= 0n && umax <= U32;
+  const lowHalf = small ? 0n : umin >> 32n;
+  const highHalf = small ? 0n : umax >> 32n;
+  const low = Number(small ? umin : umin & U32);
+  const high = Number(small ? umax : umax & U32);
+  if (lowHalf === highHalf) {
+    meetU32(s, low, high);
+    if ((low | 0) <= (high | 0)) meetS32(s, low | 0, high | 0);
+  } else if (BigInt.asUintN(32, lowHalf + 1n) === highHalf && (low | 0) < 0 && (high | 0) >= 0) {
+    meetS32(s, low | 0, high | 0);
+  }
+}
+
+function signedInto32(s: Scalar): void {
+  const { smin, smax } = s;
+  if (smin === S64_MIN && smax === S64_MAX) return;
+  const small = smin >= 0n && smin <= U32 && smax >= 0n && smax <= U32;
+  const lowHalf = small ? 0n : BigInt.asUintN(32, smin >> 32n);
+  const highHalf = small ? 0n : BigInt.asUintN(32, smax >> 32n);
+  const low = Number(small ? smin : BigInt.asUintN(32, smin));
+  const high = Number(small ? smax : BigInt.asUintN(32, smax));
+  if (lowHalf === highHalf) {
+    if (low <= high) meetU32(s, low, high);
+    if ((low | 0) <= (high | 0)) meetS32(s, low | 0, high | 0);
+  } else if (BigInt.asUintN(32, lowHalf + 1n) === highHalf && (low | 0) < 0 && (high | 0) >= 0) {
+    meetS32(s, low | 0, high | 0);
   }
 }
 
@@ -289,19 +305,22 @@ function deduce64(s: Scalar): void {
 
 /** 64-bit bounds from 32-bit ones: the low half of the least value is at least the least low half, and so on. */
 function deduceMixed(s: Scalar): void {
-  mixInto64(s, BigInt(s.u32min), BigInt(s.u32max));
+  mixInto64(s, s.u32min, s.u32max);
   const low = s.s32min >>> 0;
   const high = s.s32max >>> 0;
-  if (low <= high) mixInto64(s, BigInt(low), BigInt(high));
+  if (low <= high && (low !== s.u32min || high !== s.u32max)) mixInto64(s, low, high);
   // A number in s32's range whose low half is not negative has an upper half of zeros.
-  if (s.s32min >= 0 && s.smin >= BigInt(S32_MIN) && s.smax <= BigInt(S32_MAX)) {
+  if (s.s32min >= 0 && s.smin >= S32_MIN_WIDE && s.smax <= S32_MAX_WIDE) {
     s.smin = s.umin = BigInt(s.s32min);
     s.smax = s.umax = BigInt(s.s32max);
     s.tnum = tnumIntersect(s.tnum, tnumRange(BigInt.asUintN(64, s.smin), BigInt.asUintN(64, s.smax)));
   }
 }
 
-function mixInto64(s: Scalar, low: bigint, high: bigint): void {
+function mixInto64(s: Scalar, low32: number, high32: number): void {
+  if (low32 === 0 && high32 === U32_MAX) return;
+  const low = BigInt(low32);
+  const high = BigInt(high32);
   const umin = (s.umin & HIGH) | low;
   const umax = (s.umax & HIGH) | high;
   if (umin > s.umin) s.umin = umin;
@@ -324,7 +343,11 @@ function meetS32(s: Scalar, min: number, max: number): void {
 
 /** Known bits from the unsigned ranges. */
 function learnBits(s: Scalar): void {
-  const whole = tnumIntersect(s.tnum, tnumRange(s.umin, s.umax));
+  const whole = s.umin === 0n && s.umax === U64_MAX ? s.tnum : tnumIntersect(s.tnum, tnumRange(s.umin, s.umax));
+  if (s.u32min === 0 && s.u32max === U32_MAX) {
+    s.tnum = whole;
+    return;
+  }
   const low = tnumIntersect(tnumCast(whole, 4), tnumRange(BigInt(s.u32min), BigInt(s.u32max)));
   s.tnum = tnumOr({ value: whole.value & HIGH, mask: whole.mask & HIGH }, low);
 }
@@ -333,9 +356,13 @@ function learnBits(s: Scalar): void {
 export function sync(s: Scalar): Scalar {
   learnFromTnum(s);
   for (let round = 0; round < 3; round++) {
+    const { smin, smax, umin, umax, s32min, s32max, u32min, u32max } = s;
     deduce32(s);
     deduce64(s);
     deduceMixed(s);
+    // A round that moves no bound is the last: another would find the same.
+    if (s.umin !== umin || s.umax !== umax || s.smin !== smin || s.smax !== smax) continue;
+    if (s.u32min === u32min && s.u32max === u32max && s.s32min === s32min && s.s32max === s32max) break;
   }
   learnBits(s);
   learnFromTnum(s);
