@@ -1,15 +1,36 @@
-import { existsSync } from "node:fs";
-import { BtfBuilder } from "@ebplane/core/btf";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BtfBuilder, parseBtf } from "@ebplane/core/btf";
 import { UnsupportedError } from "@ebplane/core/errors";
 import { AttachType, ProgType } from "@ebplane/core/object";
 import { describe, expect, test } from "vitest";
 import { kernelKfuncs } from "../features/index.ts";
 import { arrayMap, asmProgram, collectionOf, countingProgram, createTopology, kernelSkipReason } from "../testing.ts";
+import { moduleWith } from "./kernel-btf.ts";
 import { linuxProgram } from "./load.ts";
 import { linuxTarget } from "./target.ts";
 
 const skip = kernelSkipReason() ?? (existsSync("/sys/kernel/btf/vmlinux") ? undefined : "the kernel has no BTF");
 const T = ProgType;
+
+test("a function that only a module has is told with the module's name", () => {
+  const kernel = new BtfBuilder();
+  const int = kernel.int("int", 4, { encoding: "signed" });
+  kernel.func("bpf_own", kernel.funcProto(int, []));
+  const base = parseBtf(kernel.encode().bytes);
+  const module = new BtfBuilder(base);
+  module.func("bpf_theirs", module.funcProto(int, []));
+  const directory = mkdtempSync(join(tmpdir(), "ebplane-btf-"));
+  try {
+    writeFileSync(join(directory, "vmlinux"), base.bytes);
+    writeFileSync(join(directory, "nf_theirs"), module.encode().bytes);
+    expect(moduleWith("bpf_theirs", directory, base)).toBe("nf_theirs");
+    expect(moduleWith("bpf_nobody", directory, base)).toBeUndefined();
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
 
 describe.skipIf(skip)(`names of the kernel${skip ? ` (skipped: ${skip})` : ""}`, () => {
   test("a BTF tracepoint runs where it was loaded for", () => {

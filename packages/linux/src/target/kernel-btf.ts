@@ -2,7 +2,7 @@
  * The running kernel's own types, and what programs name in them: functions to trace, kfuncs to call, variables.
  * Source: /sys/kernel/btf/vmlinux; libbpf `bpf_object__resolve_externs`, `find_attach_btf_id` for the names' prefixes.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { type Btf, type BtfKind, parseBtf } from "@ebplane/core/btf";
 import { UnsupportedError } from "@ebplane/core/errors";
 import { AttachType, type ProgramSpec, ProgType } from "@ebplane/core/object";
@@ -49,6 +49,14 @@ function placeOf(spec: ProgramSpec, name: string): { name: string; kind: BtfKind
     default:
       return undefined;
   }
+}
+
+/** The module that has a function, by the types of all that are loaded; undefined when none does. */
+export function moduleWith(func: string, directory = "/sys/kernel/btf", base: Btf = kernelBtf()): string | undefined {
+  return readdirSync(directory).find((module) => {
+    if (module === "vmlinux") return false;
+    return parseBtf(readFileSync(`${directory}/${module}`), base).find(func, "func") !== undefined;
+  });
 }
 
 let symbols: Map<string, bigint> | undefined;

@@ -46,7 +46,7 @@ import { MappedArena } from "../rings/index.ts";
 import { check, close, PAGE_SIZE, sysError } from "../sys/index.ts";
 import { LoadedBtf, loadBtf } from "./btf.ts";
 import { checkCompatible, specOf } from "./compatible.ts";
-import { attachBtfId, kernelBtf, kernelSymbol } from "./kernel-btf.ts";
+import { attachBtfId, kernelBtf, kernelSymbol, moduleWith } from "./kernel-btf.ts";
 import { settle } from "./settle.ts";
 import { createStructOps, StructOps, type StructOpsMember, selectStructOps } from "./struct-ops.ts";
 
@@ -358,10 +358,12 @@ function resolveReloc(spec: ProgramSpec, reloc: Reloc, maps: ReadonlyMap<string,
   const { id, address } = externOf(reloc);
   if (id === undefined && address === undefined && !reloc.weak) {
     const what = reloc.kind === "kfunc" ? "kernel function" : "kernel variable";
-    throw new UnsupportedError(
-      reloc.name,
-      `program ${spec.name}: slot ${reloc.pc}: this kernel has no ${what} ${reloc.name}`,
-    );
+    const module = reloc.kind === "kfunc" ? moduleWith(reloc.name) : undefined;
+    const why =
+      module === undefined
+        ? `this kernel has no ${what} ${reloc.name}`
+        : `${reloc.name} is a function of the module ${module}, and only the kernel's own can be called`;
+    throw new UnsupportedError(reloc.name, `program ${spec.name}: slot ${reloc.pc}: ${why}`);
   }
   return BigInt(id ?? address ?? 0);
 }
