@@ -2,7 +2,7 @@
  * Type information that maps and programs refer to: into the kernel and out again.
  * Source: include/uapi/linux/bpf.h `union bpf_attr` (BTF_LOAD), `struct bpf_btf_info`.
  */
-import { scratch, setPointer } from "../mem/index.ts";
+import { type Scratch, scratch, setPointer } from "../mem/index.ts";
 import { check, close } from "../sys/index.ts";
 import { attr, BPF_F_TOKEN_FD, bpf, Cmd, cmdName } from "./command.ts";
 import { fdById } from "./info.ts";
@@ -34,29 +34,70 @@ export function btfLoad(btf: Uint8Array, tokenFd?: number): { fd: number; log: s
   });
 }
 
+/** A BTF object of the kernel's: its own types, a module's, or what came with programs and maps. */
+export interface BtfInfo {
+  readonly id: number;
+  readonly size: number;
+  /** `vmlinux` or a module's; "" for what was loaded. */
+  readonly name: string;
+  /** Of the kernel or a module. */
+  readonly kernel: boolean;
+}
+
+/** struct bpf_btf_info */
+const INFO = 32;
+const NAME_MAX = 64;
+
+/** What the kernel tells of a BTF object, or undefined when it is gone. */
+export function btfInfo(id: number): BtfInfo | undefined {
+  return withBtf(id, (memory, ask) => {
+    const name = memory.take(NAME_MAX);
+    const view = ask((info) => {
+      setPointer(info, 16, name.address);
+      info.setUint32(24, NAME_MAX, true);
+    });
+    const end = name.bytes.indexOf(0);
+    return {
+      id,
+      size: view.getUint32(8, true),
+      name: new TextDecoder().decode(name.bytes.slice(0, end < 0 ? NAME_MAX : end)),
+      kernel: view.getUint32(28, true) !== 0,
+    };
+  });
+}
+
 /** The encoded BTF behind an id, or undefined when it is gone. */
 export function btfBytes(id: number): Uint8Array | undefined {
+  return withBtf(id, (memory, ask) => {
+    const size = ask(() => {}).getUint32(8, true); // Without a buffer it tells the size.
+    const data = memory.take(size);
+    ask((info) => {
+      setPointer(info, 0, data.address);
+      info.setUint32(8, size, true);
+    });
+    return data.bytes.slice(0, size);
+  });
+}
+
+function withBtf<T>(
+  id: number,
+  body: (memory: Scratch, ask: (fill: (info: DataView) => void) => DataView) => T,
+): T | undefined {
   const fd = fdById("btf", id);
   if (fd === undefined) return undefined;
   try {
-    return scratch((memory) => {
-      const info = memory.take(32);
-      const ask = (): void => {
+    return scratch((memory) =>
+      body(memory, (fill) => {
+        const info = memory.take(INFO);
+        fill(info.view);
         const a = attr(16);
         a.setUint32(0, fd, true);
-        a.setUint32(4, 32, true);
+        a.setUint32(4, INFO, true);
         setPointer(a, 8, info.address);
         check(cmdName(Cmd.OBJ_GET_INFO_BY_FD), bpf(Cmd.OBJ_GET_INFO_BY_FD, 16), `btf ${id}`);
-      };
-      ask(); // Without a buffer it tells the size.
-      const size = info.view.getUint32(8, true);
-      const data = memory.take(size);
-      info.bytes.fill(0, 0, 32);
-      setPointer(info.view, 0, data.address);
-      info.view.setUint32(8, size, true);
-      ask();
-      return data.bytes.slice(0, size);
-    });
+        return info.view;
+      }),
+    );
   } finally {
     close(fd);
   }

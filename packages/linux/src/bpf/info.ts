@@ -124,6 +124,26 @@ export function progCode(fd: number, form: "xlated" | "jited"): Uint8Array | und
   });
 }
 
+/** `bpf_line_info` records of the program as the kernel runs it; undefined where it was loaded without. */
+export function progLineInfo(fd: number): { readonly recordSize: number; readonly records: Uint8Array } | undefined {
+  const [countAt, pointerAt, sizeAt] = [148, 152, 172];
+  return scratch((memory) => {
+    const block = memory.take(INFO_SIZE);
+    objInfo(fd, INFO_SIZE, block);
+    const count = block.view.getUint32(countAt, true);
+    const recordSize = block.view.getUint32(sizeAt, true);
+    if (count === 0 || recordSize === 0) return undefined;
+    const records = memory.take(count * recordSize);
+    block.bytes.fill(0);
+    block.view.setUint32(countAt, count, true);
+    block.view.setUint32(sizeAt, recordSize, true);
+    setPointer(block.view, pointerAt, records.address);
+    objInfo(fd, INFO_SIZE, block);
+    const got = Math.min(count, block.view.getUint32(countAt, true));
+    return got === 0 ? undefined : { recordSize, records: records.bytes.slice(0, got * recordSize) };
+  });
+}
+
 export function mapInfo(fd: number): MapInfo {
   return scratch((memory) => {
     const block = memory.take(INFO_SIZE);

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { Errno } from "@ebplane/core/errors";
 import { encode, type InsnInit } from "@ebplane/core/isa";
 import {
   type Collection,
@@ -9,7 +10,9 @@ import {
   type ProgramSpec,
 } from "@ebplane/core/object";
 import { describe, expect, test } from "vitest";
+import { attr, bpf } from "../bpf/command.ts";
 import { fdById, linkInfo, mapInfo, objectIds, progInfo } from "../bpf/index.ts";
+import { listLinkObjects } from "../link/index.ts";
 import { getLink, setLink } from "../netlink/index.ts";
 import { bindUdp, countUdp, receiveUdp, sendUdp } from "../netns/index.ts";
 import { close } from "../sys/index.ts";
@@ -191,8 +194,15 @@ describe.skipIf(skip)(`XDP on a veth${skip ? ` (skipped: ${skip})` : ""}`, () =>
       while (receiveUdp(rx)) arrived++;
     }
     arrived += countUdp(rx, 2 * rounds - arrived);
-    expect(arrived).toBe(2 * rounds);
-    expect(count(loaded) - before).toBe(2 * rounds);
+    // Should one be missing: where it was seen last. (25,000 datagrams at a load of 20 on two CPUs: none was.)
+    const atXdp = count(loaded) - before;
+    const [, names, values] = /^(Udp: .*)\n(Udp: .*)$/m.exec(net.server.spawnSync("cat", ["/proc/net/snmp"]).stdout)!;
+    const drops = names!.split(" ").flatMap((name, i) => (/Errors/.test(name) ? [`${name} ${values!.split(" ")[i]}`] : []));
+    expect({ arrived, atXdp, drops: drops.filter((text) => !text.endsWith(" 0")) }).toEqual({
+      arrived: 2 * rounds,
+      atXdp: 2 * rounds,
+      drops: [],
+    });
     close(rx);
     close(tx);
   });
@@ -213,5 +223,34 @@ describe.skipIf(skip)(`XDP on a veth${skip ? ` (skipped: ${skip})` : ""}`, () =>
     await new Promise((resolve) => child.once("exit", resolve));
     await expect.poll(() => getLink(net.edge.route, "e0").xdp, { timeout: 5000 }).toBeUndefined();
     await nothingLeft();
+  });
+
+  test("links that another process is just making are passed over, not stumbled on", { timeout: 30_000 }, async () => {
+    using net = createTopology();
+    const script = new URL("./testdata/attach-over-and-over.ts", import.meta.url).pathname;
+    const child = net.edge.run(() =>
+      spawn(process.execPath, ["--import", "tsx", "--conditions=source", script, "e0"], {
+        stdio: ["ignore", "pipe", "inherit"],
+      }),
+    );
+    try {
+      await new Promise((resolve) => child.stdout!.once("data", resolve));
+      // A link has its id before it is attached; the kernel then says EAGAIN to who wants it by its id.
+      const LINK_GET_FD_BY_ID = 30;
+      let unfinished = 0;
+      for (const end = performance.now() + 10_000; unfinished === 0 && performance.now() < end; ) {
+        expect(() => listLinkObjects()).not.toThrow();
+        for (const id of objectIds("link")) {
+          attr(12).setUint32(0, id, true);
+          const fd = bpf(LINK_GET_FD_BY_ID, 12);
+          if (fd >= 0) close(fd);
+          else if (fd === -Errno.EAGAIN) unfinished++;
+        }
+      }
+      expect(unfinished).toBeGreaterThan(0);
+    } finally {
+      child.kill("SIGKILL");
+      await new Promise((resolve) => child.once("exit", resolve));
+    }
   });
 });
