@@ -31,6 +31,14 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map<string, (
   ["features", async () => (await import("./commands/features.ts")).registerFeatures],
   ["btf", async () => (await import("./commands/btf.ts")).registerBtf],
   ["types", async () => (await import("./commands/btf.ts")).registerBtf],
+  ["iter", async () => (await import("./commands/iter.ts")).registerIter],
+  [
+    "batch",
+    async () => {
+      const { registerBatch } = await import("./commands/batch.ts");
+      return (program) => registerBatch(program, main);
+    },
+  ],
   ["link", async () => (await import("./commands/link.ts")).registerLink],
   ["schema", async () => (await import("./commands/schema.ts")).registerSchema],
 ]);

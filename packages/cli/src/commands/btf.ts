@@ -6,8 +6,10 @@ import { generateTypes } from "@ebplane/core/elf";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
 import { loadObject } from "../input.ts";
+import { requireKernel } from "../kernel.ts";
+import { allMaps, allPrograms } from "../kernel-objects.ts";
 import { collect } from "../options.ts";
-import { note, print } from "../output.ts";
+import { note, print, printJson, table } from "../output.ts";
 import { loadBtf } from "../types-of.ts";
 
 const FORMATS = ["c", "ts", "raw"];
@@ -17,7 +19,10 @@ export function registerBtf(program: Command): void {
 
   btf
     .command("dump <where>")
-    .description("print types: of an object, a .bpf.ts, a file of raw BTF, the running kernel (vmlinux) or a module")
+    .description(
+      "print types: of an object, a .bpf.ts, a file of raw BTF, the running kernel (vmlinux), a module, " +
+        "or what the kernel holds (id:N, prog:NAME, map:NAME)",
+    )
     .option("--format <name>", "c (a header), ts (TypeScript declarations) or raw (with -o: the BTF itself)", "c")
     .option("--base <where>", "the types that a split BTF stands on (vmlinux for a module's); raw: write one on them")
     .option("--type <name>", "only types of this name, and what they need (repeatable)", collect, [])
@@ -36,6 +41,35 @@ export function registerBtf(program: Command): void {
       const text = options.format === "c" ? dumpC(types, { roots }) : typescript(types, roots);
       if (options.output === undefined) print(text.trimEnd());
       else writeFileSync(options.output, text);
+    });
+
+  btf
+    .command("list", { isDefault: true })
+    .description("every BTF object in the system, with the programs and maps that it came with")
+    .option("--json", "one JSON document")
+    .action(async ({ json }: { json?: boolean }) => {
+      await requireKernel("btf list");
+      const { btfInfo, objectIds } = await import("@ebplane/linux/bpf");
+      const [programs, maps] = [await allPrograms(), await allMaps()];
+      const objects = objectIds("btf").flatMap((id) => {
+        const info = btfInfo(id);
+        if (!info) return []; // Gone between the two questions.
+        const of = <T extends { id: number; btfId: number }>(items: readonly T[]): number[] =>
+          items.filter((item) => item.btfId === id).map((item) => item.id);
+        return { ...info, programs: of(programs), maps: of(maps) };
+      });
+      if (json) printJson({ btf: objects });
+      else if (objects.length === 0) print("no BTF objects");
+      else {
+        const rows = objects.map((o) => [
+          String(o.id),
+          o.name || (o.kernel ? "module" : "loaded"),
+          String(o.size),
+          o.programs.join(","),
+          o.maps.join(","),
+        ]);
+        print(table(["id", "name", "bytes", "programs", "maps"], rows, ["id", "bytes"]));
+      }
     });
 
   program

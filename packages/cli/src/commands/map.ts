@@ -9,10 +9,9 @@ import type { Command } from "commander";
 import { mapPins, readRecords } from "../attachments/records.ts";
 import { answerNo, UsageError } from "../failure.ts";
 import { requireKernel } from "../kernel.ts";
+import { allMaps, findMap, WHICH_MAP } from "../kernel-objects.ts";
 import { wholeNumber } from "../options.ts";
 import { print, printJson, table, toJson } from "../output.ts";
-
-const WHICH = "a map's name, id, or file in bpffs";
 
 export function registerMap(program: Command): void {
   const map = program
@@ -36,7 +35,7 @@ export function registerMap(program: Command): void {
 
   map
     .command("show <map>")
-    .description(`one map: ${WHICH}`)
+    .description(`one map: ${WHICH_MAP}`)
     .option("--json", "one JSON document")
     .action(async (which: string, { json }: { json?: boolean }) => {
       await withMap(which, ({ info, types }) => {
@@ -151,6 +150,35 @@ export function registerMap(program: Command): void {
     });
 
   map
+    .command("next <map> [key]")
+    .description("the key after this one in the map's own order, or the first; exit 1 after the last")
+    .action(async (which: string, text: string | undefined) => {
+      await withMap(which, (opened) => {
+        const next = opened.map.nextKey(text === undefined ? undefined : keyBytes(opened, text));
+        if (next === undefined) answerNo();
+        print(next ? toHex(next) : "no key after it");
+      });
+    });
+
+  map
+    .command("push <map> <value>")
+    .description("puts a value into a queue or stack")
+    .action(async (which: string, text: string) => {
+      await withMap(which, (opened) => opened.map.update(new Uint8Array(0), valueBytes(opened, text)));
+    });
+
+  map
+    .command("peek <map>")
+    .description("the value that pop would take; exit 1 when it is empty")
+    .action(async (which: string) => {
+      await withMap(which, ({ map: live }) => {
+        const value = live.lookup(new Uint8Array(0));
+        if (value === undefined) answerNo();
+        print(value ? toHex(value) : "empty");
+      });
+    });
+
+  map
     .command("pop <map>")
     .description("takes the next value out of a queue or stack; exit 1 when it is empty")
     .action(async (which: string) => {
@@ -225,37 +253,6 @@ async function withMap(which: string, body: (opened: Opened) => void): Promise<v
   using map = openMap(await findMap(which));
   const info = mapInfo(map.fd);
   body({ map, info, types: await typesOf(info) });
-}
-
-/** @throws UsageError when no map has the name, or several. */
-async function findMap(which: string): Promise<{ path: string } | { id: number }> {
-  if (which.includes("/")) return { path: which };
-  if (/^\d+$/.test(which)) return { id: Number(which) };
-  // The kernel keeps 15 characters of a name.
-  const { objectName } = await import("@ebplane/linux/bpf");
-  const found = (await allMaps()).filter((m) => m.name === which || m.name === objectName(which));
-  const [only] = found;
-  if (!only) throw new UsageError(`map ${which}: no map has this name (ebplane map list)`);
-  if (found.length > 1) {
-    throw new UsageError(
-      `map ${which}: several maps have this name: choose by id: ${found.map((m) => m.id).join(", ")}`,
-    );
-  }
-  return { id: only.id };
-}
-
-async function allMaps(): Promise<MapInfo[]> {
-  const { fdById, mapInfo, objectIds } = await import("@ebplane/linux");
-  const { closeSync } = await import("node:fs");
-  return objectIds("map").flatMap((id) => {
-    const fd = fdById("map", id);
-    if (fd === undefined) return []; // Gone between the two questions.
-    try {
-      return mapInfo(fd);
-    } finally {
-      closeSync(fd);
-    }
-  });
 }
 
 async function typesOf({ btfId, btfKeyTypeId, btfValueTypeId }: MapInfo): Promise<Types | undefined> {

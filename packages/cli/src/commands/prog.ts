@@ -1,8 +1,10 @@
 /** `ebplane prog …`: the kernel's programs: listed, shown as it runs them, pinned, loaded, counted. */
 import { closeSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { basename } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { disassemble } from "@ebplane/core/asm";
-import { toHex } from "@ebplane/core/bytes";
+import { type Btf, parseBtf } from "@ebplane/core/btf";
+import { toHex, viewOf } from "@ebplane/core/bytes";
 import { BpfError } from "@ebplane/core/errors";
 import { progTypeName } from "@ebplane/core/object";
 import type { ProgInfo } from "@ebplane/linux";
@@ -10,10 +12,10 @@ import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
 import { inSource, loadObject } from "../input.ts";
 import { requireKernel } from "../kernel.ts";
-import { wholeNumber } from "../options.ts";
+import { allPrograms, findMap, WHICH_MAP, WHICH_PROGRAM, withProgram } from "../kernel-objects.ts";
+import { collect, wholeNumber } from "../options.ts";
 import { grouped, print, printJson, table } from "../output.ts";
-
-const WHICH = "a program's name, id, or file in bpffs";
+import { registerProgRun } from "./prog-run.ts";
 
 export function registerProg(program: Command): void {
   const prog = program.command("prog").description("the kernel's programs: list, show, dump, pin, load, stats");
@@ -43,7 +45,7 @@ export function registerProg(program: Command): void {
 
   prog
     .command("show <prog>")
-    .description(`one program: ${WHICH}`)
+    .description(`one program: ${WHICH_PROGRAM}`)
     .option("--json", "one JSON document")
     .action(async (which: string, { json }: { json?: boolean }) => {
       await withProgram(which, (_, info) => {
@@ -67,16 +69,30 @@ export function registerProg(program: Command): void {
     .action(async (which: string, options: { jited?: boolean; json?: boolean }) => {
       const form = options.jited ? "jited" : "xlated";
       await requireKernel("prog dump");
-      const { progCode } = await import("@ebplane/linux/bpf");
+      const { btfBytes, progCode, progLineInfo } = await import("@ebplane/linux/bpf");
+      /** Where each line of the source begins, by slot. */
+      const sourceLines = (fd: number, { btfId }: ProgInfo): Map<number, string> => {
+        const info = progLineInfo(fd);
+        const types = info && btfId ? btfBytes(btfId) : undefined;
+        return info && types ? lineTexts(info, parseBtf(types)) : new Map();
+      };
       await withProgram(which, (fd, info) => {
         const code = progCode(fd, form);
         if (!code) throw new BpfError("EHIDDEN", `program ${info.id}: the kernel shows no ${form} code of it`);
-        if (options.json) printJson({ id: info.id, name: info.name, [form]: toHex(code) });
-        else if (options.jited) print(toHex(code));
+        const lines = options.jited ? new Map<number, string>() : sourceLines(fd, info);
+        if (options.json) {
+          const source = [...lines].map(([pc, line]) => ({ pc, line }));
+          printJson({ id: info.id, name: info.name, [form]: toHex(code), ...(source.length && { source }) });
+        } else if (options.jited) print(toHex(code));
         else {
-          // The kernel has put the maps' ids where their fds stood.
-          for (const { pc, text } of disassemble(code))
+          let said: string | undefined;
+          for (const { pc, text } of disassemble(code)) {
+            const line = lines.get(pc);
+            if (line !== undefined && line !== said) print(`; ${line}`);
+            said = line ?? said;
+            // The kernel has put the maps' ids where their fds stood.
             print(`${String(pc).padStart(4)}: ${text.replace("map[fd:", "map[id:")}`);
+          }
         }
       });
     });
@@ -98,15 +114,24 @@ export function registerProg(program: Command): void {
     .description(
       "loads every program of an object and pins each by its name in a directory of bpffs, with the maps in DIR/maps",
     )
+    .option("--reuse <name=map>", `a live map in the place of the object's: ${WHICH_MAP} (repeatable)`, collect, [])
     .option("--json", "one JSON document")
-    .action(async (path: string, directory: string, { json }: { json?: boolean }) => {
+    .action(async (path: string, directory: string, { json, reuse }: { json?: boolean; reuse: string[] }) => {
       const spec = await loadObject(path);
+      const shared = reuse.map((text) => {
+        const [, name = "", which = ""] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+        if (!which) throw new UsageError(`--reuse: expected NAME=MAP, got ${text}`);
+        if (!spec.maps.has(name)) throw new UsageError(`--reuse: no map named ${name} in ${path}`);
+        return [name, which] as const;
+      });
       await requireKernel("prog load");
-      const { ensureBpffs, linuxTarget, LinuxMap } = await import("@ebplane/linux");
+      const { ensureBpffs, linuxTarget, LinuxMap, openMap } = await import("@ebplane/linux");
       const { LinuxProgram, objPin } = await import("@ebplane/linux/bpf");
       ensureBpffs();
       if (existsSync(directory)) throw new UsageError(`${directory}: is there already`);
-      using loaded = inSource(spec, () => linuxTarget().load(spec));
+      const maps = new Map<string, InstanceType<typeof LinuxMap>>();
+      for (const [name, which] of shared) maps.set(name, openMap(await findMap(which)));
+      using loaded = inSource(spec, () => linuxTarget().load(spec, { reuse: maps }));
       try {
         mkdirSync(`${directory}/maps`, { recursive: true, mode: 0o700 });
         const pinned = [...loaded.programs].map(([name, live]) => {
@@ -131,6 +156,8 @@ export function registerProg(program: Command): void {
         throw error;
       }
     });
+
+  registerProgRun(prog);
 
   prog
     .command("stats")
@@ -162,42 +189,23 @@ export function registerProg(program: Command): void {
     });
 }
 
+/** `file:line: text` of each `bpf_line_info` record, by its slot. */
+function lineTexts(
+  { recordSize, records }: { recordSize: number; records: Uint8Array },
+  btf: Btf,
+): Map<number, string> {
+  const view = viewOf(records);
+  const lines = new Map<number, string>();
+  for (let at = 0; at + 16 <= records.length; at += recordSize) {
+    const word = (n: number): number => view.getUint32(at + 4 * n, true);
+    const place = `${basename(btf.string(word(1)))}:${word(3) >>> 10}`;
+    const text = btf.string(word(2)).trim();
+    lines.set(word(0), text ? `${place}: ${text}` : place);
+  }
+  return lines;
+}
+
 function progJson(info: ProgInfo) {
   const { type, xlatedLen, ...rest } = info;
   return { ...rest, type: progTypeName(type), insns: xlatedLen / 8 };
-}
-
-async function allPrograms(): Promise<ProgInfo[]> {
-  const { fdById, objectIds, progInfo } = await import("@ebplane/linux");
-  return objectIds("prog").flatMap((id) => {
-    const fd = fdById("prog", id);
-    if (fd === undefined) return []; // Gone between the two questions.
-    try {
-      return progInfo(fd);
-    } finally {
-      closeSync(fd);
-    }
-  });
-}
-
-/** @throws UsageError when no program has the name, or several. */
-async function withProgram(which: string, body: (fd: number, info: ProgInfo) => void): Promise<void> {
-  await requireKernel("prog");
-  const { openProgram } = await import("@ebplane/linux");
-  using program = openProgram(await findProgram(which));
-  body(program.fd, program.info());
-}
-
-async function findProgram(which: string): Promise<{ path: string } | { id: number }> {
-  if (which.includes("/")) return { path: which };
-  if (/^\d+$/.test(which)) return { id: Number(which) };
-  const { objectName } = await import("@ebplane/linux/bpf");
-  const found = (await allPrograms()).filter((p) => p.name === objectName(which));
-  const [only] = found;
-  if (!only) throw new UsageError(`program ${which}: no program has this name (ebplane prog list)`);
-  if (found.length > 1) {
-    const ids = found.map((p) => p.id).join(", ");
-    throw new UsageError(`program ${which}: several programs have this name: choose by id: ${ids}`);
-  }
-  return { id: only.id };
 }

@@ -15,4 +15,5 @@ export * from "./prog-calls.ts";
 export * from "./program.ts";
 export * from "./test-run-calls.ts";
 export * from "./token.ts";
+export * from "./trace-pipe.ts";
 export * from "./verifier-log.ts";

@@ -106,13 +106,13 @@ export class LinuxMap implements BpfMap {
   *keys(): IterableIterator<Uint8Array> {
     if (this.spec.keySize === 0) return;
     if (isIndexed(this.spec.type)) {
-      for (let key = this.#nextKey(undefined); key; key = this.#nextKey(key)) yield key;
+      for (let key = this.nextKey(undefined); key; key = this.nextKey(key)) yield key;
       return;
     }
     const seen = new Set<string>();
     const order: Uint8Array[] = [];
     let turns = 0;
-    let key = this.#nextKey(undefined);
+    let key = this.nextKey(undefined);
     while (key) {
       const text = String.fromCharCode(...key);
       if (seen.has(text)) {
@@ -123,7 +123,7 @@ export class LinuxMap implements BpfMap {
       seen.add(text);
       order.push(key);
       // The next key is taken before the caller sees this one: deleting what was yielded does no harm.
-      const next = this.#nextKey(key);
+      const next = this.nextKey(key);
       yield key;
       key = next;
     }
@@ -132,11 +132,11 @@ export class LinuxMap implements BpfMap {
   /** Where a walk that was thrown back goes on: behind the last seen key that is still there, else from the first. */
   #resume(order: readonly Uint8Array[], seen: ReadonlySet<string>): Uint8Array | undefined {
     const alive = order.slice(-LOOK_BACK).findLast((key) => this.lookup(key) !== undefined);
-    let key = this.#nextKey(alive);
-    if (alive && key && seen.has(String.fromCharCode(...key))) key = this.#nextKey(undefined);
+    let key = this.nextKey(alive);
+    if (alive && key && seen.has(String.fromCharCode(...key))) key = this.nextKey(undefined);
     for (let steps = 0; key && steps <= order.length; steps++) {
       if (!seen.has(String.fromCharCode(...key))) return key;
-      key = this.#nextKey(key);
+      key = this.nextKey(key);
     }
     return undefined;
   }
@@ -148,7 +148,8 @@ export class LinuxMap implements BpfMap {
     }
   }
 
-  #nextKey(key: Uint8Array | undefined): Uint8Array | undefined {
+  /** The key after this one in the order of the map, or the first; undefined after the last. */
+  nextKey(key?: Uint8Array): Uint8Array | undefined {
     const fd = this.fd;
     if (key) this.#setKey(key);
     const result = mapElem(Cmd.MAP_GET_NEXT_KEY, fd, key ? this.#keyAddress : 0, this.#nextAddress, 0);

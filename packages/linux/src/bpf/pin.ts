@@ -13,7 +13,11 @@ export function objPin(fd: number, path: string): void {
     setPointer(a, 0, name);
     a.setUint32(8, fd, true);
     const result = bpf(Cmd.OBJ_PIN, 16);
-    if (result === -Errno.EPERM) throw sysError(cmdName(Cmd.OBJ_PIN), Errno.EPERM, `${path} is not in a bpffs`);
+    if (result === -Errno.EPERM) {
+      // Names with a dot are kept for the kernel's own (kernel/bpf/inode.c bpf_lookup).
+      const why = /\.[^/]*$/.test(path) ? `${path}: a bpffs takes no names with a dot` : `${path} is not in a bpffs`;
+      throw sysError(cmdName(Cmd.OBJ_PIN), Errno.EPERM, why);
+    }
     check(cmdName(Cmd.OBJ_PIN), result, path);
   });
 }

@@ -197,7 +197,9 @@ describe.skipIf(skip)(`XDP on a veth${skip ? ` (skipped: ${skip})` : ""}`, () =>
     // Should one be missing: where it was seen last. (25,000 datagrams at a load of 20 on two CPUs: none was.)
     const atXdp = count(loaded) - before;
     const [, names, values] = /^(Udp: .*)\n(Udp: .*)$/m.exec(net.server.spawnSync("cat", ["/proc/net/snmp"]).stdout)!;
-    const drops = names!.split(" ").flatMap((name, i) => (/Errors/.test(name) ? [`${name} ${values!.split(" ")[i]}`] : []));
+    const drops = names!
+      .split(" ")
+      .flatMap((name, i) => (/Errors/.test(name) ? [`${name} ${values!.split(" ")[i]}`] : []));
     expect({ arrived, atXdp, drops: drops.filter((text) => !text.endsWith(" 0")) }).toEqual({
       arrived: 2 * rounds,
       atXdp: 2 * rounds,

@@ -119,6 +119,20 @@ export function registerDevices(net: Command): void {
     },
     (n) => n.kernel.listQdiscs(n.socket).map((q) => ({ ...q, device: n.nameOf(q.index) })),
   );
+  for (const verb of ["add", "del"] as const) {
+    qdisc
+      .command(`${verb} <device> <kind>`)
+      .description(
+        verb === "add" ? "puts clsact on a device, for tc programs" : "takes clsact away, with every filter on it",
+      )
+      .option(...NETNS)
+      .action(async (device: string, kind: string, given: Where) => {
+        if (kind !== "clsact") throw new UsageError(`kind: expected clsact, got ${kind}`);
+        await withRoute(given, (n) =>
+          (verb === "add" ? n.kernel.addClsact : n.kernel.deleteClsact)(n.socket, n.index(device)),
+        );
+      });
+  }
 }
 
 function above(d: LinkInfo, n: Network): string {

@@ -1,5 +1,6 @@
 /** `ebplane net ns`: network namespaces with a name, as `ip netns` keeps them. */
 import { existsSync, readdirSync } from "node:fs";
+import { BpfError } from "@ebplane/core/errors";
 import type { Command } from "commander";
 import { print, printJson, table } from "../../output.ts";
 
@@ -38,5 +39,16 @@ export function registerNamespaces(net: Command): void {
     .action(async (name: string) => {
       const { NetNs } = await import("@ebplane/linux/netns");
       NetNs.removeNamed(name);
+    });
+  ns.command("exec <name> <command...>")
+    .description("runs a command inside: write -- before it")
+    .action(async (name: string, [command, ...args]: [string, ...string[]]) => {
+      const { NetNs } = await import("@ebplane/linux/netns");
+      using inside = name.includes("/") ? NetNs.open({ path: name }) : NetNs.openNamed(name);
+      const child = inside.spawn(command, args, { stdio: "inherit" });
+      process.exitCode = await new Promise<number>((resolve, reject) => {
+        child.once("error", (error) => reject(new BpfError("EEXEC", `${command}: ${error.message}`)));
+        child.once("exit", (code, signal) => resolve(signal ? 128 : (code ?? 0)));
+      });
     });
 }

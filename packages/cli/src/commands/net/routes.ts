@@ -1,8 +1,10 @@
 /** `ebplane net route` and `net rule`: where packets go. */
+import { Errno, SysError } from "@ebplane/core/errors";
 import type { Encap, RouteInfo, RouteSpec, Rule, Seg6Action, Seg6Mode } from "@ebplane/linux/netlink";
 import type { Command } from "commander";
-import { UsageError } from "../../failure.ts";
+import { answerNo, UsageError } from "../../failure.ts";
 import { wholeNumber } from "../../options.ts";
+import { print, printJson } from "../../output.ts";
 import { addList, NETNS, type Network, type Where, withRoute } from "./common.ts";
 
 interface RouteOptions extends Where {
@@ -34,6 +36,14 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
   16: "dhcp",
 };
 const TABLES: Readonly<Record<number, string>> = { 253: "default", 254: "main", 255: "local" };
+
+/** What a sender gets where no route takes the packet: its errno, in words. */
+const NO_WAY: Readonly<Record<number, string>> = {
+  [Errno.ENETUNREACH]: "no route",
+  [Errno.EHOSTUNREACH]: "unreachable",
+  [Errno.EACCES]: "prohibited",
+  [Errno.EINVAL]: "blackhole",
+};
 
 const number = (text: string | undefined, option: string): number | undefined =>
   text === undefined ? undefined : wholeNumber(text, option);
@@ -82,6 +92,51 @@ export function registerRoutes(net: Command): void {
     .action(async (prefix: string, given: RouteOptions) => {
       await withRoute(given, (n) => n.kernel.deleteRoute(n.socket, routeSpec(prefix, given, n)));
     });
+
+  route
+    .command("get <address>")
+    .description("the way that a packet to this address takes; exit 1 where there is none")
+    .option("--from <address>")
+    .option("--iif <device>", "of a packet that comes in here")
+    .option("--dev <device>", "it must leave by")
+    .option("--mark <number>")
+    .option("--json", "one JSON document")
+    .option(...NETNS)
+    .action(
+      async (
+        dst: string,
+        o: Where & Record<"from" | "iif" | "dev" | "mark", string | undefined> & { json?: boolean },
+      ) => {
+        await withRoute(o, (n) => {
+          const device = (name: string | undefined) => (name === undefined ? undefined : n.index(name));
+          const query = { dst, src: o.from, iif: device(o.iif), oif: device(o.dev), mark: number(o.mark, "--mark") };
+          let found: RouteInfo;
+          try {
+            found = n.kernel.getRoute(n.socket, query);
+          } catch (error) {
+            const why = error instanceof SysError ? NO_WAY[error.errno] : undefined;
+            if (why === undefined) throw error;
+            answerNo();
+            if (o.json) printJson({ dst, route: null, reason: why });
+            else print(`${dst}: ${why}`);
+            return;
+          }
+          if (o.json) printJson({ dst, route: { ...found, device: n.nameOf(found.oif) } });
+          else {
+            const words = [
+              ["", TYPES[found.type] === "unicast" ? undefined : (TYPES[found.type] ?? String(found.type))],
+              ["via ", found.via],
+              ["dev ", n.nameOf(found.oif) || undefined],
+              ["src ", found.src],
+              ["table ", TABLES[found.table] ?? String(found.table)],
+              ["encap ", found.encap],
+            ] as const;
+            const said = words.filter(([, value]) => value !== undefined).map(([word, value]) => word + value);
+            print(`${dst}: ${said.join(" ")}`);
+          }
+        });
+      },
+    );
 
   const rule = net.command("rule").description("rules that choose a routing table");
   addList<Rule>(
