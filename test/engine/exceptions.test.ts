@@ -90,6 +90,7 @@ describe.skipIf(skip)(`exception callbacks${skip ? ` (skipped: ${skip})` : ""}`,
   const CGROUP = TC.replace('"tc"', '"cgroup_skb/ingress"');
   const CB = "__noinline int cb(__u64 cookie) { return cookie & 1; }";
   const JUMPS = source.slice(source.indexOf("int from_static("), source.indexOf("static __noinline void note"));
+  const OFF = "static volatile const int off = 0;";
   const REFUSED: readonly [string, string, boolean][] = [
     ["a plain one", `${CB} ${TC}`, true],
     ["in range", `${CB} ${CGROUP}`, true],
@@ -140,6 +141,16 @@ describe.skipIf(skip)(`exception callbacks${skip ? ` (skipped: ${skip})` : ""}`,
       "a program that tail calls too",
       `${JUMPS} ${CB} ${TC.replace("bpf_throw(5)", "bpf_tail_call(skb, &next, 0); bpf_throw(5)").replace(" p(", " from_static(")}`,
       true,
+    ],
+    [
+      "that has a tail call, never reached",
+      `${JUMPS} ${OFF} __noinline int cb(__u64 c) { if (off) bpf_tail_call((void *)c, &next, 0); return 0; } ${TC.replace(" p(", " from_static(")}`,
+      true,
+    ],
+    [
+      "that calls what has one",
+      `${JUMPS} ${OFF} static __noinline int f(__u64 c) { if (off) bpf_tail_call((void *)c, &next, 0); return 0; } __noinline int cb(__u64 c) { return f(c); } ${TC.replace(" p(", " from_static(")}`,
+      false,
     ],
   ];
 

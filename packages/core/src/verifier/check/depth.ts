@@ -48,7 +48,7 @@ export function checkStackDepth(cx: Context): number {
   const depths = new Map<number, number>();
   const callees = new Map<number, { pc: number; target: number; callback: boolean }[]>();
   const throwsAt = new Map<number, number>();
-  const tailCalls = new Set<number>();
+  const tailCalls = new Map<number, number>();
   subprogs.forEach((start, i) => {
     const end = subprogs[i + 1] ?? slots;
     const own = Math.max(cx.stackDepth.get(start) ?? 0, least);
@@ -63,7 +63,7 @@ export function checkStackDepth(cx: Context): number {
         cx.reject("exception", "the exception callback cannot be called directly", { pc });
       if (isPseudoCall(insn) || (callback && !isAsync(cx, calledPc(insn))))
         calls.push({ pc, target: calledPc(insn), callback });
-      else if (insn.opcode === OP_CALL && insn.src === 0 && insn.imm === TAIL_CALL) tailCalls.add(start);
+      else if (insn.opcode === OP_CALL && insn.src === 0 && insn.imm === TAIL_CALL) tailCalls.set(start, pc);
     }
     callees.set(start, calls);
   });
@@ -110,6 +110,18 @@ export function checkStackDepth(cx: Context): number {
   visit(0, 0, 0, 1, false);
   for (const start of subprogs) {
     if (start === cx.exceptionCallback || isAsync(cx, start)) visit(start, 0, start, 1, true);
+  }
+  if (cx.exceptionCallback !== undefined) {
+    // A tail call of its own, which without a ctx no path can reach, is let pass; one below it is not, reached or not.
+    const below = new Set([cx.exceptionCallback]);
+    for (const start of below) {
+      for (const { target } of callees.get(start)!) {
+        const pc = tailCalls.get(target);
+        if (pc !== undefined)
+          cx.reject("exception", "the exception callback calls a function with a tail call", { pc });
+        below.add(target);
+      }
+    }
   }
   return deepest;
 }
