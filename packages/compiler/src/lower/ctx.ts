@@ -104,6 +104,13 @@ export function ctxField(cx: Context, name: string, at: number, write?: { value:
   const m = members.find((x) => x.name === name);
   if (!m) {
     const names = [...(cx.packet ? ["length"] : []), ...members.map((x) => x.name)];
+    if (cx.packet && /^(data|dataEnd|packet|bytes|payload)$/.test(name)) {
+      return refuse(
+        cx,
+        at,
+        `the context has no ${name}: take the packet's bytes through headers: ctx.packet().take(ethernet)`,
+      );
+    }
     const has = names.length ? `it has ${names.join(", ")}` : "read it with ctx.as(Struct)";
     return refuse(cx, at, `the context has no ${name}: ${has}`);
   }

@@ -13,6 +13,7 @@ import {
 } from "../check/index.ts";
 import { type BinOp, type Block, type Cmp, constant, type Insn, type Width } from "../ir/index.ts";
 import { type BinaryOp, declared, type Expr, nameOf } from "../parse/index.ts";
+import { elementAdvice, elsewhere, methodAdvice, textAdvice, valueAdvice } from "./advice.ts";
 import { type BuiltinTools, type CallNode, constantOf } from "./arguments.ts";
 import { callBuiltin, callNamespace, callType, makeSubprogram } from "./builtins.ts";
 import {
@@ -144,9 +145,14 @@ function isHeld(b: Bound): boolean {
   return b.kind === "var" || (b.kind === "const" && isRuntime(b.value));
 }
 
-function bound(cx: Context, name: string, at: number): Bound {
+/** `memberName`: what of it is asked for. */
+function bound(cx: Context, name: string, at: number, memberName?: string): Bound {
   const b = lookup(cx, name);
-  if (!b) return refuse(cx, at, `there is no ${name}: declare it, or import it${meant(name, namesAt(cx))}`);
+  if (!b) {
+    const instead = elsewhere(name, memberName);
+    if (instead) refuse(cx, at, `there is no ${memberName ? `${name}.${memberName}` : name}: ${instead}`);
+    return refuse(cx, at, `there is no ${name}: declare it, or import it${meant(name, namesAt(cx))}`);
+  }
   if (b.kind === "broken") return refuseSilently(cx);
   if (b.kind === "outside") {
     return refuse(cx, at, `${name} is of the function around this one, which is called on its own: hand it over`);
@@ -205,6 +211,7 @@ function requireThere(cx: Context, v: Val, e: Expr): Val {
 }
 
 function member(cx: Context, e: Expr & { kind: "member" }): Val {
+  if (e.object.kind === "name") bound(cx, e.object.name, e.object.at, e.name);
   const object = lowerExpr(cx, e.object);
   if (inChain(e) && (object.k === "opt" || object.k === "undef" || (object.k === "ref" && object.nullable))) {
     return ifThere(cx, object, e.at, (there) => memberOf(cx, there, e));
@@ -251,7 +258,7 @@ function element(cx: Context, e: Expr & { kind: "index" }): Val {
       const v = there.fields.get(String(k));
       return v ?? refuse(cx, e.index.at, `index ${k} is outside the array: it has ${there.fields.size} elements`);
     }
-    if (there.k !== "ref") return refuse(cx, e.at, `${describe(there)} has no elements`);
+    if (there.k !== "ref") return refuse(cx, e.at, `${describe(there)} has no elements${elementAdvice(there)}`);
     return readPlace(cx, elementAt(cx, there, index, e));
   };
   if (inChain(e) && (object.k === "opt" || object.k === "undef" || (object.k === "ref" && object.nullable))) {
@@ -396,6 +403,10 @@ const COMPARE: Partial<Record<BinaryOp, Cmp>> = {
 
 function binary(cx: Context, op: BinaryOp, at: number, a: Val, b: Val): Val {
   cx.b.at = at;
+  if (a.k === "string" || b.k === "string") {
+    const [text, other] = a.k === "string" ? [a, b] : [b, a];
+    refuse(cx, at, `${op} is not for texts: ${textAdvice(text, other)}`);
+  }
   const cmp = COMPARE[op];
   if (cmp) return compare(cx, cmp, op, at, a, b);
   if (a.k === "lit" && b.k === "lit") return foldLiterals(cx, op, at, a, b);
@@ -501,7 +512,10 @@ function compare(cx: Context, cmp: Cmp, op: BinaryOp, at: number, a: Val, b: Val
     refuse(cx, at, "structs are compared with equal(a, b)");
   }
   const type = arithmeticType(cx, a, b, at);
-  if (type.be && !equality) refuse(cx, at, `${op} is not for ${typeName(type)}: convert to host order first`);
+  if (type.be && !equality) {
+    const how = type.bits === 16 ? "ntohs(x)" : type.bits === 32 ? "ntohl(x)" : "ntohll(x)";
+    refuse(cx, at, `${op} is not for ${typeName(type)}: convert to host order first, ${how}`);
+  }
   for (const [v, other, flipped] of [
     [b, a, false],
     [a, b, true],
@@ -695,6 +709,11 @@ function logical(cx: Context, e: Expr & { kind: "logical" }): Val {
       [no, () => lowerExpr(cx, e.right)],
     ]);
   }
+  if (e.right.kind === "number") {
+    const otherwise = e.op === "||" ? "x !== 0 ? x : " : "x !== 0 ? ";
+    const rest = e.op === "||" ? "" : " : 0";
+    refuse(cx, e.at, `${e.op} gives true or false: write ${otherwise}${e.right.value}${rest}`);
+  }
   // As a value, both sides must be booleans: `a && b` of other things is written with ?:.
   const yes = cx.b.newBlock();
   const no = cx.b.newBlock();
@@ -717,6 +736,8 @@ export function lowerPlace(cx: Context, e: Expr): Place {
     const b = bound(cx, e.name, e.at);
     if (b.kind === "global") return globalPlace(cx, b, e.at);
   }
+  if (inChain(e))
+    refuse(cx, e.at, "what may be missing is not assigned through ?.: test it first (if (x) x.value = …)");
   if (e.kind === "member") {
     const object = requireThere(cx, lowerExpr(cx, e.object), e.object);
     if (object.k === "ref") {
@@ -729,6 +750,7 @@ export function lowerPlace(cx: Context, e: Expr): Place {
   if (e.kind === "index") {
     const object = requireThere(cx, lowerExpr(cx, e.object), e.object);
     if (object.k === "ref") return elementAt(cx, object, lowerExpr(cx, e.index), e);
+    if (object.k === "map") refuse(cx, e.at, "a map is changed by update(key, value)");
     return refuse(cx, e.at, "an array literal cannot be changed: use a struct with arrayOf(…)");
   }
   return refuse(cx, e.at, "expected a field or an element in memory");
@@ -738,7 +760,10 @@ function store(cx: Context, target: Expr, value: (old: () => Val) => Val, at: nu
   const global = target.kind === "name" && bound(cx, target.name, target.at).kind === "global";
   if (target.kind === "name" && !global) {
     const b = bound(cx, target.name, target.at);
-    if (b.kind === "const") return refuse(cx, at, `${target.name} is a constant: declare it with let`);
+    if (b.kind === "const") {
+      const how = valueAdvice(target, b.value) ?? `${target.name} is a constant: declare it with let`;
+      return refuse(cx, at, how);
+    }
     const v = b as Bound & { kind: "var" };
     const next = value(() => readName(cx, target));
     const regs = flatten(cx, next, v.type, at);
@@ -806,6 +831,7 @@ function loosen(v: Val): Val {
 function call(cx: Context, e: CallNode): Val {
   const callee = e.callee;
   if (callee.kind === "member") {
+    if (callee.object.kind === "name") bound(cx, callee.object.name, callee.object.at, callee.name);
     const object = lowerExpr(cx, callee.object);
     if (inChain(callee) && (object.k === "opt" || object.k === "undef" || (object.k === "ref" && object.nullable))) {
       return ifThere(cx, object, e.at, (there) => method(cx, there, e, callee));
@@ -874,7 +900,7 @@ function method(cx: Context, object: Val, e: CallNode, callee: Expr & { kind: "m
       e.at,
     );
   requireThere(cx, object, callee.object);
-  return refuse(cx, callee.nameAt, `${describe(object)} has no function ${name}`);
+  return refuse(cx, callee.nameAt, `${describe(object)} has no function ${name}${methodAdvice(object)}`);
 }
 
 function callCtx(cx: Context, name: string, e: CallNode): Val {

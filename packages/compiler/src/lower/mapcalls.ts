@@ -2,6 +2,7 @@
 import { MapType } from "@ebplane/core/object";
 import { BOOL, type InnerMapType, type MemType, sizeOf, U32, U64 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
+import { mapMethod } from "./advice.ts";
 import { arg, type BuiltinTools, type CallNode, constantOf, flag, options, typeArg } from "./arguments.ts";
 import { callForEach } from "./callbacks.ts";
 import { memoryArg } from "./calls.ts";
@@ -118,6 +119,8 @@ export function callMap(
   const method = known.get(name);
   if (method) return method(c);
   const names = [...known.keys()].join(", ");
+  const instead = mapMethod(name);
+  if (instead && known.has("lookup")) refuse(cx, call.at, `this map has no ${name}: ${instead}`);
   return refuse(cx, call.at, `this map has no ${name}: it has ${names || "no calls of its own, helpers take it"}`);
 }
 

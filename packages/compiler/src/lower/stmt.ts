@@ -2,6 +2,7 @@
 import { type IntType, isTuple, itemName, type MemType, NUMBER, SCALARS, U32, U64 } from "../check/index.ts";
 import { type Block, constant } from "../ir/index.ts";
 import type { Binding, Expr, FunctionNode, Stmt, TypeNode } from "../parse/index.ts";
+import { elementAdvice } from "./advice.ts";
 import { nameType } from "./builtins.ts";
 import { type Context, type Exit, type Facts, type Frame, learn, Refused, refuse, under } from "./context.ts";
 import { describe, describeType, flatten, rebuild, toScalar } from "./convert.ts";
@@ -409,7 +410,7 @@ function lowerForOf(cx: Context, s: Stmt & { kind: "forOf" }, label: string | un
       items.push(() => readPlace(cx, elementPlace(cx, over, { k: "lit", value: BigInt(k), big: false }, s.at)));
     }
   } else {
-    refuse(cx, s.over.at, `for…of goes over range(n) or an array, got ${describe(over)}`);
+    refuse(cx, s.over.at, `for…of goes over range(n) or an array, got ${describe(over)}${elementAdvice(over)}`);
     return;
   }
   if (items.length > MAX_UNROLL) refuse(cx, s.over.at, `${items.length} copies of the body are too many: use range(n)`);

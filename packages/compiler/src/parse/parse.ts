@@ -86,7 +86,10 @@ const INSTEAD = new Map<ts.SyntaxKind, string>([
   [K.DeleteExpression, "delete is not in the language: use a map's delete(key)"],
   [K.AwaitExpression, "a packet program cannot wait: async is not in the language"],
   [K.YieldExpression, "generators are not in the language: write a for loop"],
-  [K.TemplateExpression, "strings are not in the language"],
+  [
+    K.TemplateExpression,
+    'texts are not put together in a program: printk("length %d", x) prints numbers, a ringBuffer hands them over',
+  ],
   [K.NoSubstitutionTemplateLiteral, "strings are not in the language"],
   [K.RegularExpressionLiteral, "regular expressions are not in the language: compare bytes"],
   [K.ThisKeyword, "there is no this: pass what the function needs as a parameter"],
