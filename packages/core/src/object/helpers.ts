@@ -390,6 +390,11 @@ const ONLY_AT: readonly {
       AttachType.BPF_CGROUP_UNIX_SENDMSG,
     ],
   })),
+  // Loaded without their attach type these are taken for ingress, which has no return value to change.
+  ...["get_retval", "set_retval"].flatMap((name) => [
+    { name, type: ProgType.BPF_PROG_TYPE_CGROUP_DEVICE, attachTypes: [AttachType.BPF_CGROUP_DEVICE] },
+    { name, type: ProgType.BPF_PROG_TYPE_CGROUP_SYSCTL, attachTypes: [AttachType.BPF_CGROUP_SYSCTL] },
+  ]),
   ...["setsockopt", "getsockopt"].map((name) => ({
     name,
     type: ProgType.BPF_PROG_TYPE_CGROUP_SOCKOPT,

@@ -8,6 +8,7 @@ import {
   attachTypeName,
   compareVersions,
   HELPERS,
+  helperAllowed,
   MAP_TYPE_SINCE,
   MapType,
   mapTypeName,
@@ -15,8 +16,8 @@ import {
   ProgType,
   progTypeName,
 } from "@ebplane/core/object";
-import { kernelFeatures } from "./features.ts";
-import type { Answer } from "./probe.ts";
+import { kernelFeatures, kernelHelpers } from "./features.ts";
+import { type Answer, probedAttachType } from "./probe.ts";
 
 /** The kernels that distributions stay on. */
 export const KERNELS = ["5.4", "5.15", "6.1", "6.6", "6.12", "6.18"] as const;
@@ -35,6 +36,12 @@ export interface SupportMatrix {
   readonly attachTypes: readonly MatrixRow[];
   /** Helpers by the kernel that brought them. */
   readonly helpers: readonly { readonly name: string; readonly since: string }[];
+  /** How many of them each program type may call: by the tables in each of `KERNELS`, and as this kernel answered. */
+  readonly byType: readonly {
+    readonly name: string;
+    readonly counts: readonly number[];
+    readonly asked: number | undefined;
+  }[];
 }
 
 export function supportMatrix(): SupportMatrix {
@@ -50,6 +57,18 @@ export function supportMatrix(): SupportMatrix {
       attachTypes,
     ),
     helpers: [...HELPERS.values()].map(({ name, since }) => ({ name, since })),
+    byType: Object.entries(PROG_TYPE_SINCE).map(([key, typeSince]) => {
+      const type = ProgType[key as keyof typeof PROG_TYPE_SINCE];
+      const name = progTypeName(type);
+      const allowed = [...HELPERS.values()].filter((helper) => helperAllowed(helper, type, probedAttachType(type)));
+      const counts = KERNELS.map((kernel) =>
+        compareVersions(typeSince, kernel) > 0
+          ? 0
+          : allowed.filter(({ since }) => compareVersions(since, kernel) <= 0).length,
+      );
+      const answers = progTypes[name]?.supported && type !== ProgType.BPF_PROG_TYPE_STRUCT_OPS;
+      return { name, counts, asked: answers ? kernelHelpers(type).length : undefined };
+    }),
   };
 }
 
@@ -81,6 +100,18 @@ export function matrixText(matrix: SupportMatrix): string {
     "## Helpers",
     "",
     ...helperLines(matrix.helpers),
+    "",
+    "### How many a program type may call",
+    "",
+    "By the helper table: those that are there since then, of which 6.18 lets the type call; an older kernel may have let it call",
+    "fewer. Sources: `*_func_proto` in net/core/filter.c, kernel/bpf/cgroup.c, kernel/trace/bpf_trace.c, kernel/bpf/helpers.c. Asked:",
+    "a program of each helper's call, loaded; what lockdown and the build withhold (`probe_write_user`, `override_return`) is not in it.",
+    "",
+    `| | ${KERNELS.join(" | ")} | asked |`,
+    `|---|${KERNELS.map(() => "---:|").join("")}---:|`,
+    ...matrix.byType.map(
+      ({ name, counts, asked }) => `| ${[name, ...counts.map((n) => n || ""), asked ?? ""].join(" | ")} |`,
+    ),
     "",
   ].join("\n");
 }

@@ -37,6 +37,8 @@ const { BPF_PROG_TYPE_TRACING: TRACING, BPF_PROG_TYPE_LSM: LSM, BPF_PROG_TYPE_EX
 const NEEDS: Readonly<Record<number, Partial<ProgLoad>>> = {
   [ProgType.BPF_PROG_TYPE_CGROUP_SOCK]: { expectedAttachType: AttachType.BPF_CGROUP_INET_SOCK_CREATE },
   [ProgType.BPF_PROG_TYPE_CGROUP_SOCK_ADDR]: { expectedAttachType: AttachType.BPF_CGROUP_INET4_CONNECT },
+  [ProgType.BPF_PROG_TYPE_CGROUP_DEVICE]: { expectedAttachType: AttachType.BPF_CGROUP_DEVICE },
+  [ProgType.BPF_PROG_TYPE_CGROUP_SYSCTL]: { expectedAttachType: AttachType.BPF_CGROUP_SYSCTL },
   [ProgType.BPF_PROG_TYPE_CGROUP_SOCKOPT]: { expectedAttachType: AttachType.BPF_CGROUP_GETSOCKOPT },
   [ProgType.BPF_PROG_TYPE_SK_LOOKUP]: { expectedAttachType: AttachType.BPF_SK_LOOKUP },
   [ProgType.BPF_PROG_TYPE_SK_REUSEPORT]: { expectedAttachType: AttachType.BPF_SK_REUSEPORT_SELECT },
@@ -155,6 +157,11 @@ function smallestMap(type: number): MapCreate {
       if (STORAGE.has(type)) return { ...map, maxEntries: 0, flags: BPF_F_NO_PREALLOC };
       return map;
   }
+}
+
+/** The attach type that a type's smallest program is loaded for: what helpers it may call can hang on that. */
+export function probedAttachType(type: number): number {
+  return NEEDS[type]?.expectedAttachType ?? 0;
 }
 
 /**
