@@ -3,7 +3,7 @@
  * kernel, or a simulated namespace. Source: Documentation/userspace-api/netlink/intro.rst.
  */
 import { viewOf } from "../bytes/index.ts";
-import { errnoName, SysError } from "../errors/index.ts";
+import { Errno, errnoName, SysError } from "../errors/index.ts";
 import {
   decodeAck,
   decodeMessages,
@@ -70,5 +70,6 @@ export abstract class NetlinkClient {
 }
 
 function refusal(what: string, errno: number, detail?: string): SysError {
-  return new SysError(`netlink ${what}`, errno, errnoName(errno), detail ?? "");
+  const words = detail ?? (errno === Errno.EPERM ? "needs CAP_NET_ADMIN" : "");
+  return new SysError(`netlink ${what}`, errno, errnoName(errno), words);
 }

@@ -69,7 +69,7 @@ export class NetlinkSocket extends NetlinkClient {
     return scratch((memory) => {
       const word = memory.take(4);
       word.view.setUint32(0, value, true);
-      return syscall(NR.setsockopt, this.#fd, SOL_NETLINK, option, word.address, 4);
+      return syscall(NR.setsockopt, this.fd, SOL_NETLINK, option, word.address, 4);
     });
   }
 

@@ -70,13 +70,14 @@ export class PerfReader {
 
   /** Hands every event that is there to `callback`. The bytes are valid until it returns. @returns how many. */
   consume(callback: (event: Uint8Array, cpu: number) => void): number {
+    this.#check();
     let count = 0;
     for (const ring of this.#rings) count += this.#consumeRing(ring, callback);
     return count;
   }
 
   #consumeRing({ positions, words, bytes, cpu }: CpuRing, callback: (event: Uint8Array, cpu: number) => void): number {
-    if (!this.#open) throw new TypeError(`perf reader ${this.#map.spec.name}: is closed`);
+    this.#check();
     const mask = bytes.length - 1;
     const head = Number(Atomics.load(positions, DATA_HEAD));
     let tail = Number(positions[DATA_TAIL]);
@@ -111,6 +112,7 @@ export class PerfReader {
 
   /** Calls `callback` for each event as they come, until the returned function is called. */
   watch(callback: (event: Uint8Array, cpu: number) => void): () => void {
+    this.#check();
     const polls = this.#rings.map((ring) => pollReadable(ring.fd, () => this.#consumeRing(ring, callback)));
     this.consume(callback);
     return () => {
@@ -134,6 +136,10 @@ export class PerfReader {
     } finally {
       stop();
     }
+  }
+
+  #check(): void {
+    if (!this.#open) throw new TypeError(`perf reader ${this.#map.spec.name}: is closed`);
   }
 
   close(): void {

@@ -6,8 +6,9 @@
  * Nothing here is exported from the package: an address from outside could crash the process.
  */
 import { createRequire } from "node:module";
-import { UnsupportedError } from "@ebplane/core/errors";
+import { Errno, SysError, UnsupportedError } from "@ebplane/core/errors";
 import type * as Koffi from "koffi";
+import { NR } from "./numbers.ts";
 
 type Raw = (nr: number, a: number, b: number, c: number, d: number, e: number, f: number) => number | bigint;
 
@@ -61,8 +62,14 @@ export function viewMemory(address: number, length: number): ArrayBuffer {
   return native().koffi.view(BigInt(address), length);
 }
 
-/** Watches an fd for readability in the event loop. The returned handle keeps the process alive until closed. */
+const F_GETFD = 1;
+
+/**
+ * Watches an fd for readability in the event loop. The returned handle keeps the process alive until closed.
+ * @throws SysError EBADF for an fd that is not open: koffi would end the process.
+ */
 export function pollReadable(fd: number, callback: () => void): { close(): void; ref(): void; unref(): void } {
+  if (syscall(NR.fcntl, fd, F_GETFD) < 0) throw new SysError("poll", Errno.EBADF, "EBADF", `fd ${fd}`);
   return native().koffi.node.poll(fd, { readable: true }, callback);
 }
 
