@@ -116,7 +116,6 @@ const MARKS: Readonly<Record<RuleName, ((version: string) => boolean | undefined
   loadAcquire: inText(VERIFIER, /check_atomic_load/),
   untypedCast: inBody(VERIFIER, "check_special_kfunc", /btf_type_is_void\(ret_t\)/),
   splitSelections: "stable",
-  nestedRcu: "stable",
   linksBackwards: "stable",
 };
 /** Marks whose presence means that the older, stricter rule still holds. */

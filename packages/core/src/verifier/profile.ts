@@ -202,11 +202,6 @@ export const RULES = {
     what: "a number that is 0 or -1 is walked as both when a constant is masked with it (a stable release; not 6.18.2)",
     source: "kernel/bpf/verifier.c maybe_fork_scalars",
   },
-  nestedRcu: {
-    since: "6.18",
-    what: "the RCU read lock nests (a stable release; not 6.18.2)",
-    source: "kernel/bpf/verifier.c check_kfunc_call (active_rcu_locks)",
-  },
   linksBackwards: {
     since: "6.18",
     what: "a copy that lies a constant below its original, or was moved in 32 bits, stays linked to it, too (a stable release; not 6.18.2)",

@@ -152,8 +152,10 @@ function sections(cx: Context, kfunc: Kfunc): void {
   const { state } = cx;
   switch (kfunc.name) {
     case "bpf_rcu_read_lock":
-      if (state.rcuDepth && !allows(cx.profile, "nestedRcu"))
-        cx.reject("rcu", "the RCU read lock is taken while it is held");
+      // Up to 6.18 it does not nest. Source: kernel/bpf/verifier.c check_kfunc_call.
+      if (state.rcuDepth) {
+        cx.reject("rcu", "the RCU read lock is taken while it is held", { fix: "take it once, around everything" });
+      }
       state.rcuDepth++;
       return;
     case "bpf_rcu_read_unlock":
