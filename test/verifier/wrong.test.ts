@@ -21,8 +21,8 @@ import { missingTool } from "../../packages/core/test/objects/tools.ts";
 
 const DIR = fileURLToPath(new URL("wrong/", import.meta.url));
 const REPORTS = join(DIR, "reports.txt");
-/** XDP programs of the list whose path some packet takes without entries in maps. */
-const WITNESSES = 60;
+/** Programs of the list whose path some packet takes, with entries in maps where they decide. */
+const WITNESSES = 80;
 const update = process.env.UPDATE === "1";
 const noKernel = kernelSkipReason();
 const noClang = missingTool("clang");
@@ -47,7 +47,7 @@ const TS = cases("typescript.txt");
 const expected = new Map(cases("reports.txt").map(({ title, source }) => [title, source.trim()]));
 const seen: string[] = [];
 const beside: string[] = [];
-const witnesses: { readonly title: string; readonly rule: string; readonly fault: string | undefined }[] = [];
+const witnesses: { title: string; rule: string; fault: string | undefined; type: number; entries: number }[] = [];
 
 /** All C programs in one call of clang: a process each is what takes the time. */
 function build(): Map<string, CollectionSpec> {
@@ -106,7 +106,14 @@ function check({ title }: Wrong, spec: CollectionSpec): void {
   if (!update) expect(text).toBe(expected.get(title));
   // A guarded run on it has gone the whole path: see vm/witness.
   const packet = findPacket(program, spec.maps, spec.license, report.trace);
-  if (packet) witnesses.push({ title, rule: report.rule!, fault: packet.fault });
+  if (packet)
+    witnesses.push({
+      title,
+      rule: report.rule!,
+      fault: packet.fault,
+      type: program.type,
+      entries: packet.entries.length,
+    });
   // What every report must have: the place, the rule, and what helps.
   expect(report.ruleText).toBeDefined();
   expect(report.fix).toBeTruthy();
@@ -137,8 +144,10 @@ describe.skipIf(noClang)("in C", () => {
 });
 
 describe.skipIf(noClang)("packets that take the path", () => {
-  test("are found for most XDP programs, and those that read too far fault on them", () => {
+  test("are found for most programs that see packets, and those that read too far fault on them", () => {
     expect(witnesses.length).toBeGreaterThan(WITNESSES);
+    expect(witnesses.filter(({ type }) => type === ProgType.BPF_PROG_TYPE_SCHED_CLS).length).toBeGreaterThan(10);
+    expect(witnesses.filter(({ entries }) => entries > 0).length).toBeGreaterThan(5);
     const far = witnesses.filter(({ rule, fault }) => rule === "packet-bounds" && fault);
     // Where the check of this packet's bytes is not the one that is missing, the access stays inside.
     expect(far.length).toBeGreaterThan(7);

@@ -209,17 +209,21 @@ async function cpusOf({ cpus }: VerifyOptions, beside: boolean): Promise<number 
   return count;
 }
 
-/** A packet that takes the refused path, and what happens on it. */
-function inputText({ packet, rxQueueIndex, ingressIfindex, fault }: Witness): string {
-  const ctx = [
-    ...(rxQueueIndex ? [`rx_queue_index ${rxQueueIndex}`] : []),
-    ...(ingressIfindex ? [`ingress_ifindex ${ingressIfindex}`] : []),
-  ];
-  const same = packet.every((b) => b === packet[0]);
-  const bytes = same ? `all ${hexByte(packet[0]!)}` : [...packet.subarray(0, 64)].map(hexByte).join(" ");
-  const more = !same && packet.length > 64 ? " …" : "";
-  const head = `  a packet that takes this path: ${packet.length} bytes, ${bytes}${more}${ctx.length ? `; ${ctx.join(", ")}` : ""}`;
-  return fault ? `${head}\n  run under guard it faults: ${fault}` : head;
+/** An input that takes the refused path, and what happens on it. */
+function inputText({ packet, ctx, entries, fault }: Witness): string {
+  const fields = Object.entries(ctx).map(([name, value]) => `${name} ${value}`);
+  const head = `  a packet that takes this path: ${packet.length} bytes, ${bytesText(packet)}`;
+  const lines = [fields.length ? `${head}; ${fields.join(", ")}` : head];
+  for (const { map, key, value } of entries) {
+    lines.push(`    with an entry in map ${map}: key ${bytesText(key)}, value ${bytesText(value)}`);
+  }
+  if (fault) lines.push(`  run under guard it faults: ${fault}`);
+  return lines.join("\n");
+}
+
+function bytesText(bytes: Uint8Array): string {
+  if (bytes.length > 4 && bytes.every((b) => b === bytes[0])) return `all ${hexByte(bytes[0]!)}`;
+  return `${[...bytes.subarray(0, 64)].map(hexByte).join(" ")}${bytes.length > 64 ? " …" : ""}`;
 }
 
 function hexByte(b: number): string {

@@ -1,16 +1,19 @@
 /**
- * Packet bytes and ctx fields that make a list of comparisons come out as wanted: starts from an empty-looking packet and
+ * Packet bytes, ctx fields and map entries that make a list of comparisons come out as wanted: starts from an empty-looking packet and
  * mends the first comparison that fails, by setting what one of its sides is made of. Not every list is solved; what is
  * found is checked by running.
  */
 import { BPF_ADD, BPF_AND, BPF_LSH, BPF_OR, BPF_RSH, BPF_SUB, BPF_XOR, jumpTaken } from "../../isa/index.ts";
-import { apply, type Constraint, type Expr } from "./symbolic.ts";
+import { MapType } from "../../object/index.ts";
+import { apply, type Constraint, type Expr, type Path } from "./symbolic.ts";
 
 export interface Input {
   readonly packet: Uint8Array;
   readonly length: number;
   /** Values of ctx fields by offset; the start's fill for others. */
   readonly ctx: ReadonlyMap<number, number>;
+  /** Value of the entry that each lookup of the path finds; undefined where it finds none. */
+  readonly values: readonly (Uint8Array | undefined)[];
 }
 
 /** What the search begins with: so many bytes, all of them `fill`, as are ctx fields. */
@@ -23,16 +26,33 @@ const MOST = 4096;
 /** Where the packet lies while it is only thought of. */
 const BASE = 0x1_0000n;
 const ROUNDS = 400;
+/** Where the value of the n-th lookup lies while it is only thought of, and the largest value that is. */
+const VALUES = 0x4000_0000_0000n;
+const VALUE_STRIDE = 1n << 20n;
+
+interface Entry {
+  present: boolean;
+  /** Arrays have an entry at every index. */
+  readonly always: boolean;
+  readonly value: Uint8Array;
+}
 
 class Draft {
   readonly bytes: Uint8Array;
   readonly ctx = new Map<number, number>();
+  readonly entries: readonly Entry[];
   readonly #fill: number;
+  readonly #data: bigint;
   length: number;
 
-  constructor({ length, fill }: Start) {
+  constructor({ length, fill }: Start, { lookups }: Path, pulled: number) {
     this.length = length;
     this.#fill = fill;
+    this.#data = BASE + BigInt(pulled);
+    this.entries = lookups.map(({ map: { type, valueSize } }) => {
+      const always = type === MapType.BPF_MAP_TYPE_ARRAY || type === MapType.BPF_MAP_TYPE_PERCPU_ARRAY;
+      return { present: always || fill !== 0, always, value: new Uint8Array(valueSize).fill(fill) };
+    });
     this.bytes = new Uint8Array(MOST).fill(fill);
   }
 
@@ -41,16 +61,18 @@ class Draft {
       case "const":
         return e.value;
       case "data":
-        return BASE;
+        return this.#data;
+      case "lookup":
+        return this.entries[e.n]!.present ? VALUES + BigInt(e.n) * VALUE_STRIDE : 0n;
       case "end":
         return BASE + BigInt(this.length);
       case "ctx":
         return BigInt(this.ctx.get(e.offset) ?? this.#fill);
       case "load": {
-        const at = this.place(e.at, e.size);
-        if (at === undefined) return undefined;
+        const found = this.place(e.at, e.size);
+        if (!found) return undefined;
         let n = 0n;
-        for (let i = e.size - 1; i >= 0; i--) n = (n << 8n) | BigInt(this.bytes[at + i]!);
+        for (let i = e.size - 1; i >= 0; i--) n = (n << 8n) | BigInt(found.bytes[found.at + i]!);
         return n;
       }
       case "swap": {
@@ -67,11 +89,15 @@ class Draft {
     }
   }
 
-  /** Index into the bytes of an address in the packet. */
-  place(at: Expr, size: number): number | undefined {
+  /** The bytes that an address lies in, of the packet or of an entry's value, and where. */
+  place(at: Expr, size: number): { readonly bytes: Uint8Array; readonly at: number } | undefined {
     const address = this.value(at);
-    if (address === undefined || address < BASE || address + BigInt(size) > BASE + BigInt(MOST)) return undefined;
-    return Number(address - BASE);
+    if (address === undefined) return undefined;
+    const n = address < VALUES ? -1 : Number((address - VALUES) / VALUE_STRIDE);
+    const bytes = n < 0 ? this.bytes : this.entries[n]?.value;
+    const start = n < 0 ? BASE : VALUES + BigInt(n) * VALUE_STRIDE;
+    if (!bytes || address < start || address + BigInt(size) > start + BigInt(bytes.length)) return undefined;
+    return { bytes, at: Number(address - start) };
   }
 
   /** Makes the expression that value, by one of the inputs it is made of; false where that is not possible. */
@@ -88,9 +114,15 @@ class Draft {
         this.ctx.set(e.offset, Number(target));
         return true;
       case "load": {
-        const at = this.place(e.at, e.size);
-        if (at === undefined || target < 0n || target >> BigInt(8 * e.size) !== 0n) return false;
-        for (let i = 0; i < e.size; i++) this.bytes[at + i] = Number((target >> BigInt(8 * i)) & 0xffn);
+        const found = this.place(e.at, e.size);
+        if (!found || target < 0n || target >> BigInt(8 * e.size) !== 0n) return false;
+        for (let i = 0; i < e.size; i++) found.bytes[found.at + i] = Number((target >> BigInt(8 * i)) & 0xffn);
+        return true;
+      }
+      case "lookup": {
+        const entry = this.entries[e.n]!;
+        if (entry.always && target === 0n) return false;
+        entry.present = target !== 0n;
         return true;
       }
       case "swap":
@@ -149,12 +181,16 @@ function swap(n: bigint, bits: number): bigint {
 }
 
 /** An input that meets all comparisons whose sides are known; undefined where the search gives up. */
-export function solve(constraints: readonly Constraint[], start: Start): Input | undefined {
-  const draft = new Draft(start);
+export function solve(path: Path, start: Start, pulled: number): Input | undefined {
+  const { constraints } = path;
+  const draft = new Draft(start, path, pulled);
   let salt = 1;
   for (let round = 0; round < ROUNDS; round++) {
     const failing = constraints.find((c) => meets(draft, c) === false);
-    if (!failing) return { packet: draft.bytes.slice(0, draft.length), length: draft.length, ctx: draft.ctx };
+    if (!failing) {
+      const values = draft.entries.map(({ present, value }) => (present ? value : undefined));
+      return { packet: draft.bytes.slice(0, draft.length), length: draft.length, ctx: draft.ctx, values };
+    }
     salt = (Math.imul(salt, 1103515245) + 12345) >>> 0;
     if (!mend(draft, failing, BigInt(salt >>> 28))) return undefined;
   }

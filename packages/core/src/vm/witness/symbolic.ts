@@ -1,7 +1,7 @@
 /**
- * What the numbers on one path are made of: packet bytes, the packet's ends, ctx fields, constants, and what the insns
- * make of them; and the comparisons that the path wants to come out one way. What comes from elsewhere (helpers, map
- * values) is unknown, and comparisons with it say nothing.
+ * What the numbers on one path are made of: packet bytes, the packet's ends, ctx fields, entries of maps, constants, and
+ * what the insns make of them; and the comparisons that the path wants to come out one way. What comes from elsewhere
+ * (other helpers, per-CPU hashes) is unknown, and comparisons with it say nothing.
  */
 import {
   BPF_ADD,
@@ -10,8 +10,10 @@ import {
   BPF_AND,
   BPF_ARSH,
   BPF_END,
+  BPF_JLE,
   BPF_JMP,
   BPF_JMP32,
+  BPF_LD,
   BPF_LDX,
   BPF_LSH,
   BPF_MEM,
@@ -38,7 +40,8 @@ import {
   OP_MAY_GOTO,
   SIZE_MASK,
 } from "../../isa/index.ts";
-import { XDP } from "../layout.ts";
+import { helperByName, type MapSpec, MapType } from "../../object/index.ts";
+import type { CtxModel } from "./ctx.ts";
 
 export type Expr =
   | { readonly kind: "const"; readonly value: bigint }
@@ -51,6 +54,8 @@ export type Expr =
   | { readonly kind: "ctx"; readonly offset: number }
   | { readonly kind: "op"; readonly op: number; readonly is32: boolean; readonly a: Expr; readonly b: Expr }
   | { readonly kind: "swap"; readonly bits: number; readonly a: Expr }
+  /** What the n-th lookup of the path gives: NULL, or the address of its value. */
+  | { readonly kind: "lookup"; readonly n: number }
   | { readonly kind: "fp"; readonly frame: number; readonly offset: number };
 
 export interface Constraint {
@@ -62,13 +67,70 @@ export interface Constraint {
   readonly b: Expr;
 }
 
-const SIZES = [4, 2, 1, 8] as const;
-type Value = Expr | "ctxPointer" | undefined;
+/** A lookup in a map that the path makes. */
+export interface Lookup {
+  /** Where in the trace its call stands. */
+  readonly at: number;
+  readonly map: MapSpec;
+}
 
-/** The comparisons along `trace` (pcs in order). */
-export function constraintsOf(insns: ReadonlyMap<number, Insn>, trace: readonly number[]): Constraint[] {
+export interface Path {
+  readonly constraints: readonly Constraint[];
+  readonly lookups: readonly Lookup[];
+}
+
+const SIZES = [4, 2, 1, 8] as const;
+type Value = Expr | "ctxPointer" | MapSpec | undefined;
+
+const LOOKUP = helperByName("bpf_map_lookup_elem");
+/** `(ctx, offset, to, length)` copies packet bytes, and fails beyond the packet's end. */
+const COPIES: ReadonlySet<number> = new Set(["bpf_skb_load_bytes", "bpf_xdp_load_bytes"].map((n) => helperByName(n)!));
+/** Maps whose entries the search may choose. */
+const ENTRIES: ReadonlySet<number> = new Set([
+  MapType.BPF_MAP_TYPE_HASH,
+  MapType.BPF_MAP_TYPE_LRU_HASH,
+  MapType.BPF_MAP_TYPE_LPM_TRIE,
+  MapType.BPF_MAP_TYPE_ARRAY,
+  MapType.BPF_MAP_TYPE_PERCPU_ARRAY,
+]);
+const BPF_ABS = 0x20;
+const BPF_IND = 0x40;
+
+/** Bytes of a frame that hold a copy of the packet. */
+interface Copy {
+  readonly frame: number;
+  readonly start: number;
+  readonly length: number;
+  readonly from: Expr;
+}
+
+interface Stack {
+  readonly values: Map<string, Value>;
+  readonly copies: Copy[];
+}
+
+function isExpr(v: Value): v is Expr {
+  return typeof v === "object" && "kind" in v;
+}
+
+const constant = (n: number): Expr => ({ kind: "const", value: BigInt.asUintN(64, BigInt(n)) });
+const sum = (a: Expr, b: Expr): Expr => ({ kind: "op", op: BPF_ADD, is32: false, a, b });
+
+/** The comparisons along `trace` (pcs in order). `mapAt` answers the map whose address an lddw loads. */
+export function followed(
+  insns: ReadonlyMap<number, Insn>,
+  trace: readonly number[],
+  model: CtxModel,
+  mapAt: (pc: number) => MapSpec | undefined,
+): Path {
   const out: Constraint[] = [];
-  const stack = new Map<string, Value>();
+  const lookups: Lookup[] = [];
+  const stack: Stack = { values: new Map(), copies: [] };
+  /** The packet has at least these bytes from `offset` on. */
+  const within = (offset: Expr, size: number): void => {
+    const length: Expr = { kind: "op", op: BPF_SUB, is32: false, a: { kind: "end" }, b: { kind: "data" } };
+    out.push({ op: BPF_JLE, is32: false, holds: true, a: sum(offset, constant(size)), b: length });
+  };
   let frames: Value[][] = [[]];
   frames[0]![1] = "ctxPointer";
   frames[0]![10] = { kind: "fp", frame: 0, offset: 0 };
@@ -92,29 +154,62 @@ export function constraintsOf(insns: ReadonlyMap<number, Insn>, trace: readonly 
         callee[10] = { kind: "fp", frame: frames.length, offset: 0 };
         frames = [...frames, callee];
       }
+      const result = insn.src === 0 ? helper(insn.imm, i, regs) : undefined;
       for (let r = 0; r <= 5; r++) regs[r] = undefined;
+      regs[0] = result;
     } else if (opcode === OP_LDDW) {
-      regs[dst] = insn.src === 0 ? { kind: "const", value: lddwValue(insn) } : undefined;
+      regs[dst] = insn.src === 0 ? { kind: "const", value: lddwValue(insn) } : mapAt(insn.pc);
+    } else if (cls === BPF_LD && [BPF_ABS, BPF_IND].includes(opcode & MODE_MASK)) {
+      const size = SIZES[(opcode & SIZE_MASK) >> 3]!;
+      const index = regs[src];
+      const indirect = (opcode & MODE_MASK) === BPF_IND;
+      for (let r = 1; r <= 5; r++) regs[r] = undefined;
+      regs[0] = undefined;
+      if (imm < 0 || (indirect && !isExpr(index))) continue;
+      const offset = indirect ? sum(index as Expr, constant(imm)) : constant(imm);
+      within(offset, size);
+      const bytes: Expr = { kind: "load", at: sum({ kind: "data" }, offset), size };
+      regs[0] = size === 1 ? bytes : { kind: "swap", bits: 8 * size, a: bytes };
     } else if ((cls === BPF_JMP || cls === BPF_JMP32) && isJump(insn)) {
       if (opcode === OP_JA || opcode === OP_GOTOL || opcode === OP_MAY_GOTO || insn.off === 0) continue;
       const a = regs[dst];
-      if (a && operand && a !== "ctxPointer" && operand !== "ctxPointer" && i + 1 < trace.length) {
+      if (isExpr(a) && isExpr(operand) && i + 1 < trace.length) {
         const holds = trace[i + 1] !== insn.pc + 1;
         out.push({ op: opcode & OP_MASK, is32: cls === BPF_JMP32, holds, a, b: operand });
       }
     } else if (cls === BPF_ALU || cls === BPF_ALU64) {
       regs[dst] = alu(insn, regs[dst], operand);
     } else if (cls === BPF_LDX) {
-      regs[dst] = (opcode & MODE_MASK) === BPF_MEM ? load(insn, regs[src], stack) : undefined;
+      regs[dst] = (opcode & MODE_MASK) === BPF_MEM ? load(insn, regs[src], stack, model) : undefined;
     } else if (cls === BPF_STX || cls === 2) {
       const base = regs[dst];
-      if (typeof base === "object" && base.kind === "fp" && (opcode & MODE_MASK) === BPF_MEM) {
+      if (isExpr(base) && base.kind === "fp" && (opcode & MODE_MASK) === BPF_MEM) {
         const value: Value = cls === BPF_STX ? regs[src] : { kind: "const", value: BigInt.asUintN(64, BigInt(imm)) };
-        stack.set(`${base.frame}:${base.offset + insn.off}:${SIZES[(opcode & SIZE_MASK) >> 3]}`, value);
+        stack.values.set(`${base.frame}:${base.offset + insn.off}:${SIZES[(opcode & SIZE_MASK) >> 3]}`, value);
       }
     }
   }
-  return out;
+  return { constraints: out, lookups };
+
+  /** What a helper's result is made of, where that is followed; copies that it makes are noted. */
+  function helper(id: number, at: number, regs: readonly Value[]): Value {
+    const [, first, second, third, fourth] = regs;
+    if (id === LOOKUP && first && !isExpr(first) && first !== "ctxPointer" && ENTRIES.has(first.type)) {
+      lookups.push({ at, map: first });
+      return { kind: "lookup", n: lookups.length - 1 };
+    }
+    if (!COPIES.has(id) || !isExpr(second) || !isExpr(third) || !isExpr(fourth)) return undefined;
+    if (third.kind !== "fp" || fourth.kind !== "const") return undefined;
+    const length = Number(fourth.value);
+    const { frame, offset } = third;
+    for (const key of [...stack.values.keys()]) {
+      const [f, o, size] = key.split(":").map(Number) as [number, number, number];
+      if (f === frame && o < offset + length && offset < o + size) stack.values.delete(key);
+    }
+    stack.copies.push({ frame, start: offset, length, from: sum({ kind: "data" }, second) });
+    within(second, length);
+    return constant(0);
+  }
 }
 
 function alu(insn: Insn, a: Value, b: Value): Value {
@@ -122,18 +217,18 @@ function alu(insn: Insn, a: Value, b: Value): Value {
   const is32 = (insn.opcode & CLASS_MASK) === BPF_ALU;
   if (op === BPF_MOV) {
     if (insn.off !== 0) return undefined;
-    if (!is32 || typeof b !== "object") return b;
+    if (!is32 || !isExpr(b)) return b;
     return { kind: "op", op: BPF_AND, is32: false, a: b, b: { kind: "const", value: 0xffff_ffffn } };
   }
   if (op === BPF_END) {
-    if (typeof a !== "object") return undefined;
+    if (!isExpr(a)) return undefined;
     const swaps = !is32 || (insn.opcode & BPF_X) !== 0;
     const mask = (1n << BigInt(insn.imm)) - 1n;
     return swaps
       ? { kind: "swap", bits: insn.imm, a }
       : { kind: "op", op: BPF_AND, is32: false, a, b: { kind: "const", value: mask } };
   }
-  if (typeof a !== "object" || typeof b !== "object") return undefined;
+  if (!isExpr(a) || !isExpr(b)) return undefined;
   if (a.kind === "fp") {
     return b.kind === "const" && op === BPF_ADD
       ? { ...a, offset: a.offset + Number(BigInt.asIntN(64, b.value)) }
@@ -142,26 +237,20 @@ function alu(insn: Insn, a: Value, b: Value): Value {
   return { kind: "op", op, is32, a, b };
 }
 
-function load(insn: Insn, base: Value, stack: ReadonlyMap<string, Value>): Value {
+function load(insn: Insn, base: Value, stack: Stack, model: CtxModel): Value {
   const size = SIZES[(insn.opcode & SIZE_MASK) >> 3]!;
-  if (base === "ctxPointer") {
-    if (size !== 4) return undefined;
-    if (insn.off === XDP.DATA) return { kind: "data" };
-    return insn.off === XDP.DATA_END ? { kind: "end" } : { kind: "ctx", offset: insn.off };
+  if (base === "ctxPointer") return model.load(insn.off, size);
+  if (!isExpr(base)) return undefined;
+  if (base.kind === "fp") {
+    const offset = base.offset + insn.off;
+    const stored = stack.values.get(`${base.frame}:${offset}:${size}`);
+    if (stored !== undefined) return stored;
+    const copy = stack.copies.findLast(
+      (c) => c.frame === base.frame && c.start <= offset && offset + size <= c.start + c.length,
+    );
+    return copy && { kind: "load", at: sum(copy.from, constant(offset - copy.start)), size };
   }
-  if (typeof base !== "object") return undefined;
-  if (base.kind === "fp") return stack.get(`${base.frame}:${base.offset + insn.off}:${size}`);
-  const at: Expr =
-    insn.off === 0
-      ? base
-      : {
-          kind: "op",
-          op: BPF_ADD,
-          is32: false,
-          a: base,
-          b: { kind: "const", value: BigInt.asUintN(64, BigInt(insn.off)) },
-        };
-  return { kind: "load", at, size };
+  return { kind: "load", at: insn.off === 0 ? base : sum(base, constant(insn.off)), size };
 }
 
 /** One arithmetic operation on numbers; undefined for those that are not followed. */
