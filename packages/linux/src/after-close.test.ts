@@ -76,7 +76,7 @@ describe.skipIf(skip)(`after close${skip ? ` (skipped: ${skip})` : ""}`, () => {
   };
 
   test.each<[string, (ns: NetNs) => Closable, readonly string[]]>([
-    ["a map", () => linuxTarget().load(spec).maps.get("array") as LinuxMap, []],
+    ["a map", () => linuxTarget().load(spec).maps.get("array") as LinuxMap, ["devicesOf", "inside"]],
     ["a program", () => linuxTarget().load(spec).programs.get("p") as LinuxProgram, []],
     ["a mapped array", () => new MappedArray(linuxTarget().load(spec).maps.get("array") as LinuxMap), []],
     ["a ring buffer's reader", () => new RingBufReader(linuxTarget().load(spec).maps.get("ring") as LinuxMap), []],

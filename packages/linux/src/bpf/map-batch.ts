@@ -25,7 +25,7 @@ export function updateBatch(map: LinuxMap, keys: Uint8Array, values: Uint8Array,
     const need = total * map.userValueSize;
     throw new RangeError(`map ${map.spec.name}: need ${need} bytes of values, have ${values.length}`);
   }
-  return run(map, Cmd.MAP_UPDATE_BATCH, Cmd.MAP_UPDATE_ELEM, keys, values, flags, total);
+  return map.inside(() => run(map, Cmd.MAP_UPDATE_BATCH, Cmd.MAP_UPDATE_ELEM, keys, values, flags, total));
 }
 
 /** Deletes the entries of these keys. @returns how many were there. */

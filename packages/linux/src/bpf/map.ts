@@ -5,7 +5,7 @@
 import { Errno } from "@ebplane/core/errors";
 import { type BpfMap, isPerCpu, type MapSpec, MapType, mapTypeName } from "@ebplane/core/object";
 import { allocBlock, type Block, freeBlock } from "../mem/index.ts";
-import { check, close, sysError } from "../sys/index.ts";
+import { check, close, inNetns, sysError } from "../sys/index.ts";
 import { Cmd, cmdName } from "./command.ts";
 import { possibleCpus } from "./cpus.ts";
 import { mapInfo } from "./info.ts";
@@ -16,12 +16,16 @@ const BATCH = 256;
 /** How many keys back a walk looks for one that is still there. */
 const LOOK_BACK = 16;
 
+const DEVICE_MAPS: ReadonlySet<number> = new Set([MapType.BPF_MAP_TYPE_DEVMAP, MapType.BPF_MAP_TYPE_DEVMAP_HASH]);
+
 export class LinuxMap implements BpfMap {
   readonly spec: MapSpec;
   readonly id: number;
   /** Bytes that userspace sees of one value: of a per-CPU map all of them, each padded to 8. */
   readonly userValueSize: number;
   #fd: number;
+  /** Where a device map's indexes are; the calling thread's namespace when absent. */
+  #netns: number | undefined;
   /** Key, next key, value: each aligned to 8. */
   readonly #block: Block;
   readonly #keyAddress: number;
@@ -42,6 +46,19 @@ export class LinuxMap implements BpfMap {
     this.#keyAddress = spec.keySize === 0 ? 0 : this.#block.address;
     this.#nextAddress = this.#block.address + this.#next;
     this.#valueAddress = this.#block.address + this.#value;
+  }
+
+  /**
+   * Of a map of devices: the namespace (an fd, borrowed) whose indexes it is written with. The kernel takes those of the
+   * calling thread's, and a device there of the same number would be taken without a word.
+   */
+  devicesOf(netns: number): void {
+    if (DEVICE_MAPS.has(this.spec.type)) this.#netns = netns;
+  }
+
+  /** Runs what writes entries where their indexes are right. */
+  inside<T>(write: () => T): T {
+    return this.#netns === undefined ? write() : inNetns(this.#netns, write);
   }
 
   /** The map's file descriptor; it stays this object's. @throws TypeError after `close`. */
@@ -75,7 +92,7 @@ export class LinuxMap implements BpfMap {
       throw new RangeError(`map ${this.spec.name}: need a value of ${this.userValueSize} bytes, have ${value.length}`);
     }
     this.#block.bytes.set(value, this.#value);
-    const result = mapElem(Cmd.MAP_UPDATE_ELEM, fd, this.#keyAddress, this.#valueAddress, flags);
+    const result = this.inside(() => mapElem(Cmd.MAP_UPDATE_ELEM, fd, this.#keyAddress, this.#valueAddress, flags));
     if (result < 0) throw this.#error(Cmd.MAP_UPDATE_ELEM, result);
   }
 

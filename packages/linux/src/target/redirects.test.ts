@@ -97,9 +97,9 @@ function load(net: Topology, programs: readonly ProgramSpec[], maps: readonly Ma
   const target = linuxTarget({ netns: net.edge.fd });
   const loaded = target.load(collectionOf(programs, [arrayMap("hits"), ...maps]));
   const program = (name: string) => loaded.programs.get(name) as LinuxProgram;
-  /** Device maps take indexes of the namespace in which they are written. */
+  // Written from here: the indexes are those of the target's namespace all the same.
   const put = (map: string, key: number, ...words: number[]): void =>
-    net.edge.run(() => loaded.maps.get(map)!.update(u32(key), u32(...words)));
+    loaded.maps.get(map)!.update(u32(key), u32(...words));
   const hits = (): number =>
     Number(new DataView(loaded.maps.get("hits")!.lookup(new Uint8Array(4))!.buffer).getBigUint64(0, true));
   return { target, loaded, program, put, hits };

@@ -1,6 +1,6 @@
 /** `Target` on the real kernel: what `sim` does in userspace, through bpf(2). */
 import type { CollectionSpec, Hook, Link, Program, Target, XdpHook } from "@ebplane/core/object";
-import { possibleCpus } from "../bpf/index.ts";
+import { LinuxMap, possibleCpus } from "../bpf/index.ts";
 import { attach, type BpfLink, ifindex } from "../link/index.ts";
 import { inNetns } from "../sys/index.ts";
 import { type LinuxCollection, type LinuxLoadOptions, linuxProgram, loadCollection } from "./load.ts";
@@ -25,7 +25,13 @@ export function linuxTarget(options: LinuxTargetOptions = {}): LinuxTarget {
   return {
     name: "linux",
     cpus: possibleCpus(),
-    load: (spec, load) => inside(() => loadCollection(spec, { logLevel: options.logLevel, ...load })),
+    load: (spec, load) => {
+      const loaded = inside(() => loadCollection(spec, { logLevel: options.logLevel, ...load }));
+      for (const map of loaded.maps.values()) {
+        if (options.netns !== undefined && map instanceof LinuxMap) map.devicesOf(options.netns);
+      }
+      return loaded;
+    },
     ifindex: (device) => inside(() => ifindex(device)),
     // The overloads promise for XDP what attachXdp returns.
     attach: ((program: Program, hook: Hook) =>
