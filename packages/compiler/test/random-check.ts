@@ -1,7 +1,7 @@
 /** One random program on targets, against its evaluation. */
 import { compile } from "@ebplane/compiler";
 import { bytesEqual, toHex } from "@ebplane/core/bytes";
-import { CompileError } from "@ebplane/core/errors";
+import { CompileError, VerifierError } from "@ebplane/core/errors";
 import type { BpfMap, Collection, CollectionSpec, Target } from "@ebplane/core/object";
 import { MAP_ENTRIES, type Num, PACKET_SIZE, seeded, VALUE_SIZE, wrap } from "./random/model.ts";
 import { randomProgram } from "./random-program.ts";
@@ -35,7 +35,7 @@ function globalOf(spec: CollectionSpec, loaded: Collection, name: string, type: 
 }
 
 /** What a random program may be refused for: more stack than there is, and asking for what is known to be missing. */
-const REFUSALS = /needs \d+ bytes of stack|may be undefined here|is never negative|does not fit|got undefined/;
+const REFUSALS = /needs \d+ bytes of stack|may be undefined here|is never negative|does not fit|got undefined|shift by/;
 
 function compiled(source: string): CollectionSpec | undefined {
   try {
@@ -46,7 +46,18 @@ function compiled(source: string): CollectionSpec | undefined {
   }
 }
 
-/** A program that the compiler refuses, as it may. */
+/** Whether the target takes the program; a verifier may find it too long. */
+function tooLong(target: Target, spec: CollectionSpec): boolean {
+  try {
+    target.load(spec).close();
+    return false;
+  } catch (e) {
+    if (e instanceof VerifierError && /more than 1000000 instructions|is too large/.test(e.message)) return true;
+    throw e;
+  }
+}
+
+/** A program that the compiler refuses, as it may, or that every verifier gives up on. */
 export const REFUSED = "refused";
 
 /** The first difference, REFUSED, or undefined. */
@@ -54,6 +65,10 @@ export function check(seed: number, targets: readonly Target[]): string | undefi
   const program = randomProgram(seed);
   const spec = compiled(program.source);
   if (!spec) return REFUSED;
+  if (targets.length && tooLong(targets[0]!, spec)) {
+    const others = targets.filter((t) => !tooLong(t, spec));
+    return others.length ? `seed ${seed}: too long, but not for ${others.map((t) => t.name).join(", ")}` : REFUSED;
+  }
   const rand = seeded(seed ^ 0x5eed);
   const random = (n: number) => Uint8Array.from({ length: n }, () => Math.floor(rand() * 256));
   // The second packet ends somewhere: behind the headers, within them.

@@ -169,6 +169,8 @@ export function upperBound(v: Insn, depth = 6, verified = false): bigint {
       }
       return max;
     }
+    case "hold":
+      return upperBound(v.args[0]!, 0);
     case "neg":
       return maskOf(v.w);
     case "and":

@@ -145,6 +145,8 @@ interface Base {
   /** undefined for constants and for what was removed. */
   block: Block | undefined;
   args: Insn[];
+  /** It shares a register with all that have this home. */
+  home?: Insn;
 }
 
 export type Insn = Base &
@@ -161,6 +163,8 @@ export type Insn = Base &
     | { readonly op: "bswap"; readonly bits: 16 | 32 | 64 }
     /** Sign-extends the low `bits` to `w`. */
     | { readonly op: "sext"; readonly bits: 8 | 16 | 32; readonly w: Width }
+    /** args: a constant, made here and not where it is used. */
+    | { readonly op: "hold" }
     /** The low 32 bits. */
     | { readonly op: "zext32" }
     /** `address`: it asks whether an address is null, and a verifier lets nobody compute with that. */

@@ -4,6 +4,7 @@ import { dropBranches } from "./branches.ts";
 import { collapseJoins, deadCode, dropTrivialPhis, mergeChains, prune, splitCriticalEdges } from "./cfg.ts";
 import { expandCompares, testBits } from "./compares.ts";
 import { numberValues } from "./gvn.ts";
+import { holdConstants } from "./hold.ts";
 import { promoteStack } from "./stack.ts";
 import { threadJumps } from "./thread.ts";
 
@@ -32,6 +33,7 @@ export function optimize(fn: Fn): void {
   for (let round = 0; round < MAX_ROUNDS && dropBranches(fn); round++) clean(fn);
   testBits(fn);
   deadCode(fn, isPure);
+  holdConstants(fn);
   splitCriticalEdges(fn);
 }
 

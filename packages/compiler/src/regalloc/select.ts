@@ -163,8 +163,9 @@ class Selector {
   }
 
   reg(v: Insn): number {
-    let r = this.regs.get(v);
-    if (r === undefined) this.regs.set(v, (r = this.fresh()));
+    const home = v.home ?? v;
+    let r = this.regs.get(home);
+    if (r === undefined) this.regs.set(home, (r = this.fresh()));
     return r;
   }
 
@@ -256,6 +257,9 @@ class Selector {
       case "bswap":
         this.into(this.reg(i), i.args[0]!, at);
         this.emit(BPF_ALU | BPF_END | BPF_TO_BE, at, { dst: this.reg(i), imm: i.bits });
+        return;
+      case "hold":
+        this.into(this.reg(i), i.args[0]!, at);
         return;
       case "zext32":
         this.emit(BPF_ALU | BPF_MOV | BPF_X, at, { dst: this.reg(i), src: this.use(i.args[0]!, at) });
