@@ -288,6 +288,10 @@ export interface KernelType<N extends string, F extends Fields> extends Type<Ker
 export declare function kernelStruct<const N extends string, F extends Fields>(name: N, fields: F): KernelType<N, F>;
 /** A field that points to another kernel struct, or to nothing. */
 export declare function pointerTo<T extends KernelStruct<string>>(type: Type<T>): Type<T | undefined>;
+/** A field that is a pointer of which only the address is wanted: `probeReadKernelStr(name, file.path)`. */
+export declare const address: Type<u64>;
+/** A field that is one of the kernel's enums. */
+export declare function kernelEnum(name: string): Type<u32>;
 /** Whether the running kernel's struct has the field. Decided at load: what is only done then is not verified otherwise. */
 export declare function fieldExists<N extends string, F extends Fields>(
   type: KernelType<N, F>,

@@ -10,7 +10,7 @@ import { expect, test } from "vitest";
 import { mutate } from "./mutate.ts";
 
 const DIR = fileURLToPath(new URL("../testdata/wrong/", import.meta.url));
-const IMPORTS = `import { array, arrayOf, arrayOfMaps, asm, be16, bpfLoop, bpfSpinLock, bpfTimer, bytes, config, ctRelease, dynptrData, dynptrFromXdp, dynptrSlice, ETH_P_IP, ethernet, fibLookup, getCurrentTaskBtf, hash, header, i32, ip4, ipv4, kernelStruct, ktimeGetNs, license, pointerTo, printk, progArray, range, repeat, restoreParsed, ringBuffer, ringbufReserveDynptr, ringbufSubmitDynptr, saveParsed, skbLoadBytes, skLookupTcp, spinLock, struct, subprog, table, tc, timerCancel, tuple, u32, u64, u8, udp, udpPort, xdp, xdpCtLookup, xdpMetadataRxTimestamp, type Infer, type Packet } from "ebplane/bpf";`;
+const IMPORTS = `import { address, array, arrayOf, arrayOfMaps, asm, be16, bpfLoop, bpfSpinLock, bpfTimer, bytes, config, ctRelease, dynptrData, dynptrFromXdp, dynptrSlice, ETH_P_IP, ethernet, fibLookup, getCurrentTaskBtf, hash, header, i32, ip4, ipv4, kernelStruct, ktimeGetNs, license, pointerTo, printk, progArray, range, repeat, restoreParsed, ringBuffer, ringbufReserveDynptr, ringbufSubmitDynptr, saveParsed, skbLoadBytes, skLookupTcp, spinLock, struct, subprog, table, tc, timerCancel, tuple, u32, u64, u8, udp, udpPort, xdp, xdpCtLookup, xdpMetadataRxTimestamp, type Infer, type Packet } from "ebplane/bpf";`;
 
 function sections(text: string): Map<string, string> {
   const parts = text.split(/^== (.*)\n/m).slice(1);

@@ -11,6 +11,8 @@ export interface IntType {
   readonly be: boolean;
   /** The result of arithmetic: narrower places take it, truncated. */
   readonly loose: boolean;
+  /** The kernel's name of the enum that the field of a kernel struct is. */
+  readonly kernelEnum?: string;
 }
 export interface BoolType {
   readonly kind: "bool";
@@ -68,10 +70,10 @@ export interface InnerMapType {
   /** The declaration that stands for all of them. */
   readonly map: unknown;
 }
-/** A field of a kernel struct that points to another. */
+/** A field of a kernel struct that points to another, or to what nobody here knows: then it is a number. */
 export interface PointerType {
   readonly kind: "pointer";
-  readonly to: StructType;
+  readonly to: StructType | undefined;
 }
 /** What memory can hold. */
 export type MemType = IntType | BoolType | BitsType | ArrayType | StructType | InnerMapType | PointerType;
@@ -128,7 +130,7 @@ export function typeName(t: MemType): string {
     case "map":
       return `a map of ${t.name}`;
     case "pointer":
-      return `pointerTo(${typeName(t.to)})`;
+      return t.to ? `pointerTo(${typeName(t.to)})` : "address";
   }
 }
 

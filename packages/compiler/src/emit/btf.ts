@@ -24,6 +24,7 @@ export class TypeTable {
   private describe(t: MemType | EnumeratorType): number {
     switch (t.kind) {
       case "int": {
+        if (t.kernelEnum !== undefined) return this.btf.enum(t.kernelEnum, [{ name: "_", value: 0 }]);
         const name = `${t.signed ? "i" : "u"}${t.bits}`;
         const int = this.btf.int(name, t.bits / 8, { encoding: t.signed ? "signed" : "unsigned" });
         return t.be ? this.btf.typedef(typeName(t), int) : int;
@@ -35,7 +36,7 @@ export class TypeTable {
       case "map":
         return 0;
       case "pointer":
-        return this.btf.ptr(this.id(t.to));
+        return this.btf.ptr(t.to ? this.id(t.to) : 0);
       case "enum":
         return this.btf.enum(t.name, [{ name: t.member, value: 0n }], { size: 4, signed: true });
       case "array":

@@ -1,5 +1,5 @@
 /** The arguments of calls that the compiler itself answers: types, constants, options. */
-import type { MemType } from "../check/index.ts";
+import { type MemType, typeName } from "../check/index.ts";
 import type { Expr } from "../parse/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe } from "./convert.ts";
@@ -22,6 +22,22 @@ export function typeArg(cx: Context, call: CallNode, k: number): MemType {
   const v = arg(cx, call, k, "the type");
   if (v.k === "type") return v.type;
   return refuse(cx, call.args[k]!.at, `expected a type (u32, bytes(4), a struct …), got ${describe(v)}`);
+}
+
+/** As `typeArg`, of memory that a program has itself. */
+export function memoryArgType(cx: Context, call: CallNode, k: number): MemType {
+  const type = typeArg(cx, call, k);
+  requireOwn(cx, type, call.args[k]!.at);
+  return type;
+}
+
+/** @throws a complaint at a type that only describes the kernel's memory. */
+export function requireOwn(cx: Context, type: MemType, at: number): void {
+  if (type.kind === "pointer") refuse(cx, at, `${typeName(type)} is for fields of a kernelStruct: write u64`);
+  if (type.kind === "struct" && type.form === "kernel") {
+    refuse(cx, at, `${typeName(type)} describes the kernel's memory: declare a struct({…}), and copy what is wanted`);
+  }
+  if (type.kind === "array") requireOwn(cx, type.element, at);
 }
 
 /** A number known at compile time. */

@@ -20,7 +20,17 @@ import {
 } from "../check/index.ts";
 import { constant, type Insn, RODATA } from "../ir/index.ts";
 import { requireHelper } from "./allowed.ts";
-import { arg, type BuiltinTools, type CallNode, flag, numberArg, options, typeArg } from "./arguments.ts";
+import {
+  arg,
+  type BuiltinTools,
+  type CallNode,
+  flag,
+  memoryArgType,
+  numberArg,
+  options,
+  requireOwn,
+  typeArg,
+} from "./arguments.ts";
 import { inlineAsm } from "./asm.ts";
 import { CALLBACKS } from "./callbacks.ts";
 import { callHelper } from "./calls.ts";
@@ -50,6 +60,7 @@ type Builtin = (cx: Context, call: CallNode, tools: BuiltinTools) => Val;
 export function builtin(name: string): Val | undefined {
   const scalar = SCALARS.get(name);
   if (scalar) return { k: "type", type: scalar };
+  if (name === "address") return { k: "type", type: ADDRESS };
   const struct = KERNEL_STRUCTS.get(name);
   if (struct) return { k: "type", type: struct };
   if (PROGRAM_FORMS.has(name)) return { k: "builtin", name };
@@ -103,7 +114,9 @@ function makeStruct(form: StructType["form"]): Builtin {
       const v = cx.expr(p.value);
       if (v.k !== "type") refuse(cx, p.value.at, `field ${p.name}: expected a type, got ${describe(v)}`);
       if (members.some((m) => m.name === p.name)) refuse(cx, p.at, `field ${p.name} is there twice`);
-      members.push({ name: p.name!, type: (v as Val & { k: "type" }).type });
+      const { type } = v as Val & { k: "type" };
+      requireOwn(cx, type, p.value.at);
+      members.push({ name: p.name!, type });
     }
     if (!members.length) refuse(cx, e.at, "a struct needs at least one field");
     let length: StructType["length"];
@@ -142,7 +155,7 @@ const repeated: Builtin = (cx, call) => {
 const tuple: Builtin = (cx, call) => {
   if (!call.args.length) refuse(cx, call.at, "a tuple needs at least one item");
   const members = call.args.map((e, k) => {
-    const type = typeArg(cx, call, k);
+    const type = memoryArgType(cx, call, k);
     if (type.kind === "bits") refuse(cx, e.at, "bit fields are in structs: name them");
     return { name: itemName(k), type };
   });
@@ -260,7 +273,7 @@ function atomic(code: number): Builtin {
 /** `table(Element, [ … ])`: constant data that a program indexes at run time. */
 const table: Builtin = (cx, call) => {
   if (cx.program) refuse(cx, call.at, "declare tables at the top level of the file");
-  const element = typeArg(cx, call, 0);
+  const element = memoryArgType(cx, call, 0);
   const values = arg(cx, call, 1, "the values");
   if (values.k !== "record" || !values.tuple) {
     return refuse(cx, call.at, `table: expected the values in brackets, got ${describe(values)}`);
@@ -414,6 +427,9 @@ const KERNEL_STRUCTS = new Map<string, StructType>([
   ["bpfTimer", TIMER],
   ["Dynptr", DYNPTR],
 ]);
+
+/** `address`: a pointer of the kernel's, as a number. */
+const ADDRESS: MemType = { kind: "pointer", to: undefined };
 
 const BUILTINS = new Map<string, Builtin>([
   ["struct", makeStruct("struct")],

@@ -4,7 +4,7 @@ import { type IntType, isTuple, type MemType, sizeOf, U64 } from "../check/index
 import { constant, type Insn } from "../ir/index.ts";
 import { type Expr, nameOf } from "../parse/index.ts";
 import { requireHelper } from "./allowed.ts";
-import type { BuiltinTools, CallNode } from "./arguments.ts";
+import { type BuiltinTools, type CallNode, requireOwn } from "./arguments.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, pointer, toScalar } from "./convert.ts";
 import { requireWritable, textData } from "./data.ts";
@@ -186,6 +186,7 @@ function single(
     case "allocSize":
       if (v.k !== "type")
         return refuse(cx, e.at, `${what}: expected a type (a struct, bytes(4) …), got ${describe(v)}`);
+      requireOwn(cx, v.type, e.at);
       got.seen = v.type;
       return constant(BigInt(sizeOf(v.type)));
     case "str":

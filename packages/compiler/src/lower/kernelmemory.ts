@@ -4,11 +4,11 @@
  */
 import { CORE_RELO } from "@ebplane/core/btf";
 import { HELPERS } from "@ebplane/core/object";
-import { type MemType, type StructType, sizeOf, typeName } from "../check/index.ts";
+import { type MemType, type StructType, sizeOf, typeName, U64 } from "../check/index.ts";
 import { type CoreSite, constant, type Insn, type Region } from "../ir/index.ts";
 import { requireHelper } from "./allowed.ts";
 import { type Context, refuse } from "./context.ts";
-import type { CorePath, RefVal } from "./values.ts";
+import type { CorePath, RefVal, Val } from "./values.ts";
 
 const PROBE_READ_KERNEL = 113;
 
@@ -70,10 +70,11 @@ export function loadKernel(cx: Context, p: KernelPlace, size: 1 | 2 | 4 | 8): In
 }
 
 /** A field of a type that is no number: a struct or an array in place, or what a pointer leads to. */
-export function kernelReference(cx: Context, p: KernelPlace): RefVal {
+export function kernelReference(cx: Context, p: KernelPlace): Val {
   const { type } = p;
   if (type.kind === "pointer") {
     const address = loadKernel(cx, p, 8);
+    if (!type.to) return { k: "int", type: U64, v: address };
     return { k: "ref", type: type.to, address, off: 0, region: p.region, nullable: true };
   }
   if (type.kind === "struct" && type.form === "kernel") return { k: "ref", ...p, nullable: false };

@@ -64,8 +64,13 @@ function pointerTo(cx: Context, call: CallNode): Val {
   return refuse(
     cx,
     call.at,
-    `pointerTo: expected a kernelStruct, got the type ${typeName(to)}; write u64 for its address`,
+    `pointerTo: expected a kernelStruct, got the type ${typeName(to)}; write address where nothing is to be read behind it`,
   );
+}
+
+/** `kernelEnum("name")`: a field that is one of the kernel's enums. */
+function kernelEnum(cx: Context, call: CallNode): Val {
+  return { k: "type", type: { ...U32, kernelEnum: nameArg(cx, call, 0, "the kernel's name of the enum") } };
 }
 
 /**
@@ -192,6 +197,7 @@ export const KERNEL_STRUCT_FORMS: ReadonlyMap<string, (cx: Context, call: CallNo
   new Map([
     ["kernelStruct", kernelStruct],
     ["pointerTo", pointerTo],
+    ["kernelEnum", kernelEnum],
     ["fieldExists", ofField(CORE_RELO.fieldExists, () => 1)],
     ["fieldOffset", ofField(CORE_RELO.fieldByteOffset, (t, f) => t.fields.get(f)!.offset)],
     ["fieldSize", ofField(CORE_RELO.fieldByteSize, (t, f) => sizeOf(t.fields.get(f)!.type))],

@@ -8,7 +8,7 @@ import { I32, type IntType, type MemType, SCALARS, type ScalarType, sizeOf, U64 
 import { constant, type Insn } from "../ir/index.ts";
 import type { Expr } from "../parse/index.ts";
 import { requireKfunc } from "./allowed.ts";
-import { type CallNode, typeArg } from "./arguments.ts";
+import { type CallNode, requireOwn, typeArg } from "./arguments.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, pointer, toScalar } from "./convert.ts";
 import { requireWritable, textData } from "./data.ts";
@@ -244,8 +244,7 @@ function memory(cx: Context, form: KfuncForm, k: number, spec: KfuncArg, v: Val,
 /** The buffer that a slice is copied to where it does not lie in one piece, and its size. */
 function slice(cx: Context, call: CallNode, got: Gathered): void {
   const type = typeArg(cx, call, 2);
-  if (isKernelStruct(type))
-    refuse(cx, call.args[2]!.at, "a slice is of bytes, structs and headers of the program's own");
+  requireOwn(cx, type, call.args[2]!.at);
   got.seen = type;
   const buffer = allocate(cx, "a slice", type);
   got.writes.push(got.args.length);

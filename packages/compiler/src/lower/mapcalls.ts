@@ -3,7 +3,7 @@ import { MapType } from "@ebplane/core/object";
 import { BOOL, type InnerMapType, type MemType, sizeOf, U32, U64 } from "../check/index.ts";
 import { constant, type Insn } from "../ir/index.ts";
 import { mapMethod } from "./advice.ts";
-import { arg, type BuiltinTools, type CallNode, constantOf, flag, options, typeArg } from "./arguments.ts";
+import { arg, type BuiltinTools, type CallNode, constantOf, flag, memoryArgType, options } from "./arguments.ts";
 import { callForEach } from "./callbacks.ts";
 import { memoryArg } from "./calls.ts";
 import { type Context, refuse } from "./context.ts";
@@ -30,8 +30,8 @@ const BPF_F_CURRENT_CPU = 0xffff_ffffn;
 export function makeMap(cx: Context, name: string, call: CallNode): Val {
   const form = MAP_FORMS.get(name)!;
   let next = 0;
-  const key = form.takes.startsWith("key") ? typeArg(cx, call, next++) : form.key;
-  const value = form.takes.endsWith("value") ? typeArg(cx, call, next++) : undefined;
+  const key = form.takes.startsWith("key") ? memoryArgType(cx, call, next++) : form.key;
+  const value = form.takes.endsWith("value") ? memoryArgType(cx, call, next++) : undefined;
   const inner = form.holds === "maps" ? innerMap(cx, call, next++) : undefined;
   const allowed = [...(form.unsized ? [] : ["maxEntries"]), "flags", "pinned", ...(form.holds ? [form.holds] : [])];
   const o = options(cx, call.args[next], allowed);
@@ -305,7 +305,7 @@ function perfOutput(c: Call): Val {
 }
 
 function reserve(c: Call): Val {
-  const type = typeArg(c.cx, c.call, 0);
+  const type = memoryArgType(c.cx, c.call, 0);
   const size = constant(BigInt(sizeOf(type)));
   const address = c.cx.b.call(RINGBUF_RESERVE, [c.self(), size, flags(c, 1, true)], {});
   return { k: "ref", type, address, off: 0, region: { kind: "map", name: c.map.name }, nullable: true };

@@ -120,7 +120,30 @@ export function resolveCoreRelo(local: Btf, target: Btf, relo: CoreReloInput): C
       throw new BtfError(`${what}: target types ${found.path.rootId} and ${id} disagree`, { typeId: relo.typeId });
     }
   }
-  return found?.result ?? evaluate(local, path, target, undefined, relo);
+  if (found) return found.result;
+  const missing = evaluate(local, path, target, undefined, relo);
+  const other = missing.poison === undefined ? undefined : otherType(path, target, candidates(target, root));
+  return other === undefined ? missing : { ...missing, poison: `${describeCoreRelo(local, relo)}: ${other}` };
+}
+
+/** What the target has instead of a first field: one of the name that cannot be read as the local one. */
+function otherType({ btf, rootId, steps }: Path, target: Btf, ids: readonly number[]): string | undefined {
+  const owner = btf.type(rootId);
+  const field = steps[1] && isStruct(owner) ? owner.members[steps[1].index] : undefined;
+  if (!field) return undefined;
+  for (const id of ids) {
+    const type = target.type(id);
+    const there = isStruct(type) ? type.members.find((m) => m.name === field.name) : undefined;
+    if (!there || fieldsCompatible(btf, field.type, target, there.type, MAX_DEPTH)) continue;
+    const kind = (b: Btf, t: number): string => b.type(resolve(b, t)).kind;
+    return `the target's field is ${kindWord(kind(target, there.type))}, this one ${kindWord(kind(btf, field.type))}`;
+  }
+  return undefined;
+}
+
+function kindWord(kind: string): string {
+  const words: Record<string, string> = { ptr: "a pointer", int: "a number", enum64: "an enum", fwd: "a struct" };
+  return words[kind] ?? `${/^[aeu]/.test(kind) ? "an" : "a"} ${kind}`;
 }
 
 // Names.
