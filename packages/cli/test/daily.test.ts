@@ -62,6 +62,10 @@ describe.skipIf(skip)(`daily work${skip ? ` (skipped: ${skip})` : ""}`, () => {
       code: 2,
       stderr: '--packet: hex digit 1: expected 0-9 or a-f, got "g"\n',
     });
+    expect(await ebplaneHere(["prog", "run", prog, "--packet", "00"])).toMatchObject({
+      code: 2,
+      stderr: `bpf(PROG_TEST_RUN): EINVAL: ${TAG}: a frame has at least 14 bytes, this one 1\n`,
+    });
     const dump = await done("prog", "dump", prog);
     expect(dump).toContain(`; ${TAG}.bpf.ts:6: const n = seen.lookup(length);\n`);
     expect(dump).toMatch(/^ *\d+: \(95\) exit$/m);

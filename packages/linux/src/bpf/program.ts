@@ -32,6 +32,8 @@ const CTX_IN_PLACE: ReadonlySet<number> = new Set([
   ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
 ]);
 
+const ETH_HLEN = 14;
+
 export class LinuxProgram implements Program {
   readonly spec: ProgramSpec;
   readonly id: number;
@@ -77,7 +79,9 @@ export class LinuxProgram implements Program {
     if (answer.result === -Errno.ENOTSUPP) {
       throw new UnsupportedError("test_run", `the kernel has no test run for ${progTypeName(this.spec.type)} programs`);
     }
-    check(cmdName(Cmd.PROG_TEST_RUN), answer.result, this.spec.name);
+    const short = answer.result === -Errno.EINVAL && input.packet.length < ETH_HLEN && input.packet.length > 0;
+    const why = short ? `: a frame has at least ${ETH_HLEN} bytes, this one ${input.packet.length}` : "";
+    check(cmdName(Cmd.PROG_TEST_RUN), answer.result, `${this.spec.name}${why}`);
     return { verdict: answer.retval, packet: answer.packet, ctx: answer.ctx, durationNs: answer.duration };
   }
 

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import type { PacketPort } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addAddress, addNeighbour, getLink, setLink } from "../netlink/index.ts";
@@ -164,6 +165,38 @@ describe.skipIf(skip)(`packet ports${skip ? ` (skipped: ${skip})` : ""}`, () => 
         })
         .toEqual(frame);
     }
+  });
+
+  test("AF_XDP on several queues shares one umem, and may poll busily", async () => {
+    using wide = createTopology({ queues: 2 });
+    using port = new XskPort({ iface: "e0", netns: wide.edge.fd, queues: 2, mode: "native", busyPoll: 20 });
+    // A veth picks the queue by the sender's CPU.
+    const script = `
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("10.1.0.2", int(sys.argv[1])))
+for i in range(20): s.sendto(bytes([i]), ("10.2.0.2", 5000))`;
+    for (let cpu = 0; cpu < Math.min(2, availableParallelism()); cpu++) {
+      const sent = wide.client.spawnSync("taskset", ["-c", `${cpu}`, "python3", "-c", script, `${5001 + cpu}`]);
+      expect({ status: sent.status, stderr: sent.stderr }).toEqual({ status: 0, stderr: "" });
+    }
+    const got: number[] = [];
+    await expect
+      .poll(() => {
+        port.receive((memory, at, length) => got.push(...(payload(memory, at, length) ?? [])));
+        return got.length;
+      })
+      .toBe(20 * Math.min(2, availableParallelism()));
+    expect(new Set(got).size).toBe(20);
+    // What each queue's socket sends leaves, too: turns go round.
+    const frame = new Uint8Array(64).fill(0x11);
+    frame.set([2, 0, 0, 0, 1, 2, 2, 0, 0, 0, 1, 1, 0x88, 0xb5]);
+    for (let i = 0; i < 4; i++) {
+      expect(port.send(frame, 0, frame.length)).toBe(true);
+      port.flush();
+    }
+    expect(port.stats()).toMatchObject({ sent: 4, refused: 0, dropped: 0 });
+    await expect.poll(() => Number(getLink(wide.edge.route, "e0").stats!.txPackets)).toBeGreaterThanOrEqual(4);
   });
 
   test("a queue that is taken is refused in words, and free again after close", () => {
