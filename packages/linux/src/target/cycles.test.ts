@@ -2,7 +2,6 @@
  * Nothing grows: file descriptors, mappings and threads are counted before and after many cycles of everything that
  * takes some. EBPLANE_CYCLES sets how many (the long run of 10,000 takes two minutes).
  */
-import { readdirSync, readFileSync } from "node:fs";
 import { MapType, ProgType } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LinuxMap } from "../bpf/index.ts";
@@ -11,21 +10,11 @@ import { NetNs } from "../netns/index.ts";
 import { PacketSocketPort, TapPort } from "../ports/index.ts";
 import { RingBufReader } from "../rings/index.ts";
 import { arrayMap, asmProgram, collectionOf, countingProgram, kernelSkipReason } from "../testing.ts";
+import { processResources } from "../testing-resources.ts";
 import { linuxTarget } from "./target.ts";
 
 const skip = kernelSkipReason();
 const CYCLES = Number(process.env.EBPLANE_CYCLES ?? 50);
-
-function resources(): { fds: number; mappings: number; threads: number } {
-  return {
-    fds: readdirSync("/proc/self/fd").length,
-    // V8's own heap comes and goes: what this package maps is shared with the kernel or recycled.
-    mappings: readFileSync("/proc/self/maps", "latin1")
-      .split("\n")
-      .filter((line) => /anon_inode|socket:/.test(line)).length,
-    threads: readdirSync("/proc/self/task").length,
-  };
-}
 
 describe.skipIf(skip)(`${CYCLES} cycles${skip ? ` (skipped: ${skip})` : ""}`, () => {
   let ns: NetNs;
@@ -68,8 +57,8 @@ describe.skipIf(skip)(`${CYCLES} cycles${skip ? ` (skipped: ${skip})` : ""}`, ()
       }
     };
     for (let i = 0; i < 20; i++) cycle(i);
-    const before = resources();
+    const before = processResources();
     for (let i = 0; i < CYCLES; i++) cycle(i);
-    expect(resources()).toEqual(before);
+    expect(processResources()).toEqual(before);
   });
 });

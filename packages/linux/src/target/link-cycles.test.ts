@@ -3,7 +3,7 @@
  * and the programs, maps and links of this run in the kernel, are as many after as before. EBPLANE_CYCLES sets how many
  * (CI: 5; 10,000 of each of the 19 kinds take an hour: `-t` runs one kind).
  */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { AttachType, type Hook, MapType, type ProgramSpec, ProgType } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fdById, linkInfo, mapInfo, objectIds, progInfo } from "../bpf/index.ts";
@@ -11,6 +11,7 @@ import { addAddress, addLink, addRoute, getLink, setLink } from "../netlink/inde
 import { bindUdp, NetNs } from "../netns/index.ts";
 import { close } from "../sys/index.ts";
 import { arrayMap, asmProgram, collectionOf, congestionControl, kernelSkipReason } from "../testing.ts";
+import { processResources } from "../testing-resources.ts";
 import { linuxTarget } from "./target.ts";
 
 const skip = kernelSkipReason();
@@ -86,16 +87,6 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
 };
 
-function ofThisProcess() {
-  return {
-    fds: readdirSync("/proc/self/fd").length,
-    mappings: readFileSync("/proc/self/maps", "latin1")
-      .split("\n")
-      .filter((line) => /anon_inode|socket:/.test(line)).length,
-    threads: readdirSync("/proc/self/task").length,
-  };
-}
-
 /** Programs and maps with our tag, and links to such programs. */
 function inTheKernel(): string[] {
   const named = (kind: "prog" | "map", info: (fd: number) => { id: number; name: string }) =>
@@ -137,9 +128,9 @@ describe.skipIf(skip)(`${CYCLES} attachments of each kind${skip ? ` (skipped: ${
   /** Runs the cycle often, after a few rounds that let everything lazy come to be. */
   async function leavesNothing(cycle: () => void): Promise<void> {
     for (let i = 0; i < 3; i++) cycle();
-    const before = ofThisProcess();
+    const before = processResources();
     for (let i = 0; i < CYCLES; i++) cycle();
-    expect(ofThisProcess()).toEqual(before);
+    expect(processResources()).toEqual(before);
     // Freed a grace period after the last user.
     await expect.poll(inTheKernel, { timeout: 10_000, interval: 100 }).toEqual([]);
   }
