@@ -219,7 +219,8 @@ done:
 
 test("a state in a finished loop inside an unfinished one does not count as walked to its end", () => {
   expect(check(nested(-8)).verdict).toBe("accept");
-  expect(check(nested(-600)).rule).toBe("stack-bounds");
+  // As 6.18: a round of the outer loop has forgotten r7 before `use` looks at it.
+  expect(check(nested(-600)).rule).toBe("unbounded");
 });
 
 test("a round that only put something where nothing was known before is the last one", () => {

@@ -14,7 +14,7 @@
 import { OP_MAY_GOTO } from "../isa/index.ts";
 import type { Context } from "./context.ts";
 import { heldIn, isPreciseIn, layer } from "./domain/layer.ts";
-import { ADD_CONST, Kind, markPrecise, type Node, type Reg, scalarReg, unknownReg } from "./domain/reg.ts";
+import { ADD_CONST, follow, Kind, markPrecise, type Reg, scalarReg, unknownReg } from "./domain/reg.ts";
 import { scalarEqual, scalarIn, UNKNOWN } from "./domain/scalar.ts";
 import {
   Byte,
@@ -115,7 +115,7 @@ export function isVisited(cx: Context): boolean {
         return standsIn(cx, old, entry !== undefined);
       }
       // In a loop that is being walked not all is known of what matters here: given up for now, judged at the loop's end.
-      if (entry && mayClaim(cx) && statesEqual(cx, old, state, "relevant")) {
+      if (entry && mayClaim(cx, entry) && statesEqual(cx, old, state, "relevant")) {
         old.hits++;
         entangle(old, state);
         noteLoop(state, entry);
@@ -214,13 +214,6 @@ function entangle(old: Checkpoint, cur: State): void {
   else old.followers = [cur];
 }
 
-/** Makes `follower` precise when `leader` is or becomes so. */
-function follow(leader: Node | undefined, follower: Node | undefined): void {
-  if (!leader || !follower || leader === follower) return;
-  if (leader.precise) markPrecise(follower);
-  else leader.also = { precise: false, from: leader.also, also: follower };
-}
-
 /** The nearest earlier state of this path at `pc`, in the same calls, from checkpoint `from` upwards. */
 export function previousVisit(state: State, pc: number, from: Checkpoint | undefined): State | undefined {
   for (let p = from; p; p = p.parent) {
@@ -251,7 +244,7 @@ export function widen(before: State, now: State): void {
 
 function widened(old: Reg, cur: Reg): Reg {
   if (old.kind !== Kind.SCALAR || cur.kind !== Kind.SCALAR) return cur;
-  if (old.node?.precise || cur.node?.precise || sameReg(old, cur)) return cur;
+  if (old.node?.walked || cur.node?.walked || sameReg(old, cur)) return cur;
   return scalarReg(UNKNOWN, cur.node);
 }
 
@@ -305,9 +298,14 @@ export function finishPath(cx: Context, state: State): void {
   }
 }
 
-/** Bounds what judging claims takes in a hostile program. In facts mode every number counts, so none are made. */
-function mayClaim(cx: Context): boolean {
-  return !cx.lengths && cx.openClaims < 1024 && cx.brokenClaims < 256;
+/**
+ * Only for loops of callbacks: those of may_goto and of iterators the kernel compares in full, and what it comes to on
+ * the way decides what the next round forgets. In facts mode every number counts, so no claims are made; the limits
+ * bound what judging them takes in a hostile program.
+ */
+function mayClaim(cx: Context, entry: Checkpoint): boolean {
+  const iterates = cx.program.insns[entry.pc]!.opcode === OP_MAY_GOTO || cx.kfuncAt.get(entry.pc)?.iter === "next";
+  return !iterates && !cx.lengths && cx.openClaims < 1024 && cx.brokenClaims < 256;
 }
 
 function claim(entry: Checkpoint, claim: Claim): void {

@@ -60,27 +60,60 @@ export const BUFFER = 1024;
 
 /** A number's place in the flow of data. */
 export interface Node {
+  /** A check looks at it. */
   precise: boolean;
-  /** What the number was computed from; undefined once precise, since then all of it is. */
+  /** A check that the walk from here came to by itself does: all that counts for what a loop may forget. See `follow`. */
+  walked: boolean;
+  /** What the number was computed from; undefined once `walked`, since then all of it is. */
   from: Node | undefined;
   also: Node | undefined;
+  /** Numbers of the same place one round later in a loop, for which this one's walk stands. */
+  later: Node[] | undefined;
 }
 
 export function node(from?: Node, also?: Node): Node {
-  return { precise: false, from, also };
+  return { precise: false, walked: false, from, also, later: undefined };
 }
 
 /** Marks a number as looked at, with everything that it came from. */
 export function markPrecise(start: Node | undefined): void {
-  if (!start || start.precise) return;
+  if (!start || start.walked) return;
+  const work = [start];
+  for (let n = work.pop(); n; n = work.pop()) {
+    if (n.walked) continue;
+    const { from, also, later } = n;
+    n.precise = n.walked = true;
+    n.from = n.also = n.later = undefined;
+    if (from && !from.walked) work.push(from);
+    if (also && !also.walked) work.push(also);
+    if (later) for (const follower of later) markFollowing(follower);
+  }
+}
+
+/** Marks a number as looked at by what another one's walk came to. */
+function markFollowing(start: Node): void {
   const work = [start];
   for (let n = work.pop(); n; n = work.pop()) {
     if (n.precise) continue;
     n.precise = true;
-    if (n.from && !n.from.precise) work.push(n.from);
-    if (n.also && !n.also.precise) work.push(n.also);
-    n.from = n.also = undefined;
+    if (n.from) work.push(n.from);
+    if (n.also) work.push(n.also);
+    if (n.later) work.push(...n.later);
+    n.later = undefined;
   }
+}
+
+/**
+ * In a loop that is being walked `follower` stands at the place of `leader` and is not walked itself: it is looked at when
+ * `leader` is. The kernel learns of what is looked at from now on only at the loop's end (`propagate_backedges`): until
+ * then a round may forget such a number, here as there.
+ */
+export function follow(leader: Node | undefined, follower: Node | undefined): void {
+  if (!leader || !follower || leader === follower) return;
+  if (leader.walked) markPrecise(follower);
+  else if (leader.precise) markFollowing(follower);
+  else if (leader.later) leader.later.push(follower);
+  else leader.later = [follower];
 }
 
 /** Packet ranges below zero: the pointer is known to be past the end, or not before it. */

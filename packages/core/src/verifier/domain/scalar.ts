@@ -312,8 +312,10 @@ function deduceMixed(s: Scalar): void {
   // A number in s32's range whose low half is not negative has an upper half of zeros.
   if (s.s32min >= 0 && s.smin >= S32_MIN_WIDE && s.smax <= S32_MAX_WIDE) {
     s.smin = s.umin = BigInt(s.s32min);
-    s.smax = s.umax = BigInt(s.s32max);
-    s.tnum = tnumIntersect(s.tnum, tnumRange(BigInt.asUintN(64, s.smin), BigInt.asUintN(64, s.smax)));
+    s.smax = BigInt(s.s32max);
+    // The range is empty where it ends below 0, and then the unsigned one is not.
+    s.umax = BigInt.asUintN(64, s.smax);
+    s.tnum = tnumIntersect(s.tnum, tnumRange(s.umin, s.umax));
   }
 }
 

@@ -192,7 +192,8 @@ function narrowed(r: Reg, size: number, signed: boolean): Reg {
   if (r.kind !== Kind.SCALAR || size === 8) return r;
   const val = signed ? signExtend(r.val, size) : truncate(r.val, size);
   if (val === r.val) return r;
-  const keepsId = !signed && fitsBytes(r.val, size);
+  // A number whose sign bit may be set is another one with its sign extended. 6.18 keeps the link: docs/kernel-differences.md.
+  const keepsId = signed ? r.val.umax < 1n << BigInt(size * 8 - 1) : fitsBytes(r.val, size);
   return linkedScalar(val, keepsId ? r.id : 0, keepsId ? r.off : 0, node(r.node));
 }
 
