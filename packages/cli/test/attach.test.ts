@@ -101,6 +101,34 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     expect(ping(net)).toBe(true);
   });
 
+  test("several XDP programs are one chain: the next runs when the one before passed", async () => {
+    const { net, edge, object } = setUp();
+    const other = join(scratchFolder(), "other.o");
+    writeFileSync(other, kernelObject());
+    const answer = JSON.parse(
+      await done(edge, "attach", `${object}#xdp_pass`, "xdp:e0", "--next", `${other}#xdp_pass`, "--json"),
+    ) as { program: string; maps: { name: string; pin: string }[] };
+    expect(answer.program).toBe("xdp_pass, then xdp_pass");
+    expect(answer.maps.map((m) => m.name)).toEqual(["hits", "hits_2"]);
+    expect(ping(net)).toBe(true);
+    const hits = async (i: number): Promise<number> => {
+      const dump = JSON.parse(await done(edge, "map", "dump", answer.maps[i]!.pin, "--json"));
+      return Number.parseInt(dump.entries[0].value.slice(0, 2), 16);
+    };
+    expect(await hits(0)).toBeGreaterThan(0);
+    expect(await hits(1)).toBeGreaterThan(0);
+    expect(await listed(edge)).toMatchObject([{ hook: "xdp:e0:native", program: "ebplane_chain", owner: "ebplane" }]);
+    await done(edge, "attach", `${object}#xdp_pass`, "xdp:e0", "--replace", "--next", `${other}#xdp_drop`);
+    expect(ping(net)).toBe(false);
+    await done(edge, "detach", "xdp:e0");
+    expect(ping(net)).toBe(true);
+    expect(records(edge)).toEqual([]);
+    expect(await ebplane(edge, "attach", `${object}#classify`, "tcx:e0:ingress", "--next", other)).toMatchObject({
+      code: 2,
+      stderr: "--next: only xdp programs are chained\n",
+    });
+  });
+
   test("what another namespace has at a hook of the same name is left alone", async () => {
     const [here, there] = [setUp(), setUp()];
     for (const { edge, object } of [here, there]) await done(edge, "attach", `${object}#xdp_pass`, "xdp:e0");

@@ -61,7 +61,7 @@ export {
 } from "./ports/index.ts";
 export { type Attachment, type Finding, findingText, preflight, requirementsOf } from "./preflight/index.ts";
 export { MappedArena, MappedArray, PerfReader, RingBufReader, UserRingBufWriter } from "./rings/index.ts";
-export { type ChainOptions, MAX_CHAIN, XdpDispatcher } from "./target/dispatcher.ts";
+export { type ChainOptions, chainPrograms, MAX_CHAIN, XdpDispatcher } from "./target/dispatcher.ts";
 export { LinuxCollection, type LinuxLoadOptions } from "./target/load.ts";
 export { openLink, openMap, openProgram, type Where } from "./target/open.ts";
 export { kernelConfig as runningConfig } from "./target/settle.ts";

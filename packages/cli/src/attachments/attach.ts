@@ -16,6 +16,7 @@ import {
 } from "@ebplane/core/object";
 import {
   BpfLink,
+  chainPrograms,
   ensureBpffs,
   type LinuxCollection,
   LinuxMap,
@@ -45,6 +46,8 @@ export interface AttachRequest {
   /** Undefined for struct_ops, which the hook names. */
   readonly program: string | undefined;
   readonly hook: Hook;
+  /** XDP: programs that run one after the other when the one before has passed the packet. */
+  readonly following: readonly { readonly spec: CollectionSpec; readonly program: string }[];
   /** Inode of the namespace that the thread is in. */
   readonly netns: number;
   /** Puts the program in the place of the one that is there. */
@@ -93,6 +96,8 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
   const opened: LinuxMap[] = [];
   const target = linuxTarget();
   let collection: LinuxCollection | undefined;
+  const after: LinuxCollection[] = [];
+  let chain: LinuxProgram | undefined;
   try {
     const reuse = new Map<string, BpfMap>();
     for (const [map, where] of request.reuse) {
@@ -104,32 +109,57 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
     const boundTo = request.bound && hook.kind === "xdp" ? target.ifindex(hook.iface) : undefined;
     collection = target.load(spec, { ...chosen, reuse, pinDirectory: request.pinDirectory, boundTo });
     request.fill(collection.maps);
-    const program = hook.kind === "struct_ops" ? collection.structOps.get(hook.name)! : collection.programs.get(name!)!;
+    const first = hook.kind === "struct_ops" ? collection.structOps.get(hook.name)! : collection.programs.get(name!)!;
+    for (const next of request.following) {
+      after.push(target.load(next.spec, { programs: [next.program], pinDirectory: request.pinDirectory, boundTo }));
+    }
+    if (after.length && !(first instanceof StructOps)) {
+      chain = chainPrograms([first, ...after.map((made, i) => made.programs.get(request.following[i]!.program)!)]);
+    }
+    const program = chain ?? first;
+    const maps = mapsOf([collection, ...after]);
     const answer = (linkId: number, record: AttachmentRecord | undefined, link?: Link<Hook>): AttachAnswer => ({
       hook,
-      program: name ?? hookName(hook),
+      program: [name ?? hookName(hook), ...request.following.map((next) => next.program)].join(", then "),
       progId: program instanceof StructOps ? 0 : program.id,
       linkId,
       mode: hook.kind === "xdp" ? link?.mode : undefined,
       fallbackReason: link?.fallbackReason,
       replaced: old?.progId,
-      maps: [...collection!.maps].map(([map, { id }]) => ({
+      maps: [...maps].map(([map, { id }]) => ({
         name: map,
         id,
         pin: record && mapPins(record).find((p) => p.name === map)?.path,
       })),
     });
     if (old) {
-      const record = replaceProgram(old, program, collection);
+      const record = replaceProgram(old, program, maps);
       return answer(old.linkId, record);
     }
     const link = program instanceof StructOps ? program.attach() : target.attach(program, hook);
-    const linkId = keep(link, hook, request.netns, collection, marks);
+    const linkId = keep(link, hook, request.netns, maps, marks);
     return answer(linkId.id, linkId.record, link);
   } finally {
+    chain?.close();
+    for (const made of after) made.close();
     collection?.close();
     for (const map of opened) map.close();
   }
+}
+
+type Maps = ReadonlyMap<string, BpfMap>;
+
+/** The maps of all that was loaded; a name that was there before gets a number. */
+function mapsOf(collections: readonly Collection[]): Maps {
+  const maps = new Map<string, BpfMap>();
+  for (const { maps: own } of collections) {
+    for (const [name, map] of own) {
+      let free = name;
+      for (let n = 2; maps.has(free); n++) free = `${name}_${n}`;
+      maps.set(free, map);
+    }
+  }
+  return maps;
 }
 
 /** Pins what has to be held. The link is closed or, where closing would detach, left alone. */
@@ -137,7 +167,7 @@ function keep(
   link: Link<Hook>,
   hook: Hook,
   netns: number,
-  collection: Collection,
+  maps: Maps,
   marks: readonly Mark[],
 ): { id: number; record: AttachmentRecord | undefined } {
   let record: AttachmentRecord | undefined;
@@ -160,7 +190,7 @@ function keep(
     }
     for (const stale of staleRecords(link.id, hook, netns)) removeRecord(stale);
     record = createRecord(link.id, IN_NETNS.has(hook.kind) ? netns : undefined, hook, marks);
-    pinMaps(record, collection);
+    pinMaps(record, maps);
     if (link instanceof BpfLink) {
       link.pin(linkPin(record));
       link.close();
@@ -187,8 +217,8 @@ function staleRecords(linkId: number, hook: Hook, netns: number): AttachmentReco
     );
 }
 
-function pinMaps(record: AttachmentRecord, collection: Collection): void {
-  for (const [name, map] of collection.maps) {
+function pinMaps(record: AttachmentRecord, maps: Maps): void {
+  for (const [name, map] of maps) {
     if (map instanceof LinuxMap) objPin(map.fd, mapPin(record, name));
   }
 }
@@ -206,11 +236,7 @@ function toReplace(hook: Hook, netns: number): Attached {
 }
 
 /** Swaps the program atomically, and the pinned maps where they are ours. */
-function replaceProgram(
-  old: Attached,
-  program: Program | StructOps,
-  collection: Collection,
-): AttachmentRecord | undefined {
+function replaceProgram(old: Attached, program: Program | StructOps, maps: Maps): AttachmentRecord | undefined {
   if (!(program instanceof LinuxProgram || program instanceof StructOps))
     throw new TypeError(`program ${program.spec.name}: expected a live program`);
   if (old.way.by === "link") {
@@ -232,7 +258,7 @@ function replaceProgram(
   const { record } = old;
   if (!record) return undefined;
   for (const { path } of mapPins(record)) unlinkSync(path);
-  pinMaps(record, collection);
+  pinMaps(record, maps);
   return record;
 }
 

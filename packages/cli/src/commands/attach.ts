@@ -29,6 +29,7 @@ interface AttachOptions {
   readonly headroom?: string;
   readonly defrag?: boolean;
   readonly bound?: boolean;
+  readonly next: readonly string[];
   readonly json?: boolean;
 }
 
@@ -62,6 +63,7 @@ export function registerAttach(program: Command): void {
     .option("--dev <iface>", "lwt: the route's device")
     .option("--headroom <bytes>", "lwt: what an xmit program may push")
     .option("--defrag", "netfilter: whole packets only")
+    .option("--next <prog>", "xdp: another program, run when those before it passed (repeatable)", collect, [])
     .option("--bound", "xdp: bind the program to the device, for its metadata functions")
     .option("--json", "one JSON document")
     .action(async (path: string, text: string, options: AttachOptions) => {
@@ -72,6 +74,14 @@ export function registerAttach(program: Command): void {
         hook.kind === "struct_ops"
           ? structOpsFor(hook.name, spec, file)
           : programFor(hook, [...spec.programs.values()], name, file);
+      if (options.next.length && hook.kind !== "xdp") throw new UsageError(`--next: only xdp programs are chained`);
+      const following = await Promise.all(
+        options.next.map(async (text) => {
+          const next = splitProgram(text);
+          const spec = await loadObject(next.file);
+          return { spec, program: programFor(hook, [...spec.programs.values()], next.name, next.file) };
+        }),
+      );
       const reuse = new Map(options.reuse.map(parseReuse));
       for (const map of reuse.keys()) {
         if (!spec.maps.has(map)) throw new UsageError(`--reuse: no map named ${map} in ${file}`);
@@ -90,6 +100,7 @@ export function registerAttach(program: Command): void {
             spec,
             program: chosen?.name,
             hook,
+            following: following.map(({ spec, program }) => ({ spec, program: program.name })),
             netns,
             replace: options.replace ?? false,
             pinDirectory: options.pinDir,

@@ -132,6 +132,18 @@ export class XdpDispatcher {
   }
 }
 
+/**
+ * One program of several, each run when the one before it passed (XDP_PASS): for an attachment that is made once. Close it
+ * like any other; the members may be closed before.
+ * @throws RangeError for more than ten, VerifierError when the composition is refused.
+ */
+export function chainPrograms(programs: readonly Program[]): LinuxProgram {
+  if (programs.length > MAX_CHAIN) throw new RangeError(`chain: expected at most ${MAX_CHAIN} programs`);
+  return compose(
+    programs.map((program) => ({ program: linuxProgram(program), priority: 0, mask: 1 << XdpAction.XDP_PASS })),
+  );
+}
+
 /** Slots that the entry spends on each member: move ctx, call, three for the verdict. */
 const ENTRY_SLOTS = 7;
 
