@@ -35,7 +35,7 @@ function globalOf(spec: CollectionSpec, loaded: Collection, name: string, type: 
 }
 
 /** What a random program may be refused for: more stack than there is, and asking for what is known to be missing. */
-const REFUSALS = /needs \d+ bytes of stack|may be undefined here|is never negative|does not fit|got undefined|shift by/;
+const REFUSALS = /needs \d+ bytes of stack|may be undefined here|got undefined/;
 
 function compiled(source: string): CollectionSpec | undefined {
   try {

@@ -412,29 +412,31 @@ function spill(m: Machine, reg: number, slots: Slot[], temporaries: Set<number>)
   if (!again) slots.push(slot);
   for (const b of m.blocks) {
     const out: MInsn[] = [];
+    /** The register that the instruction before has the value in. */
+    let near: number | undefined;
     for (const i of b.insns) {
       if (again && i === again) continue;
       const used = usesOf(i).includes(reg);
       const defined = defsOf(i).includes(reg);
-      if (!used && !defined) {
-        out.push(i);
-        continue;
-      }
       // A constant goes to the stack without a register.
-      if (defined && i.opcode === MOV64_IMM && !i.core) {
-        out.push(minsn(STORE_IMM, i.at, { dst: 10, imm: i.imm, slot }));
+      const stored = defined && i.opcode === MOV64_IMM && !i.core;
+      if ((!used && !defined) || stored) {
+        near = undefined;
+        out.push(stored ? minsn(STORE_IMM, i.at, { dst: 10, imm: i.imm, slot }) : i);
         continue;
       }
-      const t = m.registers++;
-      temporaries.add(t);
-      if (used) {
-        if (again) out.push({ ...again, dst: t, at: i.at });
-        else out.push(minsn(LOAD, i.at, { dst: t, src: 10, slot }));
+      if (!used || near === undefined) {
+        near = m.registers++;
+        temporaries.add(near);
+        if (used) out.push(again ? { ...again, dst: near, at: i.at } : minsn(LOAD, i.at, { dst: near, src: 10, slot }));
+      } else if (defined && out.at(-1)!.opcode === STORE && out.at(-1)!.slot === slot) {
+        // What was stored just now is changed at once.
+        out.pop();
       }
-      if (i.dst === reg) i.dst = t;
-      if (i.src === reg) i.src = t;
+      if (i.dst === reg) i.dst = near;
+      if (i.src === reg) i.src = near;
       out.push(i);
-      if (defined) out.push(minsn(STORE, i.at, { dst: 10, src: t, slot }));
+      if (defined) out.push(minsn(STORE, i.at, { dst: 10, src: near, slot }));
     }
     b.insns = out;
   }

@@ -286,10 +286,14 @@ export abstract class Expressions {
     const other = BigInt(this.int(100));
     const wide = kind.endsWith("64");
     const literal = `${other}${wide ? "n" : ""}`;
+    // Where nothing can be there the literal is all that is left: the cast gives it a width.
     if (this.chance(0.5)) {
       const a = this.memberOf(m, kind);
       return (
-        a && { text: `(${m.name} ? ${a.text} : ${literal})`, run: (e) => (e.maybes.get(m.name) ? a.run(e) : other) }
+        a && {
+          text: `${kind}(${m.name} ? ${a.text} : ${literal})`,
+          run: (e) => (e.maybes.get(m.name) ? a.run(e) : other),
+        }
       );
     }
     if (m.header) {
@@ -298,7 +302,7 @@ export abstract class Expressions {
       const f = this.pick(fields);
       const otherwise = f.from ? `${f.from}(${literal})` : literal;
       return {
-        text: `${f.to}(${m.name}?.${f.name} ?? ${otherwise})`,
+        text: `${kind}(${f.to}(${m.name}?.${f.name} ?? ${otherwise}))`,
         run: (e) => {
           const v = e.maybes.get(m.name);
           return v ? f.read(v) : other;
@@ -308,7 +312,7 @@ export abstract class Expressions {
     const fields = FIELDS.filter(([n, t]) => kindOf(t) === kind && !n.includes("["));
     const [name, type, off] = this.pick(fields);
     return {
-      text: `(${m.name}?.${name} ?? ${literal})`,
+      text: `${kind}(${m.name}?.${name} ?? ${literal})`,
       run: (e) => {
         const v = e.maybes.get(m.name);
         return v ? readField(v, type, off) : other;
