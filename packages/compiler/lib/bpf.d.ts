@@ -482,6 +482,9 @@ export declare function ringBuffer(options: MapOptions): RingBuffer;
 /** A line in the kernel's trace (`/sys/kernel/tracing/trace_pipe`), with up to three numbers. GPL only. */
 export declare function printk(text: string, ...numbers: (number | bigint)[]): void;
 
+/** A line of what is read from an iterator (`iter`), with up to twelve numbers. GPL only. */
+export declare function seqPrintf(seq: KernelStruct<"seq_file">, text: string, ...numbers: (number | bigint)[]): void;
+
 /** What an `asm` text works on: numbers by value; structs, arrays, headers and ctx by address. */
 export type AsmOperand = number | bigint | boolean | object;
 /**

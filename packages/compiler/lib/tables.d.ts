@@ -451,6 +451,10 @@ export interface RawTracepointContext extends AnyContext, TracedContext, Argumen
 export interface TracingContext extends AnyContext, ArgumentsContext {
   readonly args: Readonly<ArrayOf<u64>>;
 }
+/** Of iter. */
+export interface IteratorContext extends AnyContext, ArgumentsContext {
+  readonly args: Readonly<ArrayOf<u64>>;
+}
 /** `struct pt_regs`, of kprobe, kretprobe. */
 export interface KprobeContext extends AnyContext, ArgumentsContext {
   readonly regs: Readonly<PtRegs>;
@@ -570,6 +574,10 @@ export declare const rawTracepoint: {
 /** Programs of type tracing; sections `tp_btf/`. */
 export declare const tpBtf: {
   (target: string, run: (ctx: TracingContext) => number, options?: ProgramOptions): Program<TracingContext>;
+};
+/** Programs of type tracing; sections `iter/`. */
+export declare const iter: {
+  (target: string, run: (ctx: IteratorContext) => number, options?: ProgramOptions): Program<IteratorContext>;
 };
 /** Programs of type tracing; sections `fentry/`. */
 export declare const fentry: {
@@ -815,8 +823,6 @@ export declare function getCurrentAncestorCgroupId(level: number): u64;
 export declare function skAssign(ctx: AnyContext, sk: Readonly<Socket> | Readonly<TcpSocket>, flags?: number | bigint): i32;
 /** `bpf_ktime_get_boot_ns`, since 5.8. */
 export declare function ktimeGetBootNs(): u64;
-/** `bpf_seq_printf`, since 5.8; GPL only; tracing lsm. */
-export declare function seqPrintf(arg1: KernelStruct<"seq_file">, arg2: Memory, arg4: Memory | undefined): i32;
 /** `bpf_seq_write`, since 5.8; GPL only; tracing lsm. */
 export declare function seqWrite(seq: KernelStruct<"seq_file">, from: Memory): i32;
 /** `bpf_sk_cgroup_id`, since 5.8; cgroup_skb. */

@@ -7,7 +7,7 @@ import { relocateCore } from "@ebplane/core/elf";
 import { UnsupportedError } from "@ebplane/core/errors";
 import type { CollectionSpec } from "@ebplane/core/object";
 import { verify } from "@ebplane/core/verifier";
-import { type LinuxMap, linuxTarget, RingBufReader } from "@ebplane/linux";
+import { type LinuxMap, linuxTarget, RingBufReader, readIterator } from "@ebplane/linux";
 import { connectTcp, listenTcp, NetNs } from "@ebplane/linux/netns";
 import { kernelSkipReason } from "@ebplane/linux/testing";
 import { describe, expect, test } from "vitest";
@@ -54,6 +54,32 @@ describe.skipIf(skip)(`on the kernel${skip ? ` (skipped: ${skip})` : ""}`, () =>
     expect(text(ours.subarray(40, 104))).toMatch(/\/true$/);
     expect(text(ours.subarray(24, 40))).not.toBe("");
     expect(new DataView(ours.buffer, ours.byteOffset).getInt32(4, true)).toBeGreaterThan(0);
+  });
+
+  test("an iterator writes a line for each map, and its head once", () => {
+    const source = `
+      import { array, bytes, iter, kernelStruct, license, pointerTo, seqPrintf, u32, u64 } from "ebplane/bpf";
+      license("GPL");
+      const File = kernelStruct("seq_file", {});
+      const Meta = kernelStruct("bpf_iter_meta", { seq: pointerTo(File), seq_num: u64 });
+      const BpfMap = kernelStruct("bpf_map", { id: u32, max_entries: u32, key_size: u32 });
+      export const only = array(u32, { maxEntries: 77 });
+      export const maps = iter("bpf_map", (ctx) => {
+        const meta = ctx.arg(0, Meta);
+        const seq = meta.seq;
+        if (!seq) return 0;
+        if (meta.seq_num === 0n) seqPrintf(seq, "maps\\n");
+        const m = ctx.argOrUndefined(1, BpfMap);
+        if (m) seqPrintf(seq, "%d %d %d\\n", m.id, m.max_entries, m.key_size);
+        if (only.lookup(0) === undefined) return 1;
+        return 0;
+      });`;
+    const { spec } = compile({ entry: "p.bpf.ts", files: new Map([["p.bpf.ts", source]]) });
+    using loaded = linuxTarget().load(spec);
+    using link = linuxTarget().attach(loaded.programs.get("maps")!, { kind: "trace" });
+    const lines = new TextDecoder().decode(readIterator((link as unknown as { fd: number }).fd)).split("\n");
+    expect(lines.filter((l) => l === "maps")).toEqual(["maps"]);
+    expect(lines).toContain(`${(loaded.maps.get("only") as LinuxMap).id} 77 4`);
   });
 
   test("a TCP connection is seen from its start to its end; a kernel without probes says so", async () => {

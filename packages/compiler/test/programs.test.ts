@@ -11,6 +11,7 @@ import { kernelSkipReason } from "@ebplane/linux/testing";
 import { expect, test } from "vitest";
 import { type CtxMember, ctxMembers } from "../src/lower/ctx.ts";
 import { PROGRAM_FORMS, type ProgramForm } from "../src/lower/programs.ts";
+import { editorProblems } from "./editor.ts";
 
 const skip = kernelSkipReason();
 
@@ -19,6 +20,7 @@ const TARGETS: Readonly<Record<string, string>> = {
   tracepoint: "syscalls/sys_enter_execve",
   rawTracepoint: "sched_switch",
   tpBtf: "sched_switch",
+  iter: "bpf_map",
 };
 /** Results that the kernel demands of a type. */
 const RESULTS: ReadonlyMap<number, number> = new Map([
@@ -26,7 +28,7 @@ const RESULTS: ReadonlyMap<number, number> = new Map([
   [ProgType.BPF_PROG_TYPE_NETFILTER, 1],
 ]);
 /** Several arguments of what is traced are less wide than the kernel's 64 bits, or not there: one is read. */
-const FEW = new Set(["tpBtf", "fentry", "fexit"]);
+const FEW = new Set(["tpBtf", "fentry", "fexit", "iter"]);
 
 function reads(m: CtxMember): string[] {
   if (m.to) return m.nullable ? [`if (ctx.${m.name}) n += 1;`] : [`n += u32(ctx.${m.name} !== undefined);`];
@@ -96,4 +98,22 @@ test.each([...PROGRAM_FORMS])("%s cannot write what its context forbids", (name,
     expect(() => build(text), m.name).toThrow(CompileError);
     expect(() => build(text), m.name).toThrow(/cannot be written|can only be read/);
   }
+});
+
+test("an editor takes what a context allows, and complains of what it forbids", () => {
+  const files = new Map<string, string>();
+  for (const [name, form] of PROGRAM_FORMS) {
+    const members = ctxMembers(form);
+    const forbidden = members.filter((m) => !m.write && m.type && m.type.kind !== "struct");
+    const body = [
+      ...members.flatMap(reads),
+      ...members.filter((m) => m.write).map(writes),
+      ...forbidden.map(
+        (m) => `// @ts-expect-error\n${writes(m).replace(/\[0\] = 1;/, `[0] = ${m.name === "args" ? "1n" : "1"};`)}`,
+      ),
+      "// @ts-expect-error\nn += ctx.noSuchField;",
+    ];
+    files.set(`${name}.bpf.ts`, source(name, form, body));
+  }
+  expect(editorProblems(files)).toEqual([]);
 });

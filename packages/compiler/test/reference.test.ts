@@ -13,9 +13,9 @@ import { verify } from "@ebplane/core/verifier";
 import * as w from "@ebplane/core/wire";
 import { linuxTarget } from "@ebplane/linux";
 import { kernelSkipReason } from "@ebplane/linux/testing";
-import ts from "typescript";
 import { describe, expect, test } from "vitest";
 
+import { editorProblems } from "./editor.ts";
 import { kernelBtf } from "./kernel-btf.ts";
 
 const skip = kernelSkipReason();
@@ -108,35 +108,7 @@ test.skipIf(skip)("every program of every example is accepted by the kernel", ()
 });
 
 test("the examples type-check with the declarations that editors use", () => {
-  const lib = path("../lib/");
-  const names = new Map([...FILES, ...PROGRAMS.map((e, k) => [`example-${k}.bpf.ts`, e.text] as const)]);
-  const sources = new Map([...names].map(([name, text]) => [path(`../doc-examples/${name}`), text]));
-  const options: ts.CompilerOptions = {
-    strict: true,
-    noEmit: true,
-    skipLibCheck: true,
-    allowImportingTsExtensions: true,
-    target: ts.ScriptTarget.ES2022,
-    module: ts.ModuleKind.ESNext,
-    moduleResolution: ts.ModuleResolutionKind.Bundler,
-    types: [],
-    lib: ["lib.es2022.d.ts"],
-    paths: { "ebplane/bpf": [`${lib}bpf.d.ts`] },
-  };
-  const host = ts.createCompilerHost(options);
-  const { fileExists, readFile, getSourceFile } = host;
-  host.fileExists = (name) => sources.has(name) || fileExists(name);
-  host.directoryExists = () => true;
-  host.readFile = (name) => sources.get(name) ?? readFile(name);
-  host.getSourceFile = (name, language, ...rest) => {
-    const own = sources.get(name);
-    return own === undefined ? getSourceFile(name, language, ...rest) : ts.createSourceFile(name, own, language);
-  };
-  const program = ts.createProgram([...sources.keys()], options, host);
-  const problems = ts.getPreEmitDiagnostics(program).map((d) => {
-    const place = d.file ? ts.getLineAndCharacterOfPosition(d.file, d.start ?? 0) : undefined;
-    const line = d.file?.text.split("\n")[place?.line ?? 0] ?? "";
-    return `${ts.flattenDiagnosticMessageText(d.messageText, "\n")}: ${line.trim()}`;
-  });
-  expect(problems).toEqual([]);
+  expect(
+    editorProblems(new Map([...FILES, ...PROGRAMS.map((e, k) => [`example-${k}.bpf.ts`, e.text] as const)])),
+  ).toEqual([]);
 });

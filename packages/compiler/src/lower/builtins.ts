@@ -19,6 +19,7 @@ import {
   U64,
 } from "../check/index.ts";
 import { constant, type Insn, RODATA } from "../ir/index.ts";
+import type { Expr } from "../parse/index.ts";
 import { requireHelper } from "./allowed.ts";
 import {
   arg,
@@ -38,7 +39,7 @@ import { type Context, refuse } from "./context.ts";
 import { cast, describe, toScalar } from "./convert.ts";
 import { PT_REGS } from "./ctx.ts";
 import { encodeValue, requireWritable, textData } from "./data.ts";
-import { DYNPTR } from "./handles.ts";
+import { DYNPTR, kernelArg } from "./handles.ts";
 import { restoreParsed, saveParsed } from "./handover.ts";
 import { headerLinks } from "./headers.ts";
 import { helperForm, helperForms } from "./helpers.ts";
@@ -47,12 +48,13 @@ import { isKernelStruct, KERNEL_STRUCT_FORMS, viewKernel } from "./kernelstruct.
 import { callKfunc, kfuncForms } from "./kfuncs.ts";
 import { makeMap } from "./mapcalls.ts";
 import { MAP_FORMS } from "./maps.ts";
-import { copyBytes, equalBytes } from "./memory.ts";
+import { allocate, copyBytes, equalBytes } from "./memory.ts";
 import { PROGRAM_FORMS, PROGRAM_NAMESPACES, type ProgramForm } from "./programs.ts";
 import { moduleOf } from "./scope.ts";
 import type { ProgramDecl, RefVal, Val } from "./values.ts";
 
 const TRACE_PRINTK = 6;
+const SEQ_PRINTF = 126;
 
 type Builtin = (cx: Context, call: CallNode, tools: BuiltinTools) => Val;
 
@@ -300,14 +302,37 @@ const printk: Builtin = (cx, call) => {
   const numbers = call.args.slice(1);
   if (numbers.length > 3) refuse(cx, numbers[3]!.at, `printk takes up to 3 numbers, got ${numbers.length}`);
   const object = textData(cx, text.value, call.at);
-  const values = numbers.map((e) => {
-    const v = cx.expr(e);
-    if (v.k === "lit") return constant(v.value);
-    const t = v.k === "int" && v.type.kind === "int" ? v.type : U32;
-    const r = toScalar(cx, v, t, e.at);
-    return t.signed && t.bits < 64 ? cx.b.sext(32, 64, r) : r;
-  });
+  const values = numbers.map((e) => printed(cx, e));
   cx.b.call(TRACE_PRINTK, [cx.b.data(object), constant(BigInt(object.bytes.length)), ...values], {});
+  return { k: "void" };
+};
+
+/** A number as the kernel's formats take it: 64 bits wide. */
+function printed(cx: Context, e: Expr): Insn {
+  const v = cx.expr(e);
+  if (v.k === "lit") return constant(v.value);
+  const t = v.k === "int" && v.type.kind === "int" ? v.type : U32;
+  const r = toScalar(cx, v, t, e.at);
+  return t.signed && t.bits < 64 ? cx.b.sext(32, 64, r) : r;
+}
+
+/** `seqPrintf(seq, "text %d", x)`: a line of what is read from an iterator, with up to twelve numbers. */
+const seqPrintf: Builtin = (cx, call) => {
+  const helper = HELPERS.get(SEQ_PRINTF)!;
+  requireHelper(cx, "seqPrintf", helper, call.at);
+  const seq = kernelArg(cx, arg(cx, call, 0, "the file"), "seq_file", "the file", call.at);
+  const text = arg(cx, call, 1, "the text");
+  if (text.k !== "string") return refuse(cx, call.at, `seqPrintf: expected the text in quotes, got ${describe(text)}`);
+  const numbers = call.args.slice(2);
+  if (numbers.length > 12) refuse(cx, numbers[12]!.at, `seqPrintf takes up to 12 numbers, got ${numbers.length}`);
+  const values = numbers.map((e) => printed(cx, e));
+  const object = textData(cx, text.value, call.at);
+  const list = values.length
+    ? allocate(cx, "numbers", { kind: "array", element: U64, length: values.length })
+    : undefined;
+  for (const [k, v] of values.entries()) cx.b.store(8, list!.address, v, k * 8, list!.region);
+  const data = [list?.address ?? constant(0n), constant(BigInt(values.length * 8))];
+  cx.b.call(SEQ_PRINTF, [seq, cx.b.data(object), constant(BigInt(object.bytes.length)), ...data], {});
   return { k: "void" };
 };
 
@@ -475,6 +500,7 @@ const BUILTINS = new Map<string, Builtin>([
   ],
   ["table", table],
   ["printk", printk],
+  ["seqPrintf", seqPrintf],
   ["asm", inlineAsm],
   ["subprog", (cx, call) => makeSubprogram(cx, call, false)],
   ["config", config],

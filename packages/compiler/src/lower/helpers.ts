@@ -214,7 +214,7 @@ function typeNamed(name: string): IntType {
 const OWN = new Set(["func", "lock", "timer", "kptr", "ringbufMem", "percpuBtf"]);
 /** Helpers that have a form of their own: methods of maps, tail calls. */
 // biome-ignore format: a list
-const METHODS = new Set(["map_lookup_elem", "map_update_elem", "map_delete_elem", "tail_call", "redirect_map", "ringbuf_output", "ringbuf_reserve", "ringbuf_submit", "ringbuf_discard", "map_push_elem", "map_pop_elem", "map_peek_elem", "map_lookup_percpu_elem", "for_each_map_elem", "loop", "trace_printk", "spin_lock", "spin_unlock"]);
+const METHODS = new Set(["map_lookup_elem", "map_update_elem", "map_delete_elem", "tail_call", "redirect_map", "ringbuf_output", "ringbuf_reserve", "ringbuf_submit", "ringbuf_discard", "map_push_elem", "map_pop_elem", "map_peek_elem", "map_lookup_percpu_elem", "for_each_map_elem", "loop", "trace_printk", "seq_printf", "spin_lock", "spin_unlock"]);
 const RESULTS = new Set(["int", "void", "value", "socket", "tcpSock", "sockCommon", "btf", "dynptrMem"]);
 
 const FORMS = new Map<string, HelperForm>();

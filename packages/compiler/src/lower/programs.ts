@@ -72,6 +72,7 @@ const ROWS: readonly Row[] = [
   ["tracepoint", P.BPF_PROG_TYPE_TRACEPOINT, 0, "tracepoint/", "TracepointContext"],
   ["rawTracepoint", P.BPF_PROG_TYPE_RAW_TRACEPOINT, 0, "raw_tracepoint/", "RawTracepointContext"],
   ["tpBtf", P.BPF_PROG_TYPE_TRACING, A.BPF_TRACE_RAW_TP, "tp_btf/", "TracingContext"],
+  ["iter", P.BPF_PROG_TYPE_TRACING, A.BPF_TRACE_ITER, "iter/", "IteratorContext"],
   ["fentry", P.BPF_PROG_TYPE_TRACING, A.BPF_TRACE_FENTRY, "fentry/", "TracingContext"],
   ["fexit", P.BPF_PROG_TYPE_TRACING, A.BPF_TRACE_FEXIT, "fexit/", "TracingContext"],
   ["kprobe", P.BPF_PROG_TYPE_KPROBE, 0, "kprobe/", "KprobeContext"],
