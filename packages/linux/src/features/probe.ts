@@ -198,6 +198,14 @@ const ON_DEVICES = new Set<number>([
 ]);
 const NO_DEVICE = 0x7fffffff;
 
+/** As those: a link to no function at all is EINVAL, or EOPNOTSUPP in a kernel without fprobe or uprobes. */
+const ON_FUNCTIONS = new Set<number>([
+  AttachType.BPF_TRACE_KPROBE_MULTI,
+  AttachType.BPF_TRACE_KPROBE_SESSION,
+  AttachType.BPF_TRACE_UPROBE_MULTI,
+  AttachType.BPF_TRACE_UPROBE_SESSION,
+]);
+
 /** Whether programs load for this attach type, in the types that have attach types at load. */
 export function probeAttachType(progType: number, attachType: number): Answer {
   const place = PLACES[attachType];
@@ -208,9 +216,13 @@ export function probeAttachType(progType: number, attachType: number): Answer {
   };
   const { fd, log } = progLoad(load);
   if (fd >= 0) {
-    const link = ON_DEVICES.has(attachType) ? tryLinkCreate(fd, NO_DEVICE, attachType) : -Errno.ENODEV;
+    const link = ON_DEVICES.has(attachType)
+      ? tryLinkCreate(fd, NO_DEVICE, attachType)
+      : ON_FUNCTIONS.has(attachType)
+        ? tryLinkCreate(fd, 0, attachType)
+        : -Errno.ENODEV;
     close(fd);
-    if (link === -Errno.ENODEV) return YES;
+    if (link === -Errno.ENODEV || (ON_FUNCTIONS.has(attachType) && link !== -Errno.EOPNOTSUPP)) return YES;
     const name = attachTypeName(progType, attachType);
     return { supported: false, reason: `attach type ${name}: this kernel was built without it` };
   }
