@@ -47,7 +47,7 @@ type Kind = "none" | "scalar" | "pkt" | "end" | "map" | "stack" | "ctx";
 const ALU = { add: 0x00, sub: 0x10, mul: 0x20, or: 0x40, and: 0x50, lsh: 0x60, rsh: 0x70, xor: 0xa0, arsh: 0xc0 };
 const OPS = Object.values(ALU);
 const JUMPS = [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0];
-const SIZES = [
+export const SIZES = [
   { code: 0x10, bytes: 1 },
   { code: 0x08, bytes: 2 },
   { code: 0x00, bytes: 4 },
@@ -58,16 +58,35 @@ const EDGES = [
   -2147483648,
 ];
 
+/** Where a program is run: its type, its packet's place in the ctx, and the helpers that load from it and move it. */
+export interface Hook {
+  readonly type: number;
+  readonly data: number;
+  readonly dataEnd: number;
+  readonly loadBytes: number;
+  readonly moveData: number;
+}
+
+export const XDP_HOOK: Hook = {
+  type: ProgType.BPF_PROG_TYPE_XDP,
+  data: 0,
+  dataEnd: 4,
+  loadBytes: 189,
+  moveData: 44,
+};
+
 /** Writes one program, statement by statement, knowing roughly what each register holds. */
-class Writer {
+export class Writer {
   readonly rng: Rng;
   readonly insns: InsnInit[] = [];
   readonly relocs: Reloc[] = [];
   kinds: Kind[] = new Array(11).fill("none");
   private slots = 0;
+  readonly hook: Hook;
 
-  constructor(rng: Rng) {
+  constructor(rng: Rng, hook: Hook = XDP_HOOK) {
     this.rng = rng;
+    this.hook = hook;
     this.kinds[10] = "stack";
   }
 
@@ -147,17 +166,22 @@ class Writer {
 
 /** One random program. */
 export function boundaryProgram(rng: Rng): Boundary {
-  const w = new Writer(rng);
+  return writeProgram(new Writer(rng), statement);
+}
+
+/** A prologue that loads the packet's ends, some statements, perhaps a call, an end. */
+export function writeProgram(w: Writer, next: (w: Writer, depth: number) => void): Boundary {
+  const { rng, hook } = w;
   w.copy(6, 1);
   w.kinds[6] = "ctx";
   w.kinds[1] = "ctx";
-  w.emit({ opcode: 0x61, dst: 7, src: 1, off: 0 });
+  w.emit({ opcode: 0x61, dst: 7, src: 1, off: hook.data });
   w.kinds[7] = "pkt";
-  w.emit({ opcode: 0x61, dst: 8, src: 1, off: 4 });
+  w.emit({ opcode: 0x61, dst: 8, src: 1, off: hook.dataEnd });
   w.kinds[8] = "end";
   const calls = rng.chance(15);
   const count = 3 + rng.below(14);
-  for (let i = 0; i < count; i++) statement(w, 0);
+  for (let i = 0; i < count; i++) next(w, 0);
   if (calls) callFunction(w);
   const result = w.regs("scalar");
   if (result.length && rng.chance(50)) w.copy(0, rng.pick(result));
@@ -167,7 +191,7 @@ export function boundaryProgram(rng: Rng): Boundary {
   return { insns: w.insns, relocs: w.relocs };
 }
 
-function statement(w: Writer, depth: number): void {
+export function statement(w: Writer, depth: number): void {
   const { rng } = w;
   const pick = rng.below(100);
   if (pick < 14) source(w);
@@ -243,7 +267,7 @@ function link(w: Writer): void {
   if (rng.chance(40)) w.emit({ opcode: 0x07, dst, imm: w.edge() });
 }
 
-function keepSmall(w: Writer, reg: number, limit: number): void {
+export function keepSmall(w: Writer, reg: number, limit: number): void {
   const { rng } = w;
   const pick = rng.below(5);
   if (pick === 0) w.emit({ opcode: 0x57, dst: reg, imm: limit });
@@ -284,7 +308,12 @@ function packetAccess(w: Writer): void {
 }
 
 /** A load or a store at reg + off. */
-function touch(w: Writer, reg: number, off: number, size: { readonly code: number; readonly bytes: number }): void {
+export function touch(
+  w: Writer,
+  reg: number,
+  off: number,
+  size: { readonly code: number; readonly bytes: number },
+): void {
   const { rng } = w;
   const kind = rng.below(4);
   if (kind < 2) {
@@ -381,15 +410,15 @@ function helper(w: Writer): void {
     w.mov(2, 0);
     w.copy(3, 10);
     w.emit({ opcode: 0x07, dst: 3, imm: -rng.pick([8, 16, 32]) });
-    w.call(189);
+    w.call(w.hook.loadBytes);
   } else {
     // xdp_adjust_head: packet pointers are gone.
     w.copy(1, 6);
     w.mov(2, rng.pick([0, 4, -4]));
-    w.call(44);
+    w.call(w.hook.moveData);
     if (rng.chance(80)) {
-      w.emit({ opcode: 0x61, dst: 7, src: 6, off: 0 });
-      w.emit({ opcode: 0x61, dst: 8, src: 6, off: 4 });
+      w.emit({ opcode: 0x61, dst: 7, src: 6, off: w.hook.data });
+      w.emit({ opcode: 0x61, dst: 8, src: 6, off: w.hook.dataEnd });
     }
   }
 }
@@ -485,11 +514,11 @@ export function mutate(rng: Rng, program: Boundary): Boundary {
   return { insns, relocs: program.relocs };
 }
 
-export function toSpec(program: Boundary): ProgramSpec {
+export function toSpec(program: Boundary, type: number = ProgType.BPF_PROG_TYPE_XDP): ProgramSpec {
   return {
     name: "boundary",
     section: "xdp",
-    type: ProgType.BPF_PROG_TYPE_XDP,
+    type,
     attachType: 0,
     flags: 0,
     code: encode(program.insns),

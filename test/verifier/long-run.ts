@@ -1,16 +1,17 @@
 /**
  * The long form of verifier-differential.test.ts:
  *
- *     npx tsx --conditions=source test/verifier/long-run.ts [COUNT] [SEED] [boundary|engine] [--first=N] [--no-kernel] [--log] [--states]
+ *     npx tsx --conditions=source test/verifier/long-run.ts [COUNT] [SEED] [boundary|wide|engine] [--first=N] [--no-kernel] [--log] [--states]
  *
  * Compares verdicts with the running kernel's and runs what is accepted under guard, holding registers (and every other
  * time the stack) against the verifier's states at every insn. `engine` takes the generator of the engines' differential
- * runs. Prints each difference with its number, which with the seed names the program, and the totals.
+ * runs, `wide` the one of wide.ts (which runs its XDP programs only). Prints each difference with its number, which with the seed names the program, and the totals.
  *
  * `--first` begins at that number: a range for each core, or one program (`1 SEED --first=N`). `--log` prints of each
  * program the path that we refuse and every state of the kernel's walk. `--states` compares the two walks' registers, too.
  */
 import { seededRandom } from "@ebplane/core/bytes";
+import { ProgType } from "@ebplane/core/object";
 import { kernelAvailable } from "@ebplane/linux";
 import { disassemble, formatInsn } from "../../packages/core/src/asm/index.ts";
 import { build, generate } from "../../packages/core/src/vm/testing/generate.ts";
@@ -19,6 +20,7 @@ import { boundaryProgram, MAPS, mutate, Rng, toSpec } from "./boundary.ts";
 import { compare, kernelMaps } from "./compare.ts";
 import { Bench } from "./concrete.ts";
 import { compareStates } from "./states.ts";
+import { wideProgram } from "./wide.ts";
 
 const args = process.argv.slice(2).filter((arg) => !arg.startsWith("--"));
 const count = Number(args[0] ?? 500_000);
@@ -62,7 +64,7 @@ for (let i = first; i < first + count; i++) {
       );
     }
   }
-  if (!accepted) continue;
+  if (!accepted || spec.type !== ProgType.BPF_PROG_TYPE_XDP) continue;
   const packets = [14, 20, 60, 15 + (next() % 60)].map((length) => Uint8Array.from({ length }, () => next()));
   const problem = bench.check(spec, packets, i % 2 === 0);
   if (problem) {
@@ -95,6 +97,10 @@ function program(i: number) {
     return { spec: generated.hook === "xdp" && !tailCalls ? spec : undefined, next: () => random.below(0x1_0000_0000) };
   }
   const rng = new Rng(Math.imul(seed, 0x9e3779b1) + i);
+  if (args[2] === "wide") {
+    const { type, boundary } = wideProgram(rng);
+    return { spec: toSpec(boundary, type), next: () => rng.next() };
+  }
   let boundary = boundaryProgram(rng);
   for (let n = rng.below(4); n > 0; n--) boundary = mutate(rng, boundary);
   return { spec: toSpec(boundary), next: () => rng.next() };

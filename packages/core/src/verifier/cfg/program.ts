@@ -181,12 +181,11 @@ const unknown = (insn: Insn) => `opcode 0x${insn.opcode.toString(16).padStart(2,
 function aluProblem(insn: Insn, is64: boolean): string | undefined {
   const op = insn.opcode & OP_MASK;
   const byReg = (insn.opcode & BPF_X) !== 0;
-  if (op > BPF_END) return unknown(insn);
+  if (op > BPF_END || (byReg && (op === BPF_NEG || (op === BPF_END && is64)))) return unknown(insn);
   if (op === BPF_END) {
-    if (insn.src !== 0 || insn.off !== 0 || ![16, 32, 64].includes(insn.imm)) return RESERVED;
-    return is64 && byReg ? RESERVED : undefined;
+    return insn.src !== 0 || insn.off !== 0 || ![16, 32, 64].includes(insn.imm) ? RESERVED : undefined;
   }
-  if (op === BPF_NEG) return byReg || insn.src !== 0 || insn.off !== 0 || insn.imm !== 0 ? RESERVED : undefined;
+  if (op === BPF_NEG) return insn.src !== 0 || insn.off !== 0 || insn.imm !== 0 ? RESERVED : undefined;
   if (byReg ? insn.imm !== 0 && !(op === BPF_MOV && insn.off === BPF_ADDR_SPACE_CAST) : insn.src !== 0) return RESERVED;
   if (op === BPF_MOV) {
     if (!byReg) return insn.off === 0 ? undefined : RESERVED;

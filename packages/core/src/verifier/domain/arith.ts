@@ -406,11 +406,11 @@ export function negate(s: Scalar, is32: boolean): Scalar {
   return arith(BPF_SUB, constScalar(0n), s, is32);
 }
 
-/** The low `bits` (16, 32 or 64) with their bytes reversed, or as they are; the rest is zero. Known bits move along. */
-export function swapBytes(s: Scalar, bits: number, swap: boolean): Scalar {
+/** The low `bits` (16, 32 or 64) with their bytes reversed, the rest zero. Known bits move along, ranges do not. */
+export function swapBytes(s: Scalar, bits: number): Scalar {
   const low = tnumCast(s.tnum, bits / 8);
   const d = UNKNOWN.clone();
-  d.tnum = swap ? { value: reverseBytes(low.value, bits), mask: reverseBytes(low.mask, bits) } : low;
+  d.tnum = { value: reverseBytes(low.value, bits), mask: reverseBytes(low.mask, bits) };
   return sync(d);
 }
 

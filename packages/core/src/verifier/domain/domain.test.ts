@@ -219,8 +219,7 @@ test("narrowing and sign extension hold every concrete result", () => {
       for (const bits of [16, 32, 64]) {
         const bytes = Array.from({ length: bits / 8 }, (_, i) => (v >> BigInt(8 * i)) & 0xffn);
         const swapped = bytes.reduce((n, byte) => (n << 8n) | byte, 0n);
-        expect(scalarHolds(swapBytes(s, bits, true), swapped)).toBe(true);
-        expect(scalarHolds(swapBytes(s, bits, false), BigInt.asUintN(bits, v))).toBe(true);
+        expect(scalarHolds(swapBytes(s, bits), swapped)).toBe(true);
       }
       expect(scalarHolds(negate(s, false), BigInt.asUintN(64, -v))).toBe(true);
       expect(scalarHolds(negate(s, true), BigInt.asUintN(32, -v))).toBe(true);

@@ -167,8 +167,13 @@ function unary(cx: Context, insn: Insn, op: number, is32: boolean, dst: Reg): vo
   const { version } = cx.profile;
   let val = UNKNOWN;
   if (op === BPF_NEG && version >= 617) val = negate(dst.val, is32);
-  // Byte order of the kernel is the program's: little-endian here. ALU64's END always swaps.
-  if (op === BPF_END && version >= 618) val = swapBytes(dst.val, insn.imm, !is32 || (insn.opcode & BPF_X) !== 0);
+  if (op === BPF_END && version >= 618) {
+    // Byte order of the kernel is the program's: little-endian here. ALU64's END always swaps.
+    const swaps = !is32 || (insn.opcode & BPF_X) !== 0;
+    // All 64 bits as they are: the same number, and linked as it was.
+    if (!swaps && insn.imm === 64) return;
+    val = swaps ? swapBytes(dst.val, insn.imm) : truncate(dst.val, insn.imm / 8);
+  }
   cx.setReg(insn.dst, scalarReg(settled(val), dst.node));
 }
 
