@@ -164,3 +164,17 @@ test("--target-prog names the program that an extension extends", () => {
   const none = ebplane(["verify", target, "--target-prog", target]);
   expect([none.code, none.stderr]).toEqual([2, expect.stringContaining("no program here extends another one")]);
 });
+
+test("--dev-bound judges XDP programs as ones that are bound to a device", () => {
+  const file = join(scratchFolder(), "hints.o");
+  const text = "r2 = r10\nr2 += -4\nr3 = r10\nr3 += -8\ncall kfunc[bpf_xdp_metadata_rx_hash]\nr0 = 2\nexit";
+  writeFileSync(
+    file,
+    writeElf(collectionOf([{ ...asmProgram("hints", ProgType.BPF_PROG_TYPE_XDP, text), section: "xdp" }], [])),
+  );
+  const plain = ebplane(["verify", file]);
+  expect(plain.code).toBe(1);
+  expect(plain.stdout).toContain("verify --dev-bound judges it so");
+  expect(ebplane(["verify", file, "--dev-bound"]).code).toBe(0);
+  expect(ebplane(["verify", file, "--dev-bound", "--kernel"]).code).toBe(2);
+});

@@ -3,7 +3,13 @@ import { formatInsn } from "@ebplane/core/asm";
 import type { Btf } from "@ebplane/core/btf";
 import { applyKconfig } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
-import { type CollectionSpec, type ProgramSpec, ProgType, progTypeByName } from "@ebplane/core/object";
+import {
+  BPF_F_XDP_DEV_BOUND_ONLY,
+  type CollectionSpec,
+  type ProgramSpec,
+  ProgType,
+  progTypeByName,
+} from "@ebplane/core/object";
 import {
   type ExtensionTarget,
   functionCalled,
@@ -35,6 +41,7 @@ interface VerifyOptions {
   readonly btf?: string;
   readonly cpus?: string;
   readonly targetProg?: string;
+  readonly devBound?: boolean;
   readonly json?: boolean;
   readonly log?: boolean;
   readonly facts?: boolean;
@@ -53,6 +60,7 @@ export function registerVerify(program: Command): void {
     )
     .option("--cpus <n>", "for a machine whose CPU numbers lie below n (default: any machine; with --kernel this one)")
     .option("--target-prog <file#name>", "for freplace programs: the object with the program that they extend")
+    .option("--dev-bound", "take XDP programs for ones that are bound to a device: its metadata may be asked for")
     .option("--kernel", "ask the running kernel too")
     .option("--log", "print the refused path as the kernel's verifier logs it")
     .option("--facts", "what is known of a program: longest run, loops, stack, helpers, maps, smallest kernel")
@@ -72,7 +80,7 @@ export function registerVerify(program: Command): void {
       const extended = await extendedBy(options.targetProg, chosen, profile, kernelTypes);
       const results = [];
       for (const original of chosen) {
-        const p: ProgramSpec = type === undefined ? original : { ...original, type };
+        const p = asAsked(original, type, options);
         const viewer = options.json ? new StateViewer() : undefined;
         const target = relocated(spec, p, kernelTypes);
         const env: VerifyEnv = {
@@ -202,6 +210,15 @@ async function extendedBy(
 }
 
 /** CPU numbers to judge for. Beside the running kernel those are its own: it leaves out what would need more CPUs. */
+/** The program as the options say that it would be loaded. */
+function asAsked(original: ProgramSpec, type: number | undefined, { devBound, kernel }: VerifyOptions): ProgramSpec {
+  const p = type === undefined ? original : { ...original, type };
+  if (!devBound || p.type !== ProgType.BPF_PROG_TYPE_XDP) return p;
+  if (kernel)
+    throw new UsageError("--dev-bound: the kernel wants the device itself, which verify has not; leave out --kernel");
+  return { ...p, flags: p.flags | BPF_F_XDP_DEV_BOUND_ONLY };
+}
+
 async function cpusOf({ cpus }: VerifyOptions, beside: boolean): Promise<number | undefined> {
   if (cpus === undefined) return beside ? (await import("@ebplane/linux")).cpuNumbersEnd() : undefined;
   const count = wholeNumber(cpus, "--cpus");

@@ -158,6 +158,14 @@ const NETFILTER: readonly Row[] = [
   [8, 8, "skb", "8", "", "btf:sk_buff"],
 ];
 
+const STRUCTS: ReadonlyMap<string, readonly Row[]> = new Map([
+  ["__sk_buff", SK_BUFF],
+  ["xdp_md", XDP_MD],
+  ["bpf_sock", SOCK],
+  ["bpf_sock_addr", SOCK_ADDR],
+  ["bpf_sockopt", SOCKOPT],
+]);
+
 /** Structs behind the pointers that helpers and ctx fields give: bpf_sock, the part of it that any socket has, … */
 export const SOCKET_LAYOUT = layout("bpf_sock", SOCK);
 export const SOCK_COMMON_LAYOUT = layout("bpf_sock", SOCK, { hide: "type protocol mark priority" });
@@ -238,6 +246,12 @@ const BY_TYPE = new Map<number, LayoutRule>([
 export function ctxLayout(progType: number, attachType: number): CtxLayout | undefined {
   const rule = BY_TYPE.get(progType);
   return typeof rule === "function" ? rule(attachType) : rule;
+}
+
+/** The name of a field that a layout hides: one of its struct that other program types, or other hooks, have. */
+export function hiddenField(ctx: CtxLayout, offset: number): string | undefined {
+  const rows = STRUCTS.get(ctx.struct);
+  return rows?.find(([at, size]) => at <= offset && offset < at + size)?.[2];
 }
 
 /** The field that an access of `size` bytes at `offset` may touch, undefined when it may not. Misaligned never may. */

@@ -272,8 +272,17 @@ function storedObject(cx: Context, register: number, r: Reg, place: string, fact
 }
 
 export function mismatch(cx: Context, register: number, r: Reg, place: string, wanted: string): never {
+  // A lookup in a map of maps: a map, once it is known not to be NULL.
+  if (wanted === "a map" && r.kind === Kind.MAP_VALUE && r.flags & MAYBE_NULL && (r.obj as MapRef).inner) {
+    mayBeNull(cx, register, r, place);
+  }
   const got = isNull(r) ? "NULL" : r.kind === Kind.SCALAR ? "a number" : `a ${kindName(r)}`;
-  cx.reject("argument", `${place} (r${register}) is ${got}, expected ${wanted}`, { register });
+  cx.reject("argument", `${place} (r${register}) is ${got}, expected ${wanted}`, {
+    register,
+    ...(wanted.startsWith("a constant string") && {
+      fix: "declare it outside of the function: static const char format[] = …",
+    }),
+  });
 }
 
 export function mayBeNull(cx: Context, register: number, r: Reg, place: string): never {
@@ -344,6 +353,26 @@ function aligned(cx: Context, register: number, r: Reg, size: number, place: str
   }
 }
 
+/** How a size is brought between its least value and the bytes that the memory has. */
+function limits(mem: Reg, zeroOk: boolean): string {
+  if (isPacket(mem))
+    return "of the packet only bytes that a comparison with data_end covers can be passed, so pass a fixed size";
+  const room = roomOf(mem);
+  const least = zeroOk ? "" : "it is 0 or ";
+  if (room === undefined || room <= 0) return `leave where ${least}it is more than the buffer has`;
+  const mask = 2 ** Math.floor(Math.log2(room)) - 1;
+  return `leave where ${least}it is more than ${room}${zeroOk && mask > 0 ? `, or mask it with & ${mask}` : ""}`;
+}
+
+/** Bytes behind a pointer of known distance. */
+function roomOf(mem: Reg): number | undefined {
+  if (!mem.val.isConst) return undefined;
+  const at = mem.off + Number(mem.val.smin);
+  if (mem.kind === Kind.STACK) return -at;
+  if (mem.kind === Kind.MAP_VALUE) return (mem.obj as MapRef).spec.valueSize - at;
+  return mem.kind === Kind.MEM ? mem.num - at : undefined;
+}
+
 /** A size argument: the memory before it must have as many bytes as it can be. */
 function sized(
   cx: Context,
@@ -364,7 +393,7 @@ function sized(
   if (r.val.smin < 0n) {
     cx.reject("size-range", `${place} (r${register}), a size, may be negative`, {
       register,
-      fix: `mask r${register} with an and, or check that it is not negative`,
+      fix: `limit r${register} first: ${limits(mem, zeroOk)}`,
     });
   }
   if (r.val.umin === 0n && !zeroOk) {
@@ -376,7 +405,7 @@ function sized(
   if (r.val.umax >= 1n << 29n) {
     cx.reject("size-range", `${place} (r${register}), a size, has no upper bound`, {
       register,
-      fix: `compare r${register} with the buffer's size, or mask it`,
+      fix: `limit r${register} first: ${limits(mem, zeroOk)}`,
     });
   }
   const size = Number(r.val.umax);

@@ -2,7 +2,7 @@
  * What must hold when a program ends: nothing held, and a return value that the program type may give.
  * Source: kernel/bpf/verifier.c `check_return_code`, `check_resource_leak`.
  */
-import { AttachType, ProgType, progTypeName } from "../../object/index.ts";
+import { AttachType, helperById, ProgType, progTypeName } from "../../object/index.ts";
 import type { Context } from "../context.ts";
 import { isPointer, Kind, kindName } from "../domain/reg.ts";
 import { allows } from "../profile.ts";
@@ -58,9 +58,40 @@ export function checkNothingHeld(cx: Context, how: string): void {
   const ref = state.refs[0];
   if (ref) {
     cx.reject("reference", `${how} without releasing the reference that instruction ${ref.pc} acquired`, {
-      fix: "release it (bpf_sk_release, bpf_ringbuf_submit or bpf_ringbuf_discard) on every path",
+      fix: `call ${releaseOf(cx, ref.pc)} on this path, too`,
     });
   }
+}
+
+/** The functions that give back what an instruction acquired. */
+function releaseOf(cx: Context, pc: number): string {
+  const insn = cx.program.insns[pc];
+  const kfunc = cx.kfuncAt.get(pc)?.name.replace(/^bpf_(xdp|skb)_ct_/, "bpf_ct_");
+  if (kfunc) {
+    const iterator = /^(bpf_iter_.*)_new$/.exec(kfunc)?.[1];
+    if (iterator) return `${iterator}_destroy`;
+    const object = /^bpf_(task|cgroup|cpumask|crypto_ctx|ct)_/.exec(kfunc)?.[1];
+    return object ? `bpf_${object}_release` : "the function that releases it";
+  }
+  switch (insn && helperById(insn.imm, cx.progType)?.name) {
+    case "ringbuf_reserve":
+      return "bpf_ringbuf_submit or bpf_ringbuf_discard";
+    case "ringbuf_reserve_dynptr":
+      return "bpf_ringbuf_submit_dynptr or bpf_ringbuf_discard_dynptr (after a reservation that failed, too)";
+    case "kptr_xchg":
+      return "what releases the object, or bpf_kptr_xchg back into a map,";
+    default:
+      return "bpf_sk_release";
+  }
+}
+
+/** What 0 and 1 are called where a hook knows only these. */
+function verdictNames(progType: number): string {
+  if (progType === P.BPF_PROG_TYPE_NETFILTER) return ": NF_DROP or NF_ACCEPT";
+  if (progType === P.BPF_PROG_TYPE_SK_LOOKUP) return ": SK_DROP or SK_PASS";
+  return progType >= P.BPF_PROG_TYPE_CGROUP_SKB && progTypeName(progType).startsWith("cgroup")
+    ? ": 1 lets it pass, 0 refuses it"
+    : "";
 }
 
 /** Refuses a return value that is a pointer or outside of what the program type may return. */
@@ -93,7 +124,7 @@ export function checkReturn(cx: Context): void {
     const got = r0.val.isConst ? String(r0.val.smin) : "not known to be in that range";
     cx.reject("return-value", `the program returns ${got}: ${progTypeName(cx.progType)} programs return ${wanted}`, {
       register: 0,
-      fix: `return only ${wanted}`,
+      fix: `return only ${wanted}${verdictNames(cx.progType)}`,
     });
   }
 }

@@ -1,6 +1,6 @@
 /** The fix in the programmer's own terms: the variable's name for the register, source lines for "before" and "the check". */
 import { BPF_X, isJump, OP_CALL } from "../../isa/index.ts";
-import { lineAt, type ProgramSpec } from "../../object/index.ts";
+import { lineAt, type ProgramSpec, ProgType } from "../../object/index.ts";
 import { usesOf } from "../cfg/cfg.ts";
 import type { Refusal } from "../context.ts";
 import { isPacket, isPointer, Kind, type Reg } from "../domain/reg.ts";
@@ -20,7 +20,9 @@ export function concreteFix(refusal: Refusal, trace: readonly Visited[], program
   const nameless =
     value?.kind !== Kind.SCALAR ? `r${register}` : refusal.rule === "size-range" ? "the size" : "the number";
   const called = named ? `\`${named.name}\`` : nameless;
-  const told = lost(refusal, trace, program, named?.name);
+  const told =
+    lost(refusal, trace, program, named?.name) ??
+    (refusal.rule === "packet-bounds" ? checked(trace, value, program) : undefined);
   if (told) return told;
   fix = fix.replace(/the pointer \+ (\d+)/, (_, n) => `${called} + ${bytes(Number(n) - from)}`);
   if (named || value?.kind === Kind.SCALAR) {
@@ -31,6 +33,8 @@ export function concreteFix(refusal: Refusal, trace: readonly Visited[], program
     fix = fix.replace(/compare r\d+ with 0/, "keep what is returned in a variable and compare it with NULL");
   }
   fix = fix.replace(/ and leave when it is equal$/, " before this access, and leave when it is NULL");
+  const end = END_FIELDS.get(program.type);
+  if (end) fix = fix.replace("data_end", end);
   const line = lineAt(program, refusal.pc)?.line;
   if (line !== undefined)
     fix = fix.replace(/before this access|before this instruction|before the call/, `before line ${line}`);
@@ -73,6 +77,53 @@ function lost(
   return undefined;
 }
 
+/** Comparisons of packet pointers count up to here. Source: kernel/bpf/verifier.c `MAX_PACKET_OFF`. */
+const FARTHEST = 0xffff;
+
+/** Why a comparison that the program makes proves nothing. */
+function checked(trace: readonly Visited[], value: Reg | undefined, program: ProgramSpec): string | undefined {
+  if (!value || !isPacket(value)) return undefined;
+  if (value.num + 1 >= FARTHEST - 1) {
+    return `comparisons beyond ${FARTHEST} bytes of the packet prove nothing: let the loop end before, after a fixed number of rounds`;
+  }
+  for (let i = trace.length - 2; i >= 0; i--) {
+    const { insn, regs } = trace[i]!;
+    if (!isJump(insn) || (insn.opcode & BPF_X) === 0) continue;
+    const [a, b] = [regs[insn.dst]!, regs[insn.src]!];
+    const other =
+      a.kind === value.kind && a.id === value.id
+        ? insn.src
+        : b.kind === value.kind && b.id === value.id
+          ? insn.dst
+          : -1;
+    if (other < 0 || regs[other]!.kind !== Kind.SCALAR) continue;
+    const gone = becameNumber(trace, i, other);
+    if (!gone) return undefined;
+    const at = (pc: number) => lineAt(program, pc)?.line;
+    const [check, call] = [at(insn.pc), at(gone.insn.pc)];
+    const where = (line: number | undefined, pc: number) => (line ? `line ${line}` : `insn ${pc}`);
+    return `read data_end from the ctx again after ${where(call, gone.insn.pc)}, where packet data moved: the comparison on ${where(check, insn.pc)} is with one from before`;
+  }
+  return undefined;
+}
+
+/** The insn that made a register a number that held a packet pointer or its end. */
+function becameNumber(trace: readonly Visited[], from: number, register: number): Visited | undefined {
+  let wanted = register;
+  for (let i = from - 1; i >= 0; i--) {
+    const { insn, regs, depth } = trace[i]!;
+    if (depth !== trace[from]!.depth) continue;
+    if (insn.opcode !== OP_CALL && (usesOf(insn).writes >> wanted) & 1) {
+      if ((insn.opcode & ~BPF_X) !== MOV64 || (insn.opcode & BPF_X) === 0) return undefined;
+      wanted = insn.src;
+      continue;
+    }
+    const was = regs[wanted]!;
+    if (was.kind === Kind.PACKET_END || isPacket(was)) return insn.opcode === OP_CALL ? trace[i] : undefined;
+  }
+  return undefined;
+}
+
 /** The value has no name because the line that uses it has also asked for it. */
 function madeOnItsLine(trace: readonly Visited[], program: ProgramSpec, register: number | undefined): boolean {
   const here = trace.length ? lineAt(program, trace[trace.length - 1]!.insn.pc) : undefined;
@@ -82,6 +133,11 @@ function madeOnItsLine(trace: readonly Visited[], program: ProgramSpec, register
 }
 
 const MOV64 = 0xb7;
+/** What the end of the data is called where it is not data_end. */
+const END_FIELDS: ReadonlyMap<number, string> = new Map([
+  [ProgType.BPF_PROG_TYPE_CGROUP_SOCKOPT, "optval_end"],
+  [ProgType.BPF_PROG_TYPE_SOCK_OPS, "skb_data_end"],
+]);
 
 function bytes(n: number): string {
   return n === 1 ? "1 byte" : `${n} bytes`;

@@ -260,7 +260,10 @@ function pointerArith(
   if (is32) {
     // The kernel lets privileged programs subtract in 32 bits: the result is just a number.
     if (op === BPF_SUB) return scalarReg(UNKNOWN);
-    cx.reject("pointer-arithmetic", `32-bit arithmetic on the pointer ${name()} would cut it off`, { register });
+    cx.reject("pointer-arithmetic", `32-bit arithmetic on the pointer ${name()} would cut it off`, {
+      register,
+      fix: `keep r${register} in a variable of pointer type (void *), not in one of 32 bits, and add to that`,
+    });
   }
   if (ptr.flags & MAYBE_NULL) {
     cx.reject("null", `arithmetic on ${name()}, which may be NULL`, {

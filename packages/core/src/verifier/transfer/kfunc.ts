@@ -52,8 +52,16 @@ function goodUnderLock(kfunc: Kfunc): boolean {
 /** What the code that runs now may not do because it must not sleep; refuses it. */
 export function checkMaySleep(cx: Context, name: string): void {
   const { state } = cx;
-  if (!maySleep(cx)) cx.reject("sleep", `${name} may sleep, and this program may not`);
-  if (state.rcuDepth) cx.reject("sleep", `${name} may sleep, and the RCU read lock is held`);
+  if (!maySleep(cx)) {
+    cx.reject("sleep", `${name} may sleep, and this program may not`, {
+      fix: "do it in a program that may sleep (syscall, LSM or tracing with BPF_F_SLEEPABLE), or in userspace",
+    });
+  }
+  if (state.rcuDepth) {
+    cx.reject("sleep", `${name} may sleep, and the RCU read lock is held`, {
+      fix: "call it before bpf_rcu_read_lock, or after bpf_rcu_read_unlock",
+    });
+  }
   if (state.preemptDepth) cx.reject("sleep", `${name} may sleep, and preemption is disabled`);
   if (state.irqs.length) cx.reject("sleep", `${name} may sleep, and interrupts are disabled`);
 }
@@ -137,7 +145,9 @@ function checkCallable(cx: Context, kfunc: Kfunc): void {
   const iterates = cx.attachType === AttachType.BPF_TRACE_ITER && cx.progType === ProgType.BPF_PROG_TYPE_TRACING;
   if (name === "bpf_sock_destroy" && !iterates) cx.reject("kfunc", `${name} is for iterators over sockets`);
   if (name.startsWith("bpf_xdp_metadata_") && !cx.deviceBound) {
-    cx.reject("kfunc", `${name} is for programs that are bound to a device at load`);
+    cx.reject("kfunc", `${name} is for programs that are bound to a device at load`, {
+      fix: "load the program for its device (BPF_F_XDP_DEV_BOUND_ONLY with the ifindex); verify --dev-bound judges it so",
+    });
   }
   if (name === "bpf_iter_css_task_new" && cx.progType !== ProgType.BPF_PROG_TYPE_LSM && !cx.sleepable && !iterates) {
     cx.reject("kfunc", `${name} is for LSM programs, iterators and programs that may sleep`);

@@ -23,6 +23,7 @@ import {
   type CtxLayout,
   type CtxValue,
   ctxAccess,
+  hiddenField,
   ProgType,
   SOCK_COMMON_LAYOUT,
   SOCKET_LAYOUT,
@@ -300,8 +301,11 @@ function fieldKnown(cx: Context, register: number, struct: string, name: string)
 function ctxPlace(layout: CtxLayout, off: number, size: number): string {
   const field = layout.fields.find((f) => f.offset <= off && off < f.offset + f.size);
   const bytes = size === 1 ? "1 byte" : `${size} bytes`;
+  const hidden = field ? undefined : hiddenField(layout, off);
   const name = !field
-    ? ""
+    ? hidden
+      ? ` (${hidden}, which other programs of this struct have)`
+      : ""
     : field.offset === off && field.size === size
       ? ` (${field.name})`
       : ` (in ${field.name}, ${field.size} bytes)`;
@@ -343,7 +347,18 @@ function socketAccess(cx: Context, register: number, base: Reg, off: number, siz
   if (!base.val.isConst || base.val.tnum.value !== 0n) fixedOffset(cx, register, base, true);
   const at = base.off + off;
   if (!ctxAccess(layout, at, size, false)) {
-    cx.reject("ctx-access", `${size} bytes at offset ${at} of ${layout.struct} cannot be read`, { register });
+    if (layout === SOCK_COMMON_LAYOUT && ctxAccess(SOCKET_LAYOUT, at, size, false)) {
+      const { name } = ctxAccess(SOCKET_LAYOUT, at, size, false)!;
+      cx.reject(
+        "ctx-access",
+        `${name} is read of a socket that need not be a full one (a request or a time-wait socket)`,
+        {
+          register,
+          fix: `call bpf_sk_fullsock(r${register}) first, and read it of what that gives, if that is not NULL`,
+        },
+      );
+    }
+    cx.reject("ctx-access", `${ctxPlace(layout, at, size)} cannot be read`, { register });
   }
 }
 

@@ -275,9 +275,10 @@ export function readFixed(cx: Context, frame: Frame, at: number, size: number, r
 function badRead(cx: Context, at: number, size: number, register: number): never {
   cx.reject(
     "stack-special",
-    `${size} bytes at fp${at} hold a dynptr or an iterator, which only its own functions may read`,
+    `${size === 1 ? "the byte" : `${size} bytes`} at fp${at} ${size === 1 ? "is part of" : "hold"} a dynptr or an iterator, which only its own functions may read`,
     {
       register,
+      fix: "the access goes beyond the buffer into what lies behind it on the stack: pass the buffer's own size, or make it larger",
     },
   );
 }

@@ -31,6 +31,9 @@ export interface Witness {
 /** Maps are made for each try: not those of a program for millions of flows. */
 const MOST_MAP_BYTES = 64 << 20;
 
+/** Longer paths are not followed: they are rounds of a loop, and what one asks for no packet has. */
+const LONGEST = 20_000;
+
 /** Just an Ethernet header or something to read; of zeros, or of what makes indexes and lengths large. */
 const STARTS: readonly Start[] = [14, 64, 200].flatMap((length) => [
   { length, fill: 0 },
@@ -58,7 +61,7 @@ export function findPacket(
   trace: readonly number[],
 ): Witness | undefined {
   const model = ctxModel(program.type);
-  if (!model || trace.length === 0) return undefined;
+  if (!model || trace.length === 0 || trace.length > LONGEST) return undefined;
   const used = new Map([...maps].filter(([name]) => program.relocs.some((reloc) => reloc.name === name)));
   let bytes = 0;
   for (const { maxEntries, keySize, valueSize } of used.values()) bytes += maxEntries * (keySize + valueSize);

@@ -114,7 +114,13 @@ function isExpr(v: Value): v is Expr {
 }
 
 const constant = (n: number): Expr => ({ kind: "const", value: BigInt.asUintN(64, BigInt(n)) });
-const sum = (a: Expr, b: Expr): Expr => ({ kind: "op", op: BPF_ADD, is32: false, a, b });
+/** Constants are put together: a pointer that a loop moves stays one sum. */
+function sum(a: Expr, b: Expr): Expr {
+  if (b.kind === "const" && a.kind === "op" && a.op === BPF_ADD && !a.is32 && a.b.kind === "const") {
+    return { ...a, b: { kind: "const", value: BigInt.asUintN(64, a.b.value + b.value) } };
+  }
+  return { kind: "op", op: BPF_ADD, is32: false, a, b };
+}
 
 /** The comparisons along `trace` (pcs in order). `mapAt` answers the map whose address an lddw loads. */
 export function followed(
@@ -234,7 +240,7 @@ function alu(insn: Insn, a: Value, b: Value): Value {
       ? { ...a, offset: a.offset + Number(BigInt.asIntN(64, b.value)) }
       : undefined;
   }
-  return { kind: "op", op, is32, a, b };
+  return op === BPF_ADD && !is32 ? sum(a, b) : { kind: "op", op, is32, a, b };
 }
 
 function load(insn: Insn, base: Value, stack: Stack, model: CtxModel): Value {
