@@ -237,7 +237,7 @@ export function widen(before: State, now: State): void {
       if (!slot?.reg || !was?.reg || slot.bytes !== was.bytes) return;
       const held = heldIn(frame, i)!;
       const reg = widened(heldIn(old, i)!, held);
-      if (reg !== held) frame.stack[i] = { ...slot, reg };
+      if (reg !== held) frame.setSlot(i, { ...slot, reg });
     });
   });
 }

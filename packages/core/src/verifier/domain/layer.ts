@@ -11,7 +11,7 @@ export class Layer {
   readonly #stack: readonly (Slot | undefined)[];
   /** What the frame shared with the state saved before. */
   readonly #below: Layer | undefined;
-  readonly #fresh: (Reg | undefined)[] = [];
+  #fresh: (Reg | undefined)[] | undefined;
 
   constructor(stack: readonly (Slot | undefined)[], below: Layer | undefined) {
     this.#stack = stack;
@@ -27,18 +27,18 @@ export class Layer {
     const asked: Layer[] = [];
     let reg: Reg | undefined;
     for (let at: Layer | undefined = this; at?.shares(index, slot); at = at.#below) {
-      reg = at.#fresh[index];
+      reg = at.#fresh?.[index];
       if (reg) break;
       asked.push(at);
     }
     reg ??= slot.reg!;
-    for (let at = asked.pop(); at; at = asked.pop()) at.#fresh[index] = reg = freshNode(reg);
+    for (let at = asked.pop(); at; at = asked.pop()) (at.#fresh ??= [])[index] = reg = freshNode(reg);
     return reg;
   }
 
   /** Some check has looked at it since this state was saved. */
   isPrecise(index: number): boolean {
-    return this.#fresh[index]?.node?.precise ?? false;
+    return this.#fresh?.[index]?.node?.precise ?? false;
   }
 }
 

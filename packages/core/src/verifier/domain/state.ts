@@ -102,14 +102,15 @@ export function markRead(state: State, frame: Frame, index: number): void {
 
 /** Puts a slot whose eight bytes are all new. */
 export function overwrite(frame: Frame, index: number, slot: Slot | undefined): void {
-  frame.stack[index] = slot;
+  frame.setSlot(index, slot);
   frame.written.add(index);
 }
 
 export class Frame {
   regs: Reg[];
-  /** Index 0 is fp-8 … fp-1, upwards in index is downwards in address. */
-  stack: (Slot | undefined)[];
+  /** See `stack`: copies of a frame share one until they write to it. */
+  #stack: (Slot | undefined)[];
+  #shared: boolean;
   /** Slots that are wholly new since the state was saved last; all of them in a frame that did not exist then. */
   readonly written = new SlotSet();
   /** Of a saved frame: slots whose content was needed later on. */
@@ -130,10 +131,25 @@ export class Frame {
     this.subprog = subprog;
     this.callback = callback;
     this.regs = of ? of.regs.slice() : new Array(11).fill(NOT_INIT);
-    this.stack = of ? of.stack.slice() : [];
+    this.#stack = of ? of.#stack : [];
+    this.#shared = of !== undefined;
+    if (of) of.#shared = true;
     this.layer = of?.layer;
     if (of) this.written.set(of.written.low, of.written.high);
     else this.written.set(-1, -1);
+  }
+
+  /** Index 0 is fp-8 … fp-1, upwards in index is downwards in address. */
+  get stack(): readonly (Slot | undefined)[] {
+    return this.#stack;
+  }
+
+  setSlot(index: number, slot: Slot | undefined): void {
+    if (this.#shared) {
+      this.#stack = this.#stack.slice();
+      this.#shared = false;
+    }
+    this.#stack[index] = slot;
   }
 
   clone(): Frame {
@@ -280,7 +296,7 @@ export function mapRegs(state: State, f: (r: Reg) => Reg): void {
       if (n === slot.reg) continue;
       const held = heldIn(frame, i)!;
       if (held !== slot.reg) n = f(held);
-      stack[i] = { ...slot, reg: n };
+      frame.setSlot(i, { ...slot, reg: n });
     }
   }
 }

@@ -133,5 +133,5 @@ function slotOf(state: State, r: Reg, kind: string): { frame: Frame; index: numb
 function setSpecial(state: State, r: Reg, special: Special): void {
   const frame = state.frames[r.num]!;
   const index = slotIndex(r.off + Number(r.val.smin));
-  frame.stack[index] = { ...frame.stack[index]!, special };
+  frame.setSlot(index, { ...frame.stack[index]!, special });
 }

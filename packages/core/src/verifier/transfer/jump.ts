@@ -162,7 +162,7 @@ function mapLinked(cx: Context, { frames }: State, id: number, f: (r: Reg) => Re
       if (!slot || !isLinked(slot.reg)) continue;
       const held = heldIn(frames[depth]!, i)!;
       const reg = f(held);
-      if (reg !== held) stack[i] = { ...slot, reg };
+      if (reg !== held) frames[depth]!.setSlot(i, { ...slot, reg });
     }
   }
 }

@@ -199,7 +199,7 @@ function forgetRcuIterators(cx: Context): void {
     frame.stack.forEach((slot, i) => {
       const special = slot?.special;
       if (!slot || !special || (special.flags & RCU) === 0) return;
-      frame.stack[i] = { ...slot, special: { ...special, flags: (special.flags & ~RCU) | UNTRUSTED } };
+      frame.setSlot(i, { ...slot, special: { ...special, flags: (special.flags & ~RCU) | UNTRUSTED } });
     });
   }
 }

@@ -146,7 +146,7 @@ export function writeFixed(cx: Context, frame: Frame, at: number, size: number, 
   const base = old ? scrubSpill(old) : emptySlot();
   let bytes = base.bytes;
   for (let k = 0; k < size; k++) bytes = withByte(bytes, byteIndex(at) + k, zero ? Byte.ZERO : Byte.MISC);
-  frame.stack[i] = { bytes, reg: undefined, special: undefined };
+  frame.setSlot(i, { bytes, reg: undefined, special: undefined });
   if (size === 8) frame.written.add(i);
 }
 
@@ -187,7 +187,7 @@ function spill(frame: Frame, index: number, value: Reg, size: number): void {
       if (b !== Byte.ZERO && b !== Byte.INVALID) bytes = withByte(bytes, k, Byte.MISC);
     }
   }
-  frame.stack[index] = { bytes, reg: value, special: undefined };
+  frame.setSlot(index, { bytes, reg: value, special: undefined });
 }
 
 /** A slot that held a spilled register holds plain bytes once part of it is overwritten; its zeros are not kept. */
@@ -223,7 +223,7 @@ export function writeVariable(
     const was = byteAt(slot.bytes, byteIndex(at));
     const keepsZero = zero && was === Byte.ZERO;
     if (keepsZero) zeroUsed = true;
-    frame.stack[i] = { ...base, bytes: withByte(base.bytes, byteIndex(at), keepsZero ? Byte.ZERO : Byte.MISC) };
+    frame.setSlot(i, { ...base, bytes: withByte(base.bytes, byteIndex(at), keepsZero ? Byte.ZERO : Byte.MISC) });
   }
   if (zeroUsed) cx.markPrecise(value?.node);
 }
@@ -325,6 +325,6 @@ export function requireReadable(
     const plain = isSpill(slot) ? scrubSpill(slot) : slot;
     let { bytes } = plain;
     for (let q = p; q < next; q++) bytes = withByte(bytes, byteIndex(q), Byte.MISC);
-    if (bytes !== slot.bytes) frame.stack[i] = { bytes, reg: plain.reg, special: plain.special };
+    if (bytes !== slot.bytes) frame.setSlot(i, { bytes, reg: plain.reg, special: plain.special });
   }
 }
