@@ -210,8 +210,9 @@ function entangle(old: Checkpoint, cur: State): void {
       if (frame.read.has(i)) markRead(cur, now, i);
     });
   });
-  if (old.followers) old.followers.push(cur);
-  else old.followers = [cur];
+  const follower = { parent: cur.parent, frames: cur.frames.map(({ written }) => ({ written })) };
+  if (old.followers) old.followers.push(follower);
+  else old.followers = [follower];
 }
 
 /** The nearest earlier state of this path at `pc`, in the same calls, from checkpoint `from` upwards. */

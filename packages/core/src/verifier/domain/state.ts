@@ -87,8 +87,8 @@ export class SlotSet {
 export function markRead(state: State, frame: Frame, index: number): void {
   if (!state.parent || frame.written.has(index)) return;
   const depth = state.frames.indexOf(frame);
-  let work: State[] | undefined;
-  for (let next: State | undefined = state; next; next = work?.pop()) {
+  let work: Follower[] | undefined;
+  for (let next: Follower | undefined = state; next; next = work?.pop()) {
     let below = next.frames[depth]!;
     for (let p = next.parent; p && !below.written.has(index); p = p.parent) {
       const saved = p.state.frames[depth]!;
@@ -232,6 +232,12 @@ export class State {
   }
 }
 
+/** Of a state that stands for another's walk, what is needed to pass on what that one reads. */
+export interface Follower {
+  readonly parent: Checkpoint | undefined;
+  readonly frames: readonly { readonly written: SlotSet }[];
+}
+
 /** A state saved at an insn to prune later arrivals with. */
 export interface Checkpoint {
   readonly pc: number;
@@ -249,7 +255,7 @@ export interface Checkpoint {
    */
   loopEntry: Checkpoint | undefined;
   /** States whose walk this one's stands for: what is read of this is read of them. */
-  followers: State[] | undefined;
+  followers: Follower[] | undefined;
   /** Of a loop's first state: what is to be judged when all of the loop has been walked. */
   claims: Claim[] | undefined;
   /** In facts mode: the most that a path from here counts. */
