@@ -241,7 +241,10 @@ export declare function restoreParsed<H extends ParseHeaders>(
 export interface PacketContext {
   /** A cursor at the packet's first byte. */
   packet(): Packet;
-  /** The header at `offset` (0 to 65535) from the packet's start, or undefined when the packet is too short. */
+  /**
+   * The header at `offset` (0 to 65535) from the packet's start, or undefined when the packet is too short; beyond 64,512
+   * nothing is found.
+   */
   header<T>(header: Type<T>, offset?: number): T | undefined;
   /** Bytes from the packet's start to a header in it. */
   offset(header: object): u32;

@@ -96,6 +96,11 @@ function lowerKind(cx: Context, e: Expr): Val {
       return logical(cx, e);
     case "assign":
       return assign(cx, e);
+    case "assignAll":
+      return assignAll(cx, e);
+    case "sequence":
+      for (const item of e.items) lowerExpr(cx, item);
+      return { k: "void" };
     case "update":
       return update(cx, e);
     case "cond":
@@ -802,6 +807,16 @@ function assign(cx: Context, e: Expr & { kind: "assign" }): Val {
   const op = e.op;
   if (op === undefined) return store(cx, e.target, () => lowerExpr(cx, e.value), e.at);
   return store(cx, e.target, (old) => loosen(binary(cx, op, e.at, old(), lowerExpr(cx, e.value))), e.at);
+}
+
+/** `[a, b] = [b, a]` */
+function assignAll(cx: Context, e: Expr & { kind: "assignAll" }): Val {
+  const values = lowerExpr(cx, e.value);
+  if (values.k !== "record" || !values.tuple || values.fields.size < e.targets.length) {
+    return refuse(cx, e.value.at, `expected ${e.targets.length} values in brackets, got ${describe(values)}`);
+  }
+  for (const [k, target] of e.targets.entries()) store(cx, target, () => values.fields.get(String(k))!, e.at);
+  return values;
 }
 
 function update(cx: Context, e: Expr & { kind: "update" }): Val {

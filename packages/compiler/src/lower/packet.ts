@@ -132,7 +132,10 @@ export function contextHeader(cx: Context, type: Val, offset: Val | undefined, a
   const t = headerType(cx, type, at);
   if (!offset) return headerAt(cx, bounds(cx, at).data, t, at);
   const bytes = offsetOf(cx, offset, at);
-  const most = BigInt(MAX_OFFSET - sizeOf(t));
+  // One bound for all sizes: what is found at one place in several sizes keeps one address, and a verifier takes the
+  // bound that the address was made under for all of them.
+  const own = BigInt(MAX_OFFSET - sizeOf(t));
+  const most = own < MAX_SKIP ? own : MAX_SKIP;
   const far = verifiedBound(bytes) > most ? { bytes, most } : undefined;
   return headerAt(cx, () => cx.b.bin("add", 64, bounds(cx, at).data, bytes), t, at, undefined, far);
 }

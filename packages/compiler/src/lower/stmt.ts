@@ -129,11 +129,11 @@ function declare(
         refuse(cx, b.at, `give ${b.name} a type or a value: let ${b.name}: u32 = 0`);
         return;
       }
-      if (type.k !== "int") {
+      if (type.k === "opt" || (type.k === "ref" && type.nullable)) value = { k: "undef" };
+      else if (type.k !== "int") {
         refuse(cx, b.at, `give ${b.name} a value`);
         return;
-      }
-      value = type.type.kind === "bool" ? { k: "int", type: type.type, v: constant(0n) } : zeroOf(type.type);
+      } else value = type.type.kind === "bool" ? { k: "int", type: type.type, v: constant(0n) } : zeroOf(type.type);
     }
     if (constantName && !type) {
       if (value.k === "void") refuse(cx, at, "the function gives no value");
@@ -178,7 +178,11 @@ function declare(
         if (!part)
           refuse(cx, f.binding.at, `the object has no ${f.name}: it has ${[...value.fields.keys()].join(", ")}`);
         declare(cx, f.binding, constantName, undefined, part, at);
-      } else if (value.k === "ref" && !value.nullable && value.type.kind === "struct") {
+      } else if (
+        value.k === "ctx" ||
+        value.k === "cursor" ||
+        (value.k === "ref" && !value.nullable && value.type.kind === "struct")
+      ) {
         const name = "value";
         const hidden = childScope(cx.scope, cx.b);
         hidden.names.set(name, { kind: "const", id: cx.nextId++, value });

@@ -69,6 +69,10 @@ export type Expr =
       readonly target: Expr;
       readonly value: Expr;
     }
+  /** `[a, b] = [b, a]`: all values first. */
+  | { readonly kind: "assignAll"; readonly at: number; readonly targets: readonly Expr[]; readonly value: Expr }
+  /** One after the other, for what they do: `i++, j--` in a loop's head, `void f()`. */
+  | { readonly kind: "sequence"; readonly at: number; readonly items: readonly Expr[] }
   | {
       readonly kind: "update";
       readonly at: number;

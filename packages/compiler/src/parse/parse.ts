@@ -95,7 +95,6 @@ const INSTEAD = new Map<ts.SyntaxKind, string>([
   [K.ThisKeyword, "there is no this: pass what the function needs as a parameter"],
   [K.NullKeyword, "write undefined instead of null"],
   [K.TypeOfExpression, "typeof is not in the language: types are known at compile time"],
-  [K.VoidExpression, "void is not in the language"],
   [K.OmittedExpression, "a list has no gaps: write the value"],
   [K.SpreadElement, "spread is not in the language here: name the values"],
   [K.EqualsEqualsToken, "write === instead of =="],
@@ -281,10 +280,10 @@ class Parser {
         const init = f.initializer
           ? ts.isVariableDeclarationList(f.initializer)
             ? this.declarations(f.initializer)
-            : ({ kind: "expr", at: this.at(f.initializer), expr: this.expr(f.initializer) } as const)
+            : ({ kind: "expr", at: this.at(f.initializer), expr: this.steps(f.initializer) } as const)
           : undefined;
         const test = f.condition && this.expr(f.condition);
-        const step = f.incrementor && this.expr(f.incrementor);
+        const step = f.incrementor && this.steps(f.incrementor);
         return { kind: "for", at, init, test, step, body: this.one(f.statement) };
       }
       case K.ForOfStatement: {
@@ -379,12 +378,14 @@ class Parser {
     try {
       const params = f.parameters.map((p): Param => {
         if (p.dotDotDotToken) this.refuse(p, "rest parameters are not in the language: name the parameters");
-        return {
-          at: this.at(p),
-          binding: this.binding(p.name),
-          type: p.type && this.type(p.type),
-          fallback: p.initializer && this.expr(p.initializer),
-        };
+        const at = this.at(p);
+        const type = p.type && this.type(p.type);
+        const fallback = p.initializer && this.expr(p.initializer);
+        const binding = this.binding(p.name);
+        if (!p.questionToken) return { at, binding, type, fallback };
+        const missing: TypeNode = { kind: "ref", at, name: "undefined", args: [] };
+        const either: TypeNode | undefined = type && { kind: "union", at, types: [type, missing] };
+        return { at, binding, type: either, fallback: { kind: "undefined", at } };
       });
       const returns = f.type && this.type(f.type);
       const body = ts.isBlock(code) ? this.block(code.statements) : this.expr(code);
@@ -525,6 +526,8 @@ class Parser {
       }
       case K.BinaryExpression:
         return this.binary(e as ts.BinaryExpression, at);
+      case K.VoidExpression:
+        return { kind: "sequence", at, items: [this.expr((e as ts.VoidExpression).expression)] };
       case K.ConditionalExpression: {
         const c = e as ts.ConditionalExpression;
         const test = this.expr(c.condition);
@@ -544,20 +547,43 @@ class Parser {
     }
   }
 
+  /** What a loop's head does: `i++, j--`. */
+  steps(e: ts.Expression): Expr {
+    const items: ts.Expression[] = [];
+    const take = (x: ts.Expression): void => {
+      if (ts.isBinaryExpression(x) && x.operatorToken.kind === K.CommaToken) {
+        take(x.left);
+        take(x.right);
+      } else items.push(x);
+    };
+    take(e);
+    if (items.length === 1) return this.expr(e);
+    return { kind: "sequence", at: this.at(e), items: items.map((x) => this.expr(x)) };
+  }
+
   update(at: number, operand: ts.Expression, op: "+" | "-", prefix: boolean): Expr {
     const target = this.expr(operand);
     if (target.kind === "name") this.assigned.at(-1)!.add(target.name);
     return { kind: "update", at, op, prefix, target };
   }
 
+  target(e: ts.Expression): Expr {
+    const target = this.expr(e);
+    if (target.kind === "name") this.assigned.at(-1)!.add(target.name);
+    else if (target.kind !== "member" && target.kind !== "index") {
+      this.refuse(e, "assign to a variable, a field or an element");
+    }
+    return target;
+  }
+
   binary(e: ts.BinaryExpression, at: number): Expr {
     const token = e.operatorToken.kind;
+    if (token === K.EqualsToken && ts.isArrayLiteralExpression(e.left)) {
+      const targets = e.left.elements.map((x) => this.target(x));
+      return { kind: "assignAll", at, targets, value: this.expr(e.right) };
+    }
     if (ASSIGN.has(token)) {
-      const target = this.expr(e.left);
-      if (target.kind === "name") this.assigned.at(-1)!.add(target.name);
-      else if (target.kind !== "member" && target.kind !== "index") {
-        this.refuse(e.left, "assign to a variable, a field or an element");
-      }
+      const target = this.target(e.left);
       return { kind: "assign", at, op: ASSIGN.get(token), target, value: this.expr(e.right) };
     }
     if (token === K.AmpersandAmpersandToken || token === K.BarBarToken || token === K.QuestionQuestionToken) {
