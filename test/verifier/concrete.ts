@@ -5,8 +5,9 @@
 import { InsnError, UnsupportedError } from "@ebplane/core/errors";
 import { STACK_SIZE } from "@ebplane/core/isa";
 import type { MapSpec, ProgramSpec } from "@ebplane/core/object";
-import { Kind, kindName, MAYBE_NULL, type Reg, scalarHolds, verify } from "@ebplane/core/verifier";
+import { Kind, kindName, MAYBE_NULL, type MapRef, type Reg, scalarHolds, verify } from "@ebplane/core/verifier";
 import { GuardedRun, Machine, type VmMap, type VmProgram, XDP, XdpRing } from "@ebplane/core/vm";
+import type { Region } from "../../packages/core/src/mem/memory.ts";
 import { Byte, byteAt, type Slot, spillSize } from "../../packages/core/src/verifier/domain/state.ts";
 import { MAPS } from "./boundary.ts";
 
@@ -127,6 +128,7 @@ export class Bench {
       data: BigInt(view.getUint32(ctx + XDP.DATA, true)),
       dataEnd: BigInt(view.getUint32(ctx + XDP.DATA_END, true)),
       stack: BigInt(run.activation.stack),
+      regions: this.#machine.memory.regions,
     };
   }
 }
@@ -137,6 +139,8 @@ interface World {
   readonly dataEnd: bigint;
   /** Lowest address of the stacks. */
   readonly stack: bigint;
+  /** Where values of maps lie, among others. */
+  readonly regions: Iterable<Region>;
 }
 
 /** Whether a slot's memory is what its abstract state says: the spilled number, zeros. */
@@ -172,9 +176,21 @@ function holds(r: Reg, value: bigint, world: World, exhaustive: boolean): boolea
       return from(world.data) && (r.num <= 0 || value - BigInt(r.off) + BigInt(r.num) <= world.dataEnd);
     case Kind.PACKET_END:
       return value === world.dataEnd;
+    case Kind.MAP_VALUE:
+      return valueStarts((r.obj as MapRef).name, world).some((start) => from(BigInt(start)));
     default:
       return value !== 0n;
   }
+}
+
+/** Addresses at which a value of the map begins. */
+function valueStarts(map: string, { regions }: World): number[] {
+  const starts: number[] = [];
+  for (const { name, start, end, slots } of regions) {
+    if (name !== `map ${map}` || !slots) continue;
+    for (let at = start; at < end; at += slots.stride) starts.push(at);
+  }
+  return starts;
 }
 
 function show(r: Reg): string {
