@@ -12,6 +12,7 @@ declare -A need=(
   [ip]=iproute2
   [python3]=python3
   [chromium]=chromium
+  [xdp-loader]=xdp-tools
 )
 missing=()
 for command in "${!need[@]}"; do
