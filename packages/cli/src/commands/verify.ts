@@ -83,7 +83,8 @@ export function registerVerify(program: Command): void {
         const p = asAsked(original, type, options);
         const viewer = options.json ? new StateViewer() : undefined;
         const target = relocated(spec, p, kernelTypes);
-        const env: VerifyEnv = {
+        // Copying one of these would read the kernel's types, which most programs do without.
+        const env = (more?: Partial<VerifyEnv>): VerifyEnv => ({
           maps: spec.maps,
           license: spec.license,
           btf: spec.btf,
@@ -95,12 +96,13 @@ export function registerVerify(program: Command): void {
           cpus,
           extends: extended(p),
           ...(options.log && { log: (insn) => formatInsn(insn) }),
-        };
+          ...more,
+        });
         const facts = options.facts || options.json;
         const observe: Observer | undefined = viewer && ((pc, state) => viewer.observe(pc, state));
-        const report = verify(target, { ...env, facts, observe });
+        const report = verify(target, env({ facts, observe }));
         const known = facts && report.verdict === "accept" ? report : undefined;
-        const smallest = known && profile === undefined ? smallestKernel(target, env) : undefined;
+        const smallest = known && profile === undefined ? smallestKernel(target, env()) : undefined;
         let asked: { verdict: string; message: string; source?: string } | undefined;
         if (kernel) {
           try {
