@@ -34,6 +34,7 @@ for (let seed = first; seed < first + count && performance.now() - started < sec
     console.log(`seed ${seed}: ${(e as Error).message.slice(0, 300)}`);
   }
   done++;
+  if (done % 10_000 === 0) console.log(`${done} programs, ${refused} refused, ${wrong} wrong so far`);
 }
 const took = (performance.now() - started) / 1000;
 const on = some.map((t) => t.name).join(", ");
