@@ -386,6 +386,11 @@ function loop(
   b.block = done;
 }
 
+/** What a round of a loop has tested does not hold behind it: `continue` leads there, too. */
+function inRound(cx: Context, run: () => void): void {
+  under(cx, [], () => inScope(cx, run));
+}
+
 function lowerForOf(cx: Context, s: Stmt & { kind: "forOf" }, label: string | undefined): void {
   const over = lowerExpr(cx, s.over);
   if (over.k === "range") {
@@ -397,7 +402,7 @@ function lowerForOf(cx: Context, s: Stmt & { kind: "forOf" }, label: string | un
     rangeLoop(cx, over, s.at, (counter, exit) => {
       const { exits } = cx.frames.at(-1)!;
       exits.push({ label, ...exit });
-      inScope(cx, () => {
+      inRound(cx, () => {
         const value: Val = { k: "int", type: U32, v: counter };
         cx.scope.names.set(binding.name, { kind: "const", id: cx.nextId++, value });
         lowerStatement(cx, s.body);
@@ -422,7 +427,7 @@ function lowerForOf(cx: Context, s: Stmt & { kind: "forOf" }, label: string | un
   for (const item of items) {
     const next = b.newBlock();
     cx.frames.at(-1)!.exits.push({ label, onBreak: done, onContinue: next });
-    inScope(cx, () => {
+    inRound(cx, () => {
       declare(cx, s.binding, s.constant, undefined, item(), s.at);
       lowerStatement(cx, s.body);
     });
