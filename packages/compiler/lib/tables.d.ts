@@ -439,6 +439,8 @@ export interface LwtContext extends AnyContext, PacketContext {
 }
 /** `struct bpf_nf_ctx`, of netfilter. */
 export interface NetfilterContext extends AnyContext {
+  readonly state: KernelStruct<"nf_hook_state">;
+  readonly skb: KernelStruct<"sk_buff">;
 }
 /** `struct tracepoint`, of tracepoint. */
 export interface TracepointContext extends AnyContext, TracedContext {
@@ -962,11 +964,11 @@ export declare function cgrpStorageGet<K, V>(map: MapOf<K, V>, cgroup: KernelStr
 /** `bpf_cgrp_storage_delete`, since 6.2. */
 export declare function cgrpStorageDelete(map: AnyMap, cgroup: KernelStruct<"cgroup"> | undefined): i32;
 /** `bpf_dynptr_from_skb`, a kernel function since 6.4; GPL only; socket_filter sched_cls sched_act tracepoint perf_event cgroup_skb cgroup_sock lwt_in lwt_out lwt_xmit sock_ops sk_skb cgroup_device cgroup_sock_addr lwt_seg6local cgroup_sysctl cgroup_sockopt tracing lsm netfilter. */
-export declare function dynptrFromSkb(ctx: AnyContext, flags?: number | bigint): Dynptr;
+export declare function dynptrFromSkb(ctx: AnyContext | KernelStruct<"sk_buff">, flags?: number | bigint): Dynptr;
 /** `bpf_dynptr_from_skb_meta`, a kernel function since 6.18; GPL only; sched_cls sched_act. */
 export declare function dynptrFromSkbMeta(ctx: AnyContext, flags?: number | bigint): Dynptr;
 /** `bpf_dynptr_from_xdp`, a kernel function since 6.4; GPL only; xdp. */
-export declare function dynptrFromXdp(ctx: AnyContext, flags?: number | bigint): Dynptr;
+export declare function dynptrFromXdp(ctx: AnyContext | KernelStruct<"xdp_buff">, flags?: number | bigint): Dynptr;
 /** `bpf_xdp_pull_data`, a kernel function since 6.18; GPL only; xdp. */
 export declare function xdpPullData(ctx: AnyContext, len: number): i32;
 /** `bpf_xdp_metadata_rx_timestamp`, a kernel function since 6.3; GPL only; xdp. */

@@ -19,6 +19,7 @@ function spell(t: MemType): string {
 }
 
 function member(m: CtxMember): string {
+  if (m.to?.kernel) return `  readonly ${m.name}: KernelStruct<"${m.to.kernel}">;`;
   if (m.to) return `  readonly ${m.name}: Readonly<${m.to.name}>${m.nullable ? " | undefined" : ""};`;
   const plain = m.type!.kind === "int";
   const type = plain || m.write ? spell(m.type!) : `Readonly<${spell(m.type!)}>`;
@@ -171,7 +172,9 @@ function kfuncText(name: string, form: KfuncForm): string[] {
     if (n === "type" || (kfunc.result.kind === "cast" && a.kind === "constant")) return ["type: Type<T>"];
     const t = form.types[k];
     const type = {
-      ctx: "AnyContext",
+      ctx: /^bpf_dynptr_from_(skb|xdp)$/.test(kfunc.name)
+        ? `AnyContext | KernelStruct<"${kfunc.name.endsWith("skb") ? "sk_buff" : "xdp_buff"}">`
+        : "AnyContext",
       mem: `object${orNull}`,
       dynptr: `Dynptr${orNull}`,
       btf: `${kernelText(a.of)}${orNull}`,

@@ -5,7 +5,7 @@ import type { Region } from "../ir/index.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, toScalar } from "./convert.ts";
 import { camelCase } from "./helpers.ts";
-import { FLOW_KEYS, fieldType, SOCKET } from "./kernel.ts";
+import { FLOW_KEYS, fieldType, opaqueStruct, SOCKET } from "./kernel.ts";
 import type { RefVal, Val } from "./values.ts";
 
 /** One field as a program sees it. Exactly one of `type` and `to` is there. */
@@ -85,6 +85,7 @@ export function ctxMembers(form: { readonly type: number; readonly attachType: n
 
 function pointsTo(f: CtxField): StructType | undefined {
   if (f.value === "flowKeys") return FLOW_KEYS;
+  if (f.value === "btf") return opaqueStruct(f.of);
   return f.value.startsWith("sock") ? SOCKET : undefined;
 }
 
@@ -119,7 +120,8 @@ export function ctxField(cx: Context, name: string, at: number, write?: { value:
   if (m.to) {
     const address = cx.b.load(8, cx.ctx, m.offset, { kind: "ctx", pointer: m.nullable ? undefined : true });
     // Flow keys are the one struct that programs fill.
-    const region: Region = m.to === FLOW_KEYS ? { kind: "any" } : { kind: "kernel" };
+    const own = m.to === FLOW_KEYS ? "any" : "kernel";
+    const region: Region = { kind: m.to.form === "kernel" ? "btf" : own };
     return { k: "ref", type: m.to, address, off: 0, region, nullable: m.nullable };
   }
   const type = m.type!;

@@ -3,7 +3,19 @@
  * A field is `snd_cwnd` there and `sndCwnd` here.
  */
 import { type CtxField, type CtxLayout, FLOW_KEYS_SIZE, SOCKET_LAYOUT, TCP_SOCK_LAYOUT } from "@ebplane/core/object";
-import { BE16, BE32, type Field, I32, type MemType, type StructType, U8, U16, U32, U64 } from "../check/index.ts";
+import {
+  BE16,
+  BE32,
+  type Field,
+  I32,
+  layoutStruct,
+  type MemType,
+  type StructType,
+  U8,
+  U16,
+  U32,
+  U64,
+} from "../check/index.ts";
 import { camelCase } from "./helpers.ts";
 
 /** Fields in network order, by their names in the kernel; in `bpf_sk_lookup` and others `protocol` is IPPROTO_*. */
@@ -93,3 +105,15 @@ export function opaque(name: string, size: number, align: number): StructType {
 
 export const SPIN_LOCK: StructType = opaque("bpf_spin_lock", 4, 4);
 export const TIMER: StructType = opaque("bpf_timer", 16, 8);
+
+/** A part of a kernel struct of which nothing but the name is said. */
+const OPAQUE = new Map<string, StructType>();
+
+export function opaqueStruct(kernel: string): StructType {
+  let type = OPAQUE.get(kernel);
+  if (!type) {
+    type = { ...layoutStruct(`struct ${kernel}`, "kernel", [], false, undefined), kernel };
+    OPAQUE.set(kernel, type);
+  }
+  return type;
+}

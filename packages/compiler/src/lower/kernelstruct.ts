@@ -9,23 +9,12 @@ import type { Insn, Region } from "../ir/index.ts";
 import { arg, type BuiltinTools, type CallNode, constantOf, typeArg } from "./arguments.ts";
 import { type Context, refuse } from "./context.ts";
 import { describe, toScalar } from "./convert.ts";
+import { opaqueStruct } from "./kernel.ts";
 import { kernelField, offsetSite } from "./kernelmemory.ts";
 import type { RefVal, Val } from "./values.ts";
 
 /** A name of C's. */
 const NAME = /^[A-Za-z_]\w*$/;
-
-/** A part of a kernel struct of which nothing but the name is said. */
-const OPAQUE = new Map<string, StructType>();
-
-export function opaqueStruct(kernel: string): StructType {
-  let type = OPAQUE.get(kernel);
-  if (!type) {
-    type = { ...layoutStruct(`struct ${kernel}`, "kernel", [], false, undefined), kernel };
-    OPAQUE.set(kernel, type);
-  }
-  return type;
-}
 
 /** A pointer that the verifier knows by its BTF. */
 export function trusted(kernel: string, address: Insn, nullable: boolean): RefVal {

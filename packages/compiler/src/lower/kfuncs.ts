@@ -176,6 +176,10 @@ function argument(
   const what = form.names[k]!;
   switch (spec.kind) {
     case "ctx":
+      if (/^bpf_dynptr_from_(skb|xdp)$/.test(form.kfunc.name) && isPacketBuffer(v)) {
+        got.args.push(pointer(cx, v));
+        return;
+      }
       if (v.k !== "ctx") refuse(cx, e.at, `${what}: expected ctx, got ${describe(v)}`);
       got.args.push(cx.ctx!);
       return;
@@ -239,6 +243,11 @@ function memory(cx: Context, form: KfuncForm, k: number, spec: KfuncArg, v: Val,
   got.writes.push(got.args.length);
   got.args.push(pointer(cx, v));
   if (sized) got.args.push(constant(BigInt(size)));
+}
+
+/** The kernel's own packet, where the context is another: netfilter's, what is traced. */
+function isPacketBuffer(v: Val): v is RefVal {
+  return v.k === "ref" && !v.nullable && v.type.kind === "struct" && /^(sk|xdp)_buff$/.test(v.type.kernel ?? "");
 }
 
 /** The buffer that a slice is copied to where it does not lie in one piece, and its size. */
