@@ -98,20 +98,29 @@ export function tnumXor(a: Tnum, b: Tnum): Tnum {
   return { value: (a.value ^ b.value) & ~mask, mask };
 }
 
-/** Long multiplication: known bits multiply exactly, each unknown bit adds what its partial product may add. */
+/**
+ * Long multiplication over the bits of `a`: an unknown one leaves what is known of the sums with and without its partial
+ * product. Source: kernel/bpf/tnum.c `tnum_mul` of 6.18; before, unknown bits were added up apart, which knows less.
+ */
 export function tnumMul(a: Tnum, b: Tnum): Tnum {
   if (a.mask === 0n && b.mask === 0n) return tnumConst((a.value * b.value) & U64);
-  let unknown = TNUM_ZERO;
+  let sum = TNUM_ZERO;
   let { value, mask } = a;
   let other = b;
   while (value || mask) {
-    if (value & 1n) unknown = tnumAdd(unknown, { value: 0n, mask: other.mask });
-    else if (mask & 1n) unknown = tnumAdd(unknown, { value: 0n, mask: other.value | other.mask });
+    if (value & 1n) sum = tnumAdd(sum, other);
+    else if (mask & 1n) sum = tnumUnion(sum, tnumAdd(sum, other));
     value >>= 1n;
     mask >>= 1n;
     other = tnumShl(other, 1n);
   }
-  return tnumAdd(tnumConst((a.value * b.value) & U64), unknown);
+  return sum;
+}
+
+/** Numbers of either. */
+function tnumUnion(a: Tnum, b: Tnum): Tnum {
+  const mask = (a.value ^ b.value) | a.mask | b.mask;
+  return { value: a.value & b.value & ~mask, mask };
 }
 
 /** False when the two can have no number in common. */
