@@ -35,7 +35,7 @@ function globalOf(spec: CollectionSpec, loaded: Collection, name: string, type: 
 }
 
 /** What a random program may be refused for: more stack than there is, and asking for what is known to be missing. */
-const REFUSALS = /needs \d+ bytes of stack|may be undefined here|got undefined/;
+const REFUSALS = /needs \d+ bytes of stack|may be undefined here|got undefined|undefined cannot be taken apart/;
 
 function compiled(source: string): CollectionSpec | undefined {
   try {
@@ -52,7 +52,11 @@ function tooLong(target: Target, spec: CollectionSpec): boolean {
     target.load(spec).close();
     return false;
   } catch (e) {
-    if (e instanceof VerifierError && /more than 1000000 instructions|is too large/.test(e.message)) return true;
+    if (
+      e instanceof VerifierError &&
+      /more than 1000000 instructions|is too large|branches wait to be walked|jumps is too complex/.test(e.message)
+    )
+      return true;
     throw e;
   }
 }
