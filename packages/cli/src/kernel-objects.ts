@@ -4,16 +4,29 @@ import type { LinuxProgram, MapInfo, ProgInfo } from "@ebplane/linux";
 import { UsageError } from "./failure.ts";
 import { requireKernel } from "./kernel.ts";
 
+type Kind = "prog" | "map";
+type Place = { path: string } | { id: number };
+
 export const WHICH_PROGRAM = "a program's name, id, or file in bpffs";
 export const WHICH_MAP = "a map's name, id, or file in bpffs";
 
 export async function allPrograms(): Promise<ProgInfo[]> {
-  const { fdById, objectIds, progInfo } = await import("@ebplane/linux");
-  return objectIds("prog").flatMap((id) => {
-    const fd = fdById("prog", id);
+  const { progInfo } = await import("@ebplane/linux");
+  return all("prog", progInfo);
+}
+
+export async function allMaps(): Promise<MapInfo[]> {
+  const { mapInfo } = await import("@ebplane/linux");
+  return all("map", mapInfo);
+}
+
+async function all<T>(kind: Kind, infoOf: (fd: number) => T): Promise<T[]> {
+  const { fdById, objectIds } = await import("@ebplane/linux");
+  return objectIds(kind).flatMap((id) => {
+    const fd = fdById(kind, id);
     if (fd === undefined) return []; // Gone between the two questions.
     try {
-      return progInfo(fd);
+      return [infoOf(fd)];
     } finally {
       closeSync(fd);
     }
@@ -27,50 +40,29 @@ export async function withProgram(
 ): Promise<void> {
   await requireKernel("prog");
   const { openProgram } = await import("@ebplane/linux");
-  using program = openProgram(await findProgram(which));
+  using program = openProgram(await find("prog", which, allPrograms));
   body(program.fd, program.info(), program);
 }
 
-async function findProgram(which: string): Promise<{ path: string } | { id: number }> {
-  if (which.includes("/")) return { path: which };
-  if (/^\d+$/.test(which)) return { id: Number(which) };
-  const { objectName } = await import("@ebplane/linux/bpf");
-  const found = (await allPrograms()).filter((p) => p.name === objectName(which));
-  const [only] = found;
-  if (!only) throw new UsageError(`program ${which}: no program has this name (ebplane prog list)`);
-  if (found.length > 1) {
-    const ids = found.map((p) => p.id).join(", ");
-    throw new UsageError(`program ${which}: several programs have this name: choose by id: ${ids}`);
-  }
-  return { id: only.id };
+/** @throws UsageError when no map has the name, or several. */
+export function findMap(which: string): Promise<Place> {
+  return find("map", which, allMaps);
 }
 
-/** @throws UsageError when no map has the name, or several. */
-export async function findMap(which: string): Promise<{ path: string } | { id: number }> {
+async function find(
+  kind: Kind,
+  which: string,
+  list: () => Promise<readonly { readonly id: number; readonly name: string }[]>,
+): Promise<Place> {
   if (which.includes("/")) return { path: which };
   if (/^\d+$/.test(which)) return { id: Number(which) };
   // The kernel keeps 15 characters of a name.
   const { objectName } = await import("@ebplane/linux/bpf");
-  const found = (await allMaps()).filter((m) => m.name === which || m.name === objectName(which));
+  const found = (await list()).filter(({ name }) => name === objectName(which));
   const [only] = found;
-  if (!only) throw new UsageError(`map ${which}: no map has this name (ebplane map list)`);
-  if (found.length > 1) {
-    throw new UsageError(
-      `map ${which}: several maps have this name: choose by id: ${found.map((m) => m.id).join(", ")}`,
-    );
-  }
-  return { id: only.id };
-}
-
-export async function allMaps(): Promise<MapInfo[]> {
-  const { fdById, mapInfo, objectIds } = await import("@ebplane/linux");
-  return objectIds("map").flatMap((id) => {
-    const fd = fdById("map", id);
-    if (fd === undefined) return []; // Gone between the two questions.
-    try {
-      return mapInfo(fd);
-    } finally {
-      closeSync(fd);
-    }
-  });
+  const word = { prog: "program", map: "map" }[kind];
+  if (!only) throw new UsageError(`${word} ${which}: no ${word} has this name (ebplane ${kind} list)`);
+  if (found.length === 1) return { id: only.id };
+  const ids = found.map(({ id }) => id).join(", ");
+  throw new UsageError(`${word} ${which}: several ${word}s have this name: choose by id: ${ids}`);
 }

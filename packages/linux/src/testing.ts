@@ -19,7 +19,7 @@ export function kernelSkipReason(): string | undefined {
 }
 
 export { NetNs } from "./netns/index.ts";
-export { createTopology, type Topology, type TopologyOptions } from "./netns/topology.ts";
+export { createTopology, type Topology, type TopologyOptions, traffic } from "./netns/topology.ts";
 export {
   arrayMap,
   asmProgram,

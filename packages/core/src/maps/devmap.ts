@@ -64,12 +64,6 @@ class DevMapHash extends HashBase {
     return {};
   }
 
-  override lookupAndDelete(): undefined {
-    this.readable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
-    this.writable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
-    return this.fail("BPF_MAP_LOOKUP_AND_DELETE_ELEM", Errno.ENOTSUPP);
-  }
-
   protected override announce(start: number, end: number, stride: number): void {
     super.announce(start, end, stride, false);
   }

@@ -171,16 +171,6 @@ export abstract class HashBase extends MapBase {
     return this.allCpus(this.rt.memory.u32[at >>> 2]!, this.get(L.MAP_CPU_STRIDE));
   }
 
-  override lookupAndDelete(key: Uint8Array): Uint8Array | undefined {
-    const command = "BPF_MAP_LOOKUP_AND_DELETE_ELEM";
-    this.readable(command);
-    this.writable(command);
-    this.putKey(command, key);
-    const value = this.readValue(this.keyAddr);
-    if (value) this.deleteAt(this.keyAddr);
-    return value;
-  }
-
   protected override get batches(): BatchCommands {
     return { lookup: true, take: true, update: true, delete: true };
   }
@@ -260,6 +250,10 @@ class HashMap extends HashBase {
   constructor(rt: MapRuntime, spec: MapSpec) {
     super(rt, spec, { lead: 0, spares: sparesOf(rt, spec) });
     this.#find = this.#finder();
+  }
+
+  protected override get takes(): boolean {
+    return true;
   }
 
   updateAt(keyAddr: number, valueAddr: number, flags: number): number {

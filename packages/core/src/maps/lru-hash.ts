@@ -27,6 +27,10 @@ class LruHashMap extends HashBase {
     return super.prepare() || rt.exports.lru_init(this.addr);
   }
 
+  protected override get takes(): boolean {
+    return true;
+  }
+
   override lookupAt(keyAddr: number): number {
     return this.rt.exports.map_lookup(this.addr, keyAddr) >>> 0;
   }

@@ -111,12 +111,6 @@ class HashOfMaps extends HashBase {
     return idBytes(this.rt.byAddress.get(this.word(this.valueAt(elem)))!.id);
   }
 
-  override lookupAndDelete(): undefined {
-    this.readable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
-    this.writable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
-    return this.fail("BPF_MAP_LOOKUP_AND_DELETE_ELEM", Errno.ENOTSUPP);
-  }
-
   /** The values are addresses: no program reads them as bytes. */
   protected override announce(): void {}
 

@@ -263,10 +263,20 @@ export abstract class MapBase implements VmMap {
     return this.bytes(this.outKey, this.spec.keySize);
   }
 
-  lookupAndDelete(_key: Uint8Array): Uint8Array | undefined {
-    this.readable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
-    this.writable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
-    return this.fail("BPF_MAP_LOOKUP_AND_DELETE_ELEM", Errno.ENOTSUPP);
+  /** Whether bpf(2) takes elements out by key. */
+  protected get takes(): boolean {
+    return false;
+  }
+
+  lookupAndDelete(key: Uint8Array): Uint8Array | undefined {
+    const command = "BPF_MAP_LOOKUP_AND_DELETE_ELEM";
+    this.readable(command);
+    this.writable(command);
+    if (!this.takes) this.fail(command, Errno.ENOTSUPP);
+    this.putKey(command, key);
+    const value = this.readValue(this.keyAddr);
+    if (value) this.deleteAt(this.keyAddr);
+    return value;
   }
 
   // ---- batches ----

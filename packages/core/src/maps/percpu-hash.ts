@@ -9,6 +9,10 @@ class PercpuHashMap extends HashBase {
     super(rt, spec, { lead: 0, spares: 0 });
   }
 
+  protected override get takes(): boolean {
+    return true;
+  }
+
   override lookupAt(keyAddr: number): number {
     return this.rt.exports.percpu_hash_lookup(this.addr, keyAddr) >>> 0;
   }

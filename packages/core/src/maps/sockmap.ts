@@ -112,12 +112,6 @@ class SockHash extends HashBase {
     return super.lookup(key);
   }
 
-  override lookupAndDelete(): undefined {
-    this.readable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
-    this.writable("BPF_MAP_LOOKUP_AND_DELETE_ELEM");
-    return this.fail("BPF_MAP_LOOKUP_AND_DELETE_ELEM", Errno.ENOTSUPP);
-  }
-
   protected override get batches(): BatchCommands {
     return {};
   }

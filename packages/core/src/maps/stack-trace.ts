@@ -73,14 +73,8 @@ export class StackTraceMap extends MapBase {
   }
 
   /** Of stacks since Linux 6.18. */
-  override lookupAndDelete(key: Uint8Array): Uint8Array | undefined {
-    const command = "BPF_MAP_LOOKUP_AND_DELETE_ELEM";
-    this.readable(command);
-    this.writable(command);
-    this.putKey(command, key);
-    const value = this.readValue(this.keyAddr);
-    this.#stacks.delete(this.word(this.keyAddr));
-    return value;
+  protected override get takes(): boolean {
+    return true;
   }
 
   override lookupAt(): number {

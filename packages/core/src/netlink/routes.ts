@@ -163,7 +163,9 @@ export const RTA_PREFSRC = 7;
 export const RTA_TABLE = 15;
 export const RTA_MARK = 16;
 
+export const RT_TABLE_DEFAULT = 253;
 export const RT_TABLE_MAIN = 254;
+export const RT_TABLE_LOCAL = 255;
 const RTM_F_LOOKUP_TABLE = 0x1000;
 const RTPROT_STATIC = 4;
 export const RT_SCOPE_UNIVERSE = 0;

@@ -12,7 +12,7 @@ import {
   listQdiscs,
   listRoutes,
 } from "../netlink/index.ts";
-import { awaitUdp, bindUdp, countUdp, sendUdp } from "../netns/index.ts";
+import { awaitUdp, bindUdp, sendUdp } from "../netns/index.ts";
 import { close } from "../sys/index.ts";
 import { linuxTarget } from "../target/target.ts";
 import {
@@ -23,6 +23,7 @@ import {
   createTopology,
   kernelSkipReason,
   type Topology,
+  traffic,
 } from "../testing.ts";
 import { attachClassicFilter, type BpfLink, queryPrograms } from "./index.ts";
 
@@ -35,17 +36,6 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     net = createTopology();
   });
   afterAll(() => net.close());
-
-  /** Sends three datagrams from client to server; how many arrive, where as many are expected. */
-  function traffic(expected: 0 | 3): number {
-    const rx = bindUdp(net.server, "10.2.0.2", 5000);
-    const tx = bindUdp(net.client, "10.1.0.2", 5001);
-    for (let i = 0; i < 3; i++) sendUdp(tx, "10.2.0.2", 5000, Uint8Array.of(i));
-    const arrived = countUdp(rx, expected);
-    close(rx);
-    close(tx);
-    return arrived;
-  }
 
   const hitsOf = (maps: ReadonlyMap<string, { lookup(key: Uint8Array): Uint8Array | undefined }>): number =>
     Number(new DataView(maps.get("hits")!.lookup(new Uint8Array(4))!.buffer).getBigUint64(0, true));
@@ -93,15 +83,15 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
       const hits = () => hitsOf(loaded.maps);
       {
         using link = edge().attach(loaded.programs.get("pass")!, hook as Hook);
-        expect(traffic(3)).toBe(3);
+        expect(traffic(net, 3)).toBe(3);
         expect(hits()).toBeGreaterThanOrEqual(3);
         const before = hits();
         link.update(loaded.programs.get("drop")!);
-        expect(traffic(0)).toBe(0);
+        expect(traffic(net, 0)).toBe(0);
         await expect.poll(hits).toBeGreaterThanOrEqual(before + 3);
       }
       const after = hits();
-      expect(traffic(3)).toBe(3);
+      expect(traffic(net, 3)).toBe(3);
       expect(hits()).toBe(after);
     },
   );
@@ -117,15 +107,15 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     const [drop, accept] = [loaded.programs.get("v0")!, loaded.programs.get("v1")!];
     {
       using link = edge().attach(accept, hook);
-      expect(traffic(3)).toBe(3);
+      expect(traffic(net, 3)).toBe(3);
       expect(hitsOf(loaded.maps)).toBeGreaterThanOrEqual(3);
       expect(() => link.update(drop)).toThrow("the kernel cannot replace a program here");
     }
     {
       using _ = edge().attach(drop, hook);
-      expect(traffic(0)).toBe(0);
+      expect(traffic(net, 0)).toBe(0);
     }
-    expect(traffic(3)).toBe(3);
+    expect(traffic(net, 3)).toBe(3);
   });
 
   test("tcx programs run in the order asked for", () => {
@@ -302,7 +292,7 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     const hook = { kind: "netns", type: "flow_dissector" } as const;
     using _ = edge().attach(loaded.programs.get("fd")!, hook);
     expect(() => edge().attach(loaded.programs.get("fd")!, hook)).toThrow(/: netns:flow_dissector: /);
-    expect(traffic(3)).toBe(3);
+    expect(traffic(net, 3)).toBe(3);
   });
 
   test("a socket filter hides packets from its socket alone", () => {

@@ -76,12 +76,8 @@ function holder(index: number, otherMode: boolean): string {
 }
 
 function xdpOf(index: number): LinkInfo["xdp"] {
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
-  try {
-    return getLink(socket, index).xdp;
-  } finally {
-    socket.close();
-  }
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  return getLink(socket, index).xdp;
 }
 
 function programName(id: number): string | undefined {

@@ -9,8 +9,9 @@
  */
 import { setOffload } from "../link/index.ts";
 import { addAddress, addLink, addNeighbour, addRoute, getLink, setLink } from "../netlink/index.ts";
-import { sleep } from "../sys/index.ts";
+import { close, sleep } from "../sys/index.ts";
 import { NetNs } from "./netns.ts";
+import { bindUdp, countUdp, sendUdp } from "./sockets.ts";
 
 export interface Topology {
   readonly client: NetNs;
@@ -107,4 +108,15 @@ function connect(a: End, b: End, options: TopologyOptions): void {
     addNeighbour(route, index, other.v4, other.mac);
     addNeighbour(route, index, other.v6, other.mac);
   }
+}
+
+/** Sends three datagrams from client to server; how many arrive, where as many are expected. */
+export function traffic(net: Topology, expected: 0 | 3): number {
+  const rx = bindUdp(net.server, "10.2.0.2", 5000);
+  const tx = bindUdp(net.client, "10.1.0.2", 5001);
+  for (let i = 0; i < 3; i++) sendUdp(tx, "10.2.0.2", 5000, Uint8Array.of(i));
+  const arrived = countUdp(rx, expected);
+  close(rx);
+  close(tx);
+  return arrived;
 }

@@ -7,9 +7,15 @@ import { AttachType, type MapSpec, MapType, type ProgramSpec, ProgType, type Xdp
 import { describe, expect, test } from "vitest";
 import type { LinuxProgram } from "../bpf/index.ts";
 import { setOffload } from "../link/index.ts";
-import { bindUdp, countUdp, sendUdp } from "../netns/index.ts";
-import { close } from "../sys/index.ts";
-import { arrayMap, asmProgram, collectionOf, createTopology, kernelSkipReason, type Topology } from "../testing.ts";
+import {
+  arrayMap,
+  asmProgram,
+  collectionOf,
+  createTopology,
+  kernelSkipReason,
+  type Topology,
+  traffic,
+} from "../testing.ts";
 import { linuxTarget } from "./target.ts";
 
 const skip = kernelSkipReason();
@@ -63,17 +69,6 @@ const COUNT_UDP = `
     exit`;
 
 const u32 = (...words: number[]): Uint8Array => new Uint8Array(Uint32Array.from(words).buffer);
-
-/** Three datagrams to the server; how many arrive. */
-function traffic(net: Topology, expected: 0 | 3): number {
-  const rx = bindUdp(net.server, "10.2.0.2", 5000);
-  const tx = bindUdp(net.client, "10.1.0.2", 5001);
-  for (let i = 0; i < 3; i++) sendUdp(tx, "10.2.0.2", 5000, Uint8Array.of(i));
-  const arrived = countUdp(rx, expected);
-  close(rx);
-  close(tx);
-  return arrived;
-}
 
 /** The topology, its edge silent: what arrives has come by XDP alone. A veth takes native frames when its peer does GRO. */
 function silentEdge(): Topology {

@@ -13,14 +13,23 @@ import {
   IFA_LOCAL,
   RT_SCOPE_LINK,
   RT_SCOPE_UNIVERSE,
+  RT_TABLE_LOCAL,
   RT_TABLE_MAIN,
   RTN,
   u32,
 } from "../../netlink/index.ts";
 import { cidrContains, networkOf } from "../../wire/index.ts";
-import { linkAt, type NetAddress, type NetLink, type Netns, type NetRoute, refuse, sameBytes } from "./state.ts";
+import {
+  isLoopback,
+  linkAt,
+  type NetAddress,
+  type NetLink,
+  type Netns,
+  type NetRoute,
+  refuse,
+  sameBytes,
+} from "./state.ts";
 
-const RT_TABLE_LOCAL = 255;
 const RT_SCOPE_HOST = 254;
 const RTPROT_KERNEL = 2;
 const IFA_F_SECONDARY = 1;
@@ -145,7 +154,7 @@ function routesOf(address: NetAddress): NetRoute[] {
   const { link, bytes, length } = address;
   const v4 = bytes.length === 4;
   const bits = bytes.length * 8;
-  const loopback = link.kind === undefined && link.name === "lo";
+  const loopback = isLoopback(link);
   const dst = networkOf({ address: bytes, prefixLength: length });
   const base = {
     family: v4 ? AF_INET : AF_INET6,
@@ -209,7 +218,7 @@ function primaryOf({ link, length, bytes, flags }: NetAddress): NetAddress | und
 /** A device came up: the routes of its addresses; the loopback gets its own address. */
 export function linkCameUp(link: NetLink): void {
   const { ns } = link;
-  const loopback = link.kind === undefined && link.name === "lo";
+  const loopback = isLoopback(link);
   if (loopback && !ns.addresses.some((a) => a.link === link && a.bytes.length === 4)) {
     put(link, Uint8Array.of(127, 0, 0, 1), 8, 0);
   }
@@ -221,7 +230,7 @@ export function linkCameUp(link: NetLink): void {
 /** A device went down: nothing leaves by it any more, and IPv6 forgets its addresses. */
 export function linkWentDown(link: NetLink): void {
   const { ns } = link;
-  const loopback = link.kind === undefined && link.name === "lo";
+  const loopback = isLoopback(link);
   ns.routes = ns.routes.filter((r) => r.link !== link || (r.type === RTN.local && (r.family === AF_INET || loopback)));
   ns.neighbours = ns.neighbours.filter((n) => n.link !== link);
   if (!loopback) ns.addresses = ns.addresses.filter((a) => a.link !== link || a.bytes.length === 4);

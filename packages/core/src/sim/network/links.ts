@@ -31,7 +31,7 @@ import {
   VETH_INFO_PEER,
 } from "../../netlink/index.ts";
 import { forgetAddresses, linkCameUp, linkWentDown } from "./addresses.ts";
-import { hasCarrier, linkAt, type NetLink, type Netns, refuse, type World } from "./state.ts";
+import { hasCarrier, isLoopback, linkAt, type NetLink, type Netns, refuse, type World } from "./state.ts";
 
 const IFNAMSIZ = 16;
 const HEADER = 16;
@@ -227,7 +227,7 @@ function enslave(link: NetLink, master: number): void {
   const bridge = linkAt(link.ns, master) ?? refuse(Errno.EINVAL);
   if (bridge.kind !== "bridge") refuse(Errno.EOPNOTSUPP);
   if (link.kind === "bridge") refuse(Errno.ELOOP, "Can not enslave a bridge to a bridge");
-  if (link.kind === undefined && link.name === "lo") refuse(Errno.EINVAL);
+  if (isLoopback(link)) refuse(Errno.EINVAL);
   link.master = bridge;
   followPorts(bridge);
 }
@@ -280,7 +280,7 @@ function remove(link: NetLink): void {
 /** RTM_NEWLINK's body. */
 export function encodeLink(link: NetLink): Uint8Array {
   const carrier = hasCarrier(link);
-  const loopback = link.kind === undefined && link.name === "lo";
+  const loopback = isLoopback(link);
   const header = new Uint8Array(HEADER);
   const view = new DataView(header.buffer);
   view.setUint16(2, loopback ? 772 : 1, true);

@@ -11,6 +11,8 @@ import {
   getU32,
   RT_SCOPE_NOWHERE,
   RT_SCOPE_UNIVERSE,
+  RT_TABLE_DEFAULT,
+  RT_TABLE_LOCAL,
   RT_TABLE_MAIN,
   RTA_DST,
   RTA_ENCAP,
@@ -36,7 +38,6 @@ import {
 } from "./state.ts";
 
 const HEADER = 12;
-const RT_TABLE_LOCAL = 255;
 /** Metric of an IPv6 route that says none. */
 const IP6_RT_PRIO_USER = 1024;
 const LWTUNNEL_ENCAP_BPF = 6;
@@ -162,7 +163,7 @@ export function deleteRoute(ns: Netns, request: RouteRequest): void {
   if (
     v4 &&
     !ns.routes.some((r) => r.table === request.table) &&
-    ![RT_TABLE_MAIN, 253, RT_TABLE_LOCAL].includes(request.table)
+    ![RT_TABLE_MAIN, RT_TABLE_DEFAULT, RT_TABLE_LOCAL].includes(request.table)
   ) {
     refuse(Errno.ESRCH, "FIB table does not exist");
   }

@@ -15,6 +15,9 @@ import {
   FRA_TABLE,
   getString,
   getU32,
+  RT_TABLE_DEFAULT,
+  RT_TABLE_LOCAL,
+  RT_TABLE_MAIN,
   u32,
 } from "../../netlink/index.ts";
 import { type Netns, type NetRule, refuse, sameBytes } from "./state.ts";
@@ -32,11 +35,11 @@ const rule = (family: number, priority: number, table: number): NetRule => ({
 
 /** What every namespace begins with: local, main and, for IPv4, default. */
 export const initialRules = (): NetRule[] => [
-  rule(AF_INET, 0, 255),
-  rule(AF_INET, 32766, 254),
-  rule(AF_INET, 32767, 253),
-  rule(AF_INET6, 0, 255),
-  rule(AF_INET6, 32766, 254),
+  rule(AF_INET, 0, RT_TABLE_LOCAL),
+  rule(AF_INET, 32766, RT_TABLE_MAIN),
+  rule(AF_INET, 32767, RT_TABLE_DEFAULT),
+  rule(AF_INET6, 0, RT_TABLE_LOCAL),
+  rule(AF_INET6, 32766, RT_TABLE_MAIN),
 ];
 
 export function ruleRequest(view: DataView, attrs: ReadonlyMap<number, Uint8Array>): NetRule {

@@ -2,6 +2,7 @@
  * What a simulated network consists of: namespaces with their devices, addresses, routes, neighbours and rules. Data and
  * look-ups; what a change brings with it is said in links.ts, addresses.ts, routes.ts, neighbours.ts and rules.ts.
  */
+import { bytesEqual } from "../../bytes/index.ts";
 import { errnoName, SysError } from "../../errors/index.ts";
 import type { SimDevice } from "../device.ts";
 
@@ -105,8 +106,12 @@ export interface World {
 }
 
 export function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  if (!a || !b) return a === b;
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+  return a && b ? bytesEqual(a, b) : a === b;
+}
+
+/** `lo`, which is of no kind. */
+export function isLoopback({ kind, name }: NetLink): boolean {
+  return kind === undefined && name === "lo";
 }
 
 export function linkAt(ns: Netns, index: number): NetLink | undefined {

@@ -25,7 +25,7 @@ import { type Profile, RULES, type RuleName, versionNumber } from "../profile.ts
 function refuseUnknown(type: number): void {
   if (type > ProgType.BPF_PROG_TYPE_UNSPEC && type <= ProgType.BPF_PROG_TYPE_NETFILTER) return;
   const message = type === 0 ? "the section's name says no program type" : `${type} is no program type`;
-  throw new Refusal("reject", "program-type", message, 0, undefined, "say which it is, with --type");
+  refuse("program-type", message, "say which it is, with --type");
 }
 
 const T = ProgType;
@@ -118,8 +118,7 @@ export function checkLoadable(program: ProgramSpec, profile: Profile): void {
 function checkKnown({ type, attachType, flags }: ProgramSpec, profile: Profile): void {
   const need = (since: string | undefined, what: string): void => {
     if (since === undefined || versionNumber(since) <= profile.version) return;
-    const message = `${what} came with Linux ${since}, the profile is ${profile.kernel}`;
-    throw new Refusal("reject", "profile", message, 0, undefined, undefined);
+    refuse("profile", `${what} came with Linux ${since}, the profile is ${profile.kernel}`);
   };
   const rule = (name: RuleName): void => need(RULES[name].since, RULES[name].what);
   need(nameOf(PROG_TYPE_SINCE, ProgType, type), `${progTypeName(type)} programs`);
@@ -138,13 +137,9 @@ function nameOf(since: Readonly<Record<string, string>>, numbers: Readonly<Recor
 
 /** Which programs may, and must, be loaded as ones that sleep. Source: kernel/bpf/verifier.c `can_be_sleepable`. */
 function checkSleepable({ type, attachType, flags }: ProgramSpec): void {
-  const T = ProgType;
   const sleepable = (flags & BPF_F_SLEEPABLE) !== 0;
-  const refuse = (message: string): never => {
-    throw new Refusal("reject", "sleep", message, 0, undefined, undefined);
-  };
   if (type === T.BPF_PROG_TYPE_SYSCALL) {
-    if (!sleepable) refuse("syscall programs are loaded as ones that may sleep (BPF_F_SLEEPABLE)");
+    if (!sleepable) refuse("sleep", "syscall programs are loaded as ones that may sleep (BPF_F_SLEEPABLE)");
     return;
   }
   if (!sleepable) return;
@@ -156,5 +151,5 @@ function checkSleepable({ type, attachType, flags }: ProgramSpec): void {
     AttachType.BPF_TRACE_ITER,
   ];
   if (always.includes(type) || (type === T.BPF_PROG_TYPE_TRACING && traced.includes(attachType))) return;
-  refuse("programs of this type may not sleep: they are loaded without BPF_F_SLEEPABLE");
+  refuse("sleep", "programs of this type may not sleep: they are loaded without BPF_F_SLEEPABLE");
 }

@@ -58,8 +58,7 @@ const RESULTS = new Memo<Scalar>();
 /** `a op b` in 64 bits, or in 32 bits with the upper half zeroed. `op` is an ALU operation's code, not MOV, NEG, END. */
 export function arith(op: number, a: Scalar, b: Scalar, is32: boolean): Scalar {
   const key = is32 ? op | 0x100 : op;
-  const slot = RESULTS.slot(key, a, b);
-  return RESULTS.get(slot, key, a, b) ?? RESULTS.keep(slot, key, a, b, compute(op, a, b, is32));
+  return RESULTS.get(key, a, b) ?? RESULTS.keep(key, a, b, compute(op, a, b, is32));
 }
 
 function compute(op: number, a: Scalar, b: Scalar, is32: boolean): Scalar {
@@ -109,8 +108,7 @@ const OFFSET = 0x400;
 /** A pointer's variable offset `v` with `by` added or subtracted: unlike other sums it is unbounded where one end is. */
 export function offset(op: number, v: Scalar, by: Scalar): Scalar {
   const key = OFFSET | op;
-  const slot = RESULTS.slot(key, v, by);
-  return RESULTS.get(slot, key, v, by) ?? RESULTS.keep(slot, key, v, by, moved(op, v, by));
+  return RESULTS.get(key, v, by) ?? RESULTS.keep(key, v, by, moved(op, v, by));
 }
 
 function moved(op: number, v: Scalar, by: Scalar): Scalar {
@@ -336,8 +334,7 @@ const TRUNCATED = 0x200;
 export function truncate(s: Scalar, size: number): Scalar {
   if (size === 8) return s;
   const key = TRUNCATED | size;
-  const slot = RESULTS.slot(key, s, s);
-  return RESULTS.get(slot, key, s, s) ?? RESULTS.keep(slot, key, s, s, lowBytes(s, size));
+  return RESULTS.get(key, s, s) ?? RESULTS.keep(key, s, s, lowBytes(s, size));
 }
 
 function lowBytes(s: Scalar, size: number): Scalar {

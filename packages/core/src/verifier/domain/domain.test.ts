@@ -22,6 +22,7 @@ import {
   BPF_RSH,
   BPF_SUB,
   BPF_XOR,
+  jumpTaken,
 } from "../../isa/index.ts";
 import { arith, negate, signExtend, signExtend32, swapBytes, truncate } from "./arith.ts";
 import { JNSET, oppositeOf, outcome, refine } from "./refine.ts";
@@ -76,37 +77,8 @@ function sample(): { s: Scalar; values: bigint[] } {
 }
 
 function holds(op: number, a: bigint, b: bigint, is32: boolean): boolean {
-  const w = is32 ? 32 : 64;
-  const x = BigInt.asUintN(w, a);
-  const y = BigInt.asUintN(w, b);
-  const sx = BigInt.asIntN(w, a);
-  const sy = BigInt.asIntN(w, b);
-  switch (op) {
-    case BPF_JEQ:
-      return x === y;
-    case BPF_JNE:
-      return x !== y;
-    case BPF_JGT:
-      return x > y;
-    case BPF_JGE:
-      return x >= y;
-    case BPF_JLT:
-      return x < y;
-    case BPF_JLE:
-      return x <= y;
-    case BPF_JSGT:
-      return sx > sy;
-    case BPF_JSGE:
-      return sx >= sy;
-    case BPF_JSLT:
-      return sx < sy;
-    case BPF_JSLE:
-      return sx <= sy;
-    case BPF_JSET:
-      return (x & y) !== 0n;
-    default:
-      return (x & y) === 0n;
-  }
+  const width = is32 ? 32 : 64;
+  return jumpTaken(op, a, b, width) ?? !jumpTaken(BPF_JSET, a, b, width);
 }
 
 function compute(op: number, a: bigint, b: bigint, is32: boolean): bigint {

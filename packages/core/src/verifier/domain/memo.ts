@@ -13,22 +13,23 @@ export class Memo<T> {
   readonly #bs: (Scalar | undefined)[] = new Array(SLOTS).fill(undefined);
   readonly #results: (T | undefined)[] = new Array(SLOTS).fill(undefined);
 
-  /** Where the result of `op` (from 0) on these two is kept. */
-  slot(op: number, a: Scalar, b: Scalar): number {
-    return (Math.imul(a.serial, 0x9e3d) + Math.imul(b.serial, 0x61c9) + Math.imul(op, 0x2545)) & (SLOTS - 1);
-  }
-
-  /** Undefined where the slot holds another result, or none. */
-  get(slot: number, op: number, a: Scalar, b: Scalar): T | undefined {
+  /** What `op` (from 0) gave for these two; undefined where another result took its place, or none was kept. */
+  get(op: number, a: Scalar, b: Scalar): T | undefined {
+    const slot = slotOf(op, a, b);
     if (this.#as[slot] !== a || this.#bs[slot] !== b || this.#ops[slot] !== op) return undefined;
     return this.#results[slot];
   }
 
-  keep(slot: number, op: number, a: Scalar, b: Scalar, result: T): T {
+  keep(op: number, a: Scalar, b: Scalar, result: T): T {
+    const slot = slotOf(op, a, b);
     this.#ops[slot] = op;
     this.#as[slot] = a;
     this.#bs[slot] = b;
     this.#results[slot] = result;
     return result;
   }
+}
+
+function slotOf(op: number, a: Scalar, b: Scalar): number {
+  return (Math.imul(a.serial, 0x9e3d) + Math.imul(b.serial, 0x61c9) + Math.imul(op, 0x2545)) & (SLOTS - 1);
 }

@@ -67,8 +67,7 @@ const OPEN = 0;
 /** True or false when `a op b` is decided for all values; undefined when both outcomes are possible. */
 export function outcome(op: number, a: Scalar, b: Scalar, is32: boolean): boolean | undefined {
   const key = op | (is32 ? 0x200 : 0);
-  const slot = OUTCOMES.slot(key, a, b);
-  const known = OUTCOMES.get(slot, key, a, b) ?? OUTCOMES.keep(slot, key, a, b, decided(op, a, b, is32) ?? OPEN);
+  const known = OUTCOMES.get(key, a, b) ?? OUTCOMES.keep(key, a, b, decided(op, a, b, is32) ?? OPEN);
   return known === OPEN ? undefined : known;
 }
 
@@ -126,8 +125,7 @@ function atLeast<N extends number | bigint>(amin: N, amax: N, bmin: N, bmax: N):
  */
 export function refine(op: number, a: Scalar, b: Scalar, is32: boolean, same = false): readonly [Scalar, Scalar] {
   const key = op | (is32 ? 0x200 : 0) | (same ? 0x400 : 0);
-  const slot = REFINED.slot(key, a, b);
-  return REFINED.get(slot, key, a, b) ?? REFINED.keep(slot, key, a, b, refined(op, a, b, is32, same));
+  return REFINED.get(key, a, b) ?? REFINED.keep(key, a, b, refined(op, a, b, is32, same));
 }
 
 const REFINED = new Memo<readonly [Scalar, Scalar]>();

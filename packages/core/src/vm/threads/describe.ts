@@ -11,7 +11,7 @@ import { UnsupportedError } from "../../errors/index.ts";
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, decode, OP_CALL } from "../../isa/index.ts";
 import { layout as L, type LiveMap } from "../../maps/index.ts";
 import { Memory } from "../../mem/index.ts";
-import { helperById, type MapSpec, MapType, type ProgramSpec } from "../../object/index.ts";
+import { ARENA_PAGE, helperById, type MapSpec, MapType, type ProgramSpec } from "../../object/index.ts";
 import type { ProgramMap } from "../engine.ts";
 import type { EngineName } from "../engines.ts";
 import type { Host } from "../env.ts";
@@ -175,9 +175,17 @@ function attachMap(memory: Memory, { addr, spec }: MapDescription): ProgramMap {
     spec,
     type: spec.type,
     valueAddr: (offset) => {
-      // The thread that owns the map has loaded the program and checked the offset.
-      if (spec.type !== MapType.BPF_MAP_TYPE_ARRAY && spec.type !== MapType.BPF_MAP_TYPE_ARENA)
-        throw new RangeError(`map ${spec.name}: expected an array or an arena`);
+      const end =
+        spec.type === MapType.BPF_MAP_TYPE_ARRAY
+          ? spec.valueSize
+          : spec.type === MapType.BPF_MAP_TYPE_ARENA
+            ? spec.maxEntries * ARENA_PAGE + 1
+            : 0;
+      if (!(offset >= 0 && offset < end)) {
+        throw new RangeError(
+          `map ${spec.name}: expected an offset below ${end} of an array or an arena, got ${offset}`,
+        );
+      }
       return memory.u32[(addr + L.MAP_VALUES) >>> 2]! + offset;
     },
   };

@@ -4,12 +4,14 @@
  * (other helpers, per-CPU hashes) is unknown, and comparisons with it say nothing.
  */
 import {
+  BPF_ABS,
   BPF_ADD,
   BPF_ALU,
   BPF_ALU64,
   BPF_AND,
   BPF_ARSH,
   BPF_END,
+  BPF_IND,
   BPF_JLE,
   BPF_JMP,
   BPF_JMP32,
@@ -22,6 +24,7 @@ import {
   BPF_OR,
   BPF_PSEUDO_CALL,
   BPF_RSH,
+  BPF_ST,
   BPF_STX,
   BPF_SUB,
   BPF_X,
@@ -93,8 +96,6 @@ const ENTRIES: ReadonlySet<number> = new Set([
   MapType.BPF_MAP_TYPE_ARRAY,
   MapType.BPF_MAP_TYPE_PERCPU_ARRAY,
 ]);
-const BPF_ABS = 0x20;
-const BPF_IND = 0x40;
 
 /** Bytes of a frame that hold a copy of the packet. */
 interface Copy {
@@ -146,8 +147,7 @@ export function followed(
     const regs = frames[frames.length - 1]!;
     const { opcode, dst, src, imm } = insn;
     const cls = opcode & CLASS_MASK;
-    const operand: Value =
-      (opcode & BPF_X) !== 0 ? regs[src] : { kind: "const", value: BigInt.asUintN(64, BigInt(imm)) };
+    const operand: Value = (opcode & BPF_X) !== 0 ? regs[src] : constant(imm);
     if (opcode === OP_EXIT) {
       if (frames.length === 1) break;
       const r0 = regs[0];
@@ -187,10 +187,10 @@ export function followed(
       regs[dst] = alu(insn, regs[dst], operand);
     } else if (cls === BPF_LDX) {
       regs[dst] = (opcode & MODE_MASK) === BPF_MEM ? load(insn, regs[src], stack, model) : undefined;
-    } else if (cls === BPF_STX || cls === 2) {
+    } else if (cls === BPF_STX || cls === BPF_ST) {
       const base = regs[dst];
       if (isExpr(base) && base.kind === "fp" && (opcode & MODE_MASK) === BPF_MEM) {
-        const value: Value = cls === BPF_STX ? regs[src] : { kind: "const", value: BigInt.asUintN(64, BigInt(imm)) };
+        const value: Value = cls === BPF_STX ? regs[src] : constant(imm);
         stack.values.set(`${base.frame}:${base.offset + insn.off}:${SIZES[(opcode & SIZE_MASK) >> 3]}`, value);
       }
     }
