@@ -88,7 +88,7 @@ const CASES: readonly [what: string, spec: ProgramSpec, first: string][] = [
       r2 += r1
       out: r0 = 2
       exit`),
-    "5.15",
+    "5.10",
   ],
   [
     "and over a 4-byte one",
@@ -135,7 +135,7 @@ const CASES: readonly [what: string, spec: ProgramSpec, first: string][] = [
     program("*(u32 *)(r1 +8) = 5\nr0 = 0\nexit", { type: P.BPF_PROG_TYPE_SCHED_CLS }),
     "6.6",
   ],
-  ["a ring buffer", program("r1 = map[ring]\nr2 = 0\ncall 134\nr0 = 0\nexit"), "5.15"],
+  ["a ring buffer", program("r1 = map[ring]\nr2 = 0\ncall 134\nr0 = 0\nexit"), "5.10"],
   ["XDP fragments", program(OK, { flags: BPF_F_XDP_HAS_FRAGS }), "6.1"],
   ["a tail call beside a function", program("call f\nr0 = 1\nexit\nf: r0 = 2\nexit"), "5.4"],
   [
@@ -153,7 +153,7 @@ const CASES: readonly [what: string, spec: ProgramSpec, first: string][] = [
     "6.18",
   ],
   ["the cookie of the namespace, in cgroup_skb", program("call 122\nr0 = 0\nexit", CGROUP_SKB), "6.18"],
-  ["the running task, in XDP", program("call 35\nr0 = 2\nexit"), "5.15"],
+  ["the running task, in XDP", program("call 35\nr0 = 2\nexit"), "5.10"],
   [
     "a number read from text, in XDP",
     program(`
@@ -185,7 +185,7 @@ const CASES: readonly [what: string, spec: ProgramSpec, first: string][] = [
       exit`,
       { type: P.BPF_PROG_TYPE_SCHED_CLS },
     ),
-    "5.15",
+    "5.10",
   ],
   [
     "one byte of a port",
@@ -193,7 +193,7 @@ const CASES: readonly [what: string, spec: ProgramSpec, first: string][] = [
       type: P.BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
       attachType: AttachType.BPF_CGROUP_INET4_CONNECT,
     }),
-    "5.15",
+    "5.10",
   ],
   [
     "frames of 16 bytes beside one of 480",
@@ -219,7 +219,7 @@ const CASES: readonly [what: string, spec: ProgramSpec, first: string][] = [
   [
     "sk_lookup programs",
     program("r0 = 1\nexit", { type: P.BPF_PROG_TYPE_SK_LOOKUP, attachType: AttachType.BPF_SK_LOOKUP }),
-    "5.15",
+    "5.10",
   ],
   [
     "netfilter programs",
@@ -247,7 +247,7 @@ const CASES: readonly [what: string, spec: ProgramSpec, first: string][] = [
   [
     "the device that a redirect leaves by",
     program("r0 = *(u32 *)(r1 +20)\nr0 = 2\nexit", { attachType: AttachType.BPF_XDP_DEVMAP }),
-    "5.15",
+    "5.10",
   ],
 ];
 
@@ -267,7 +267,7 @@ test("a tail call in a program with functions needs 5.10", () => {
     exit
     f: r0 = 0
     exit`;
-  expect(firstToAccept(program(text))).toBe("5.15");
+  expect(firstToAccept(program(text))).toBe("5.10");
 });
 
 test("every rule, field and widened helper names a version between the oldest and the newest profile", () => {

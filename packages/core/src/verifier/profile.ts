@@ -15,7 +15,7 @@ export interface Profile {
   readonly version: number;
 }
 
-export const PROFILE_NAMES = ["5.4", "5.15", "6.1", "6.6", "6.12", "6.18"] as const;
+export const PROFILE_NAMES = ["5.4", "5.10", "5.15", "6.1", "6.6", "6.12", "6.18"] as const;
 export type ProfileName = (typeof PROFILE_NAMES)[number];
 
 /** A version `major.minor` as a number that compares. */
