@@ -2,7 +2,17 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeElf } from "@ebplane/core/elf";
-import { congestionControl, createTopology, kernelSkipReason, NetNs, type Topology } from "@ebplane/linux/testing";
+import { AttachType, MapType, ProgType } from "@ebplane/core/object";
+import {
+  arrayMap,
+  asmProgram,
+  collectionOf,
+  congestionControl,
+  createTopology,
+  kernelSkipReason,
+  NetNs,
+  type Topology,
+} from "@ebplane/linux/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { COMMAND, ebplaneHere, type Outcome, ROOT, scratchFolder } from "./ebplane.ts";
 import { kernelObject } from "./kernel-object.ts";
@@ -127,6 +137,174 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
       code: 2,
       stderr: "--next: only xdp programs are chained\n",
     });
+  });
+
+  test("programs join a chain by priority and leave it one by one; list shows the order", async () => {
+    const { net, edge, object } = setUp();
+    const attach = async (program: string, ...options: string[]) =>
+      JSON.parse(await done(edge, "attach", `${object}#${program}`, "xdp:e0", ...options, "--json")) as {
+        joined?: number;
+        linkId: number;
+        maps: { name: string; id: number; pin: string }[];
+      };
+    const hits = async ({ maps }: Awaited<ReturnType<typeof attach>>): Promise<number> => {
+      const dump = JSON.parse(await done(edge, "map", "dump", maps[0]!.pin, "--json"));
+      return Number.parseInt(dump.entries[0].value.slice(0, 2), 16);
+    };
+    const chain = async () => {
+      const { attachments } = JSON.parse(await done(edge, "list", "--json")) as {
+        attachments: { hook: string; chain: { name: string; priority: number; chainCallActions: string[] }[] }[];
+      };
+      return attachments
+        .filter((a) => a.hook.startsWith("xdp:e0"))
+        .flatMap((a) => a.chain.map((m) => `${m.priority} ${m.name} ${m.chainCallActions.join(" ")}`));
+    };
+    // The first is an attachment as any other; others join it.
+    const first = await attach("xdp_pass", "--join");
+    expect(first).not.toHaveProperty("joined");
+    expect(await chain()).toEqual(["50 xdp_pass XDP_PASS"]);
+    const early = await attach("xdp_pass", "--join", "--priority", "10", "--chain-call", "XDP_PASS,XDP_DROP");
+    expect(early).toMatchObject({ joined: 2, linkId: first.linkId });
+    expect(ping(net)).toBe(true);
+    expect(await hits(first)).toBeGreaterThan(0);
+    expect(await hits(early)).toBe(await hits(first));
+    const drop = await attach("xdp_drop", "--join", "--priority", "20");
+    expect(drop.joined).toBe(3);
+    expect(ping(net)).toBe(false);
+    const before = await hits(first);
+    expect(await hits(drop)).toBeGreaterThan(0);
+    expect(await hits(first)).toBe(before);
+    expect(await chain()).toEqual(["10 xdp_pass XDP_PASS XDP_DROP", "20 xdp_drop XDP_PASS", "50 xdp_pass XDP_PASS"]);
+    expect(await done(edge, "list")).toMatch(
+      /xdp:e0:native +ebplane_chain .*\n +#1 priority 10, next on XDP_PASS, XDP_DROP +xdp_pass\n +#2 priority 20, next on XDP_PASS +xdp_drop\n +#3/,
+    );
+    // Out goes one, by name; of two of a name, by place. Its own map goes, the others' stay.
+    expect(await done(edge, "detach", "xdp:e0", "--prog", "xdp_drop")).toBe(
+      "xdp:e0:native: xdp_drop has left the chain\n",
+    );
+    expect(existsSync(drop.maps[0]!.pin)).toBe(false);
+    expect(existsSync(first.maps[0]!.pin)).toBe(true);
+    expect(ping(net)).toBe(true);
+    expect(await ebplane(edge, "detach", "xdp:e0", "--prog", "xdp_pass")).toMatchObject({
+      code: 2,
+      stderr: "xdp:e0:native: several programs are named xdp_pass: choose by place: #1, #2\n",
+    });
+    await done(edge, "detach", "xdp:e0", "--prog", "#1");
+    expect(await chain()).toEqual(["50 xdp_pass XDP_PASS"]);
+    expect(existsSync(early.maps[0]!.pin)).toBe(false);
+    const rest = await hits(first);
+    expect(ping(net)).toBe(true);
+    expect(await hits(first)).toBeGreaterThan(rest);
+    await done(edge, "detach", "xdp:e0", "--prog", "xdp_pass");
+    expect(await listed(edge)).toEqual([]);
+    expect(records(edge)).toEqual([]);
+  });
+
+  test("a chain stays what it was when a program cannot join it", async () => {
+    const { net, edge, object } = setUp();
+    const join = (...options: string[]) =>
+      ebplane(edge, "attach", `${object}#xdp_pass`, "xdp:e0", "--join", ...options);
+    for (let i = 0; i < 10; i++) expect(await join()).toMatchObject({ code: 0 });
+    expect(await join()).toMatchObject({ code: 2, stderr: "chain: expected at most 10 programs\n" });
+    expect(ping(net)).toBe(true);
+    await done(edge, "detach", "xdp:e0", "--prog", "#10");
+    expect(await join("--chain-call", "XDP_NO")).toMatchObject({
+      code: 2,
+      stderr: "--chain-call: expected XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT, got XDP_NO\n",
+    });
+    await done(edge, "detach", "xdp:e0");
+    // Somebody else's program is not joined.
+    const pin = `/sys/fs/bpf/ebplane-join-${edge.inode}`;
+    onTestFinished(() => rmSync(pin, { force: true, recursive: true }));
+    await done(edge, "prog", "load", object, pin);
+    edge.spawnSync("bpftool", ["net", "attach", "xdp", "pinned", `${pin}/xdp_pass`, "dev", "e0"]);
+    expect(await join()).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^xdp:e0:native: program \d+ \(xdp_pass\) was not attached by ebplane/),
+    });
+  });
+
+  test("a program that is loaded already is attached, by its file and by its id", async () => {
+    const { net, edge, object } = setUp();
+    const pin = `/sys/fs/bpf/ebplane-live-${edge.inode}`;
+    onTestFinished(() => rmSync(pin, { force: true, recursive: true }));
+    await done(edge, "prog", "load", object, pin);
+    const { progId } = JSON.parse(await done(edge, "attach", `${pin}/xdp_drop`, "xdp:e0", "--json"));
+    expect(await listed(edge)).toMatchObject([
+      { hook: "xdp:e0:native", program: "xdp_drop", progId, owner: "ebplane" },
+    ]);
+    expect(ping(net)).toBe(false);
+    await done(edge, "detach", "xdp:e0");
+    await done(edge, "attach", `id:${progId}`, "xdp:e0:generic");
+    expect(await listed(edge)).toMatchObject([{ hook: "xdp:e0:generic", progId }]);
+    expect(await ebplane(edge, "attach", `${pin}/maps/hits`, "xdp:e0")).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/is a map\n$/),
+    });
+    expect(await ebplane(edge, "attach", "id:4000000000", "tcx:e0:ingress")).toMatchObject({
+      code: 2,
+      stderr: "prog id 4000000000: does not exist\n",
+    });
+  });
+
+  test("programs on a socket map: attached, listed with the map's name, and detached", async () => {
+    const { edge } = setUp();
+    const name = `so${process.pid.toString(36)}`;
+    const object = join(scratchFolder(), "sockets.o");
+    const sk = (program: string, type: number, attachType: number, section: string) =>
+      asmProgram(program, type, "r0 = 1\nexit", { attachType, section });
+    writeFileSync(
+      object,
+      writeElf(
+        collectionOf(
+          [
+            sk("on_send", ProgType.BPF_PROG_TYPE_SK_MSG, AttachType.BPF_SK_MSG_VERDICT, "sk_msg"),
+            sk("parse", ProgType.BPF_PROG_TYPE_SK_SKB, AttachType.BPF_SK_SKB_STREAM_PARSER, "sk_skb/stream_parser"),
+            sk("decide", ProgType.BPF_PROG_TYPE_SK_SKB, AttachType.BPF_SK_SKB_STREAM_VERDICT, "sk_skb/stream_verdict"),
+          ],
+          [arrayMap(name, 4, { type: MapType.BPF_MAP_TYPE_SOCKMAP })],
+        ),
+      ),
+    );
+    const ours = async (): Promise<Entry[]> =>
+      (JSON.parse(await done(edge, "list", "--json")) as { attachments: Entry[] }).attachments.filter((a) =>
+        a.hook.startsWith(`sockmap:${name}:`),
+      );
+    // The object's own map, and then a live one by file, id and name.
+    const { maps } = JSON.parse(await done(edge, "attach", `${object}#on_send`, `sockmap:${name}:msg`, "--json"));
+    expect(maps).toMatchObject([{ name, pin: expect.stringContaining(RECORDS) }]);
+    const reuse = ["--reuse", `${name}=${maps[0].id}`];
+    await done(edge, "attach", `${object}#parse`, `sockmap:${maps[0].pin}:parser`, ...reuse);
+    await done(edge, "attach", `${object}#decide`, `sockmap:${maps[0].id}:verdict`, ...reuse);
+    expect((await ours()).map((a) => [a.hook, a.program, a.owner]).sort()).toEqual([
+      [`sockmap:${name}:msg`, "on_send", "ebplane"],
+      [`sockmap:${name}:parser`, "parse", "ebplane"],
+      [`sockmap:${name}:verdict`, "decide", "ebplane"],
+    ]);
+    expect(await ebplane(edge, "attach", `${object}#parse`, `sockmap:${name}x:parser`)).toMatchObject({
+      code: 2,
+      stderr: `map ${name}x: no map has this name (ebplane map list)\n`,
+    });
+    expect(await ebplane(edge, "attach", `${object}#on_send`, `sockmap:${name}:send`)).toMatchObject({
+      code: 2,
+      stderr: `hook "sockmap:${name}:send": expected a type of parser, verdict, skb_verdict, msg\n`,
+    });
+    await done(edge, "detach", `sockmap:${maps[0].id}:verdict`);
+    await done(edge, "detach", `sockmap:${name}:parser`);
+    // What bpftool attaches has no link.
+    const pin = `/sys/fs/bpf/ebplane-sock-${edge.inode}`;
+    onTestFinished(() => rmSync(pin, { force: true, recursive: true }));
+    await done(edge, "prog", "load", object, pin);
+    const bpftool = ["prog", "attach", "pinned", `${pin}/parse`, "sk_skb_stream_parser", "id", String(maps[0].id)];
+    expect(edge.spawnSync("bpftool", bpftool)).toMatchObject({ status: 0 });
+    const both = (await ours()).map((a) => [a.hook, a.owner, a.hook.endsWith("parser") ? a.by : ""]).sort();
+    expect(both).toEqual([
+      [`sockmap:${name}:msg`, "ebplane", ""],
+      [`sockmap:${name}:parser`, "other", "program"],
+    ]);
+    await done(edge, "detach", `sockmap:${name}:parser`);
+    await done(edge, "detach", `sockmap:${name}:msg`);
+    expect(await ours()).toEqual([]);
   });
 
   test("what another namespace has at a hook of the same name is left alone", async () => {

@@ -59,9 +59,32 @@ export {
   type Wire,
   XskPort,
 } from "./ports/index.ts";
-export { type Attachment, type Finding, findingText, preflight, requirementsOf } from "./preflight/index.ts";
+export {
+  type Attachment,
+  type Checked,
+  type Finding,
+  findingText,
+  preflight,
+  requirementsOf,
+} from "./preflight/index.ts";
 export { MappedArena, MappedArray, PerfReader, RingBufReader, UserRingBufWriter } from "./rings/index.ts";
-export { type ChainOptions, chainPrograms, MAX_CHAIN, XdpDispatcher } from "./target/dispatcher.ts";
+export {
+  checkedMember,
+  readMember,
+  restoreMember,
+  type StoredMember,
+  storeMember,
+  withMembers,
+} from "./target/chain-store.ts";
+export {
+  type ChainMember,
+  type ChainOptions,
+  chainPrograms,
+  DEFAULT_PRIORITY,
+  MAX_CHAIN,
+  ordered,
+  XdpDispatcher,
+} from "./target/dispatcher.ts";
 export { LinuxCollection, type LinuxLoadOptions } from "./target/load.ts";
 export { openLink, openMap, openProgram, type Where } from "./target/open.ts";
 export { kernelConfig as runningConfig } from "./target/settle.ts";

@@ -13,17 +13,24 @@ import {
   type Link,
   type LwtHook,
   type Program,
+  type SockmapHook,
 } from "@ebplane/core/object";
 import {
   BpfLink,
+  type ChainOptions,
+  type Checked,
   chainPrograms,
+  checkedMember,
+  DEFAULT_PRIORITY,
   ensureBpffs,
   type LinuxCollection,
   LinuxMap,
   linuxTarget,
   openLink,
   openMap,
+  openProgram,
   StructOps,
+  type Where,
 } from "@ebplane/linux";
 import { LinuxProgram, objPin } from "@ebplane/linux/bpf";
 import { ifindex } from "@ebplane/linux/link";
@@ -37,17 +44,41 @@ import {
   setBpfFilter,
 } from "@ebplane/linux/netlink";
 import { UsageError } from "../failure.ts";
+import { chainOf, joinChain, type NewMember, settleChain, writeChain } from "./chain.ts";
 import { type Attached, isElsewhere, listAttached } from "./listing.ts";
 import { atHook, normalPrefix } from "./match.ts";
-import { type AttachmentRecord, createRecord, linkPin, type Mark, mapPin, mapPins, removeRecord } from "./records.ts";
+import {
+  type AttachmentRecord,
+  createRecord,
+  linkPin,
+  type Mark,
+  mapPin,
+  mapPins,
+  recordText,
+  removeRecord,
+} from "./records.ts";
+
+/** What is attached: a program of an object, or one that is loaded already. */
+export type Source =
+  | {
+      readonly spec: CollectionSpec;
+      /** Undefined for struct_ops, which the hook names. */
+      readonly program: string | undefined;
+    }
+  | { readonly live: Where };
 
 export interface AttachRequest {
-  readonly spec: CollectionSpec;
-  /** Undefined for struct_ops, which the hook names. */
-  readonly program: string | undefined;
+  readonly source: Source;
+  /** Of a socket map: as its text says it. */
   readonly hook: Hook;
-  /** XDP: programs that run one after the other when the one before has passed the packet. */
+  /** The socket map, where it is not one of the object's own. */
+  readonly socketMap: Where | undefined;
+  /** XDP: programs that run one after the other, each on the chain-call actions of the one before. */
   readonly following: readonly { readonly spec: CollectionSpec; readonly program: string }[];
+  /** XDP: the place in the chain. */
+  readonly chain: ChainOptions;
+  /** XDP: beside what this command has attached there, as one chain. */
+  readonly join: boolean;
   /** Inode of the namespace that the thread is in. */
   readonly netns: number;
   /** Puts the program in the place of the one that is there. */
@@ -55,7 +86,7 @@ export interface AttachRequest {
   /** Where maps that ask for pinning by name are shared. */
   readonly pinDirectory: string;
   /** Live maps in place of the object's: pins or ids, by the map's name. */
-  readonly reuse: ReadonlyMap<string, { readonly path: string } | { readonly id: number }>;
+  readonly reuse: ReadonlyMap<string, Where>;
   /** XDP: only for the hook's device, whose metadata functions it may then call. */
   readonly bound: boolean;
   /** Puts more into the maps than the object's own contents. */
@@ -70,17 +101,20 @@ export interface AttachAnswer {
   readonly mode: string | undefined;
   readonly fallbackReason: string | undefined;
   readonly replaced: number | undefined;
+  /** How many programs the chain has now that it has joined. */
+  readonly joined?: number;
   readonly maps: readonly { readonly name: string; readonly id: number; readonly pin: string | undefined }[];
 }
 
 /** Hooks that belong to a network namespace; the others are the whole system's. */
 const IN_NETNS: ReadonlySet<Hook["kind"]> = new Set(["xdp", "tcx", "tc", "netns", "netfilter", "lwt"]);
 /** Hooks where nothing has to hold the attachment. */
-const STAYS: ReadonlySet<Hook["kind"]> = new Set(["tc", "lwt"]);
+const STAYS: ReadonlySet<Hook["kind"]> = new Set(["tc", "lwt", "sockmap"]);
 
 export function attachAndKeep(request: AttachRequest): AttachAnswer {
-  const { spec, program: name } = request;
+  const { source } = request;
   let hook = request.hook;
+  const beside = request.join ? toJoin(hook, request.netns) : undefined;
   const old = request.replace ? toReplace(hook, request.netns) : undefined;
   if (!STAYS.has(hook.kind)) ensureBpffs();
   const marks: Mark[] = [];
@@ -96,6 +130,7 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
   const opened: LinuxMap[] = [];
   const target = linuxTarget();
   let collection: LinuxCollection | undefined;
+  let live: LinuxProgram | undefined;
   const after: LinuxCollection[] = [];
   let chain: LinuxProgram | undefined;
   try {
@@ -105,46 +140,98 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
       opened.push(live);
       reuse.set(map, live);
     }
-    const chosen = hook.kind === "struct_ops" ? { structOps: [hook.name] } : { programs: [name!] };
     const boundTo = request.bound && hook.kind === "xdp" ? target.ifindex(hook.iface) : undefined;
-    collection = target.load(spec, { ...chosen, reuse, pinDirectory: request.pinDirectory, boundTo });
-    request.fill(collection.maps);
-    const first = hook.kind === "struct_ops" ? collection.structOps.get(hook.name)! : collection.programs.get(name!)!;
+    if ("spec" in source) {
+      const chosen = hook.kind === "struct_ops" ? { structOps: [hook.name] } : { programs: [source.program!] };
+      const own = hook.kind === "sockmap" && !request.socketMap ? [hook.map.spec.name] : undefined;
+      collection = target.load(source.spec, {
+        ...chosen,
+        maps: own,
+        reuse,
+        pinDirectory: request.pinDirectory,
+        boundTo,
+      });
+      request.fill(collection.maps);
+    } else live = openProgram(source.live);
+    const first =
+      live ??
+      (hook.kind === "struct_ops"
+        ? collection!.structOps.get(hook.name)!
+        : linuxProgram(collection!.programs.get((source as { program: string }).program)!));
     for (const next of request.following) {
       after.push(target.load(next.spec, { programs: [next.program], pinDirectory: request.pinDirectory, boundTo }));
     }
-    if (after.length && !(first instanceof StructOps)) {
-      chain = chainPrograms([first, ...after.map((made, i) => made.programs.get(request.following[i]!.program)!)]);
-    }
+    if (hook.kind === "sockmap") hook = { ...hook, map: socketMap(hook, request.socketMap, collection, opened) };
+    const members =
+      hook.kind === "xdp" && !live && !(first instanceof StructOps) ? membersOf(request, first, after) : [];
+    if (beside) chain = joinChain(beside, members);
+    else if (members.length > 1 || request.chain.chainCallActions) chain = chainPrograms(members);
     const program = chain ?? first;
-    const maps = mapsOf([collection, ...after]);
+    const names = [
+      first instanceof StructOps ? first.plan.spec.name : first.spec.name,
+      ...request.following.map((next) => next.program),
+    ];
+    const maps = mapsOf([...(collection ? [collection] : []), ...after]);
     const answer = (linkId: number, record: AttachmentRecord | undefined, link?: Link<Hook>): AttachAnswer => ({
       hook,
-      program: [name ?? hookName(hook), ...request.following.map((next) => next.program)].join(", then "),
+      program: names.join(", then "),
       progId: program instanceof StructOps ? 0 : program.id,
       linkId,
       mode: hook.kind === "xdp" ? link?.mode : undefined,
       fallbackReason: link?.fallbackReason,
       replaced: old?.progId,
-      maps: [...maps].map(([map, { id }]) => ({
-        name: map,
-        id,
-        pin: record && mapPins(record).find((p) => p.name === map)?.path,
-      })),
+      maps: [...maps].map(([map, { id }]) => ({ name: map, id, pin: record && pinOf(record, map, id) })),
     });
+    if (beside && chain) {
+      const { record } = beside;
+      pinMaps(record!, maps);
+      return { ...answer(beside.linkId, record), joined: chainOf({ record, progId: chain.id }).length };
+    }
     if (old) {
-      const record = replaceProgram(old, program, maps);
+      const record = replaceProgram(old, program, maps, members);
       return answer(old.linkId, record);
     }
     const link = program instanceof StructOps ? program.attach() : target.attach(program, hook);
-    const linkId = keep(link, hook, request.netns, maps, marks);
+    const linkId = keep(link, hook, request.netns, maps, marks, members);
     return answer(linkId.id, linkId.record, link);
   } finally {
     chain?.close();
+    live?.close();
     for (const made of after) made.close();
     collection?.close();
     for (const map of opened) map.close();
   }
+}
+
+/** The programs as members of a chain, all with the place that the request gives. */
+function membersOf(
+  { chain, following }: AttachRequest,
+  first: LinuxProgram,
+  after: readonly LinuxCollection[],
+): NewMember[] {
+  const { priority = DEFAULT_PRIORITY, chainCallActions } = chain;
+  const programs = [first, ...after.map((made, i) => linuxProgram(made.programs.get(following[i]!.program)!))];
+  return programs.map((program) => ({ program, priority, chainCallActions }));
+}
+
+/** The live map that a hook's text means: one of the object's own by name, else a file, id or name of the kernel's. */
+function socketMap(
+  { map: { spec } }: SockmapHook,
+  where: Where | undefined,
+  collection: LinuxCollection | undefined,
+  opened: LinuxMap[],
+): LinuxMap {
+  const own = where === undefined ? collection?.maps.get(spec.name) : undefined;
+  if (own instanceof LinuxMap) return own;
+  if (!where) throw new UsageError(`map ${spec.name}: the object has no such map`);
+  const map = openMap(where);
+  opened.push(map);
+  return map;
+}
+
+function linuxProgram(program: Program): LinuxProgram {
+  if (program instanceof LinuxProgram) return program;
+  throw new TypeError(`program ${program.spec.name}: expected a live program`);
 }
 
 type Maps = ReadonlyMap<string, BpfMap>;
@@ -154,9 +241,10 @@ function mapsOf(collections: readonly Collection[]): Maps {
   const maps = new Map<string, BpfMap>();
   for (const { maps: own } of collections) {
     for (const [name, map] of own) {
-      let free = name;
-      for (let n = 2; maps.has(free); n++) free = `${name}_${n}`;
-      maps.set(free, map);
+      maps.set(
+        freeName(name, (other) => maps.has(other)),
+        map,
+      );
     }
   }
   return maps;
@@ -169,6 +257,7 @@ function keep(
   netns: number,
   maps: Maps,
   marks: readonly Mark[],
+  members: readonly NewMember[],
 ): { id: number; record: AttachmentRecord | undefined } {
   let record: AttachmentRecord | undefined;
   try {
@@ -191,6 +280,10 @@ function keep(
     for (const stale of staleRecords(link.id, hook, netns)) removeRecord(stale);
     record = createRecord(link.id, IN_NETNS.has(hook.kind) ? netns : undefined, hook, marks);
     pinMaps(record, maps);
+    if (link instanceof BpfLink && members.length) {
+      writeChain(record, link.info().progId, members);
+      settleChain(record);
+    }
     if (link instanceof BpfLink) {
       link.pin(linkPin(record));
       link.close();
@@ -213,14 +306,46 @@ function staleRecords(linkId: number, hook: Hook, netns: number): AttachmentReco
         r.linkId === linkId &&
         (r.netns === undefined || r.netns === netns) &&
         r.hook !== undefined &&
-        hookText(r.hook) === hookText(hook),
+        recordText(r.hook) === recordText(hook),
     );
 }
 
+/** The file of the map; of one that had to take another name by its id. */
+function pinOf(record: AttachmentRecord, name: string, id: number): string | undefined {
+  return mapPins(record).find(({ name: pinned, path }) => {
+    if (!pinned.startsWith(name)) return false;
+    using map = openMap({ path });
+    return map.id === id;
+  })?.path;
+}
+
+/** A name that another member's map has already gets a number. */
 function pinMaps(record: AttachmentRecord, maps: Maps): void {
+  const taken = new Set(mapPins(record).map((pin) => pin.name));
   for (const [name, map] of maps) {
-    if (map instanceof LinuxMap) objPin(map.fd, mapPin(record, name));
+    if (!(map instanceof LinuxMap)) continue;
+    const free = freeName(name, (other) => taken.has(other));
+    taken.add(free);
+    objPin(map.fd, mapPin(record, free));
   }
+}
+
+function freeName(name: string, taken: (name: string) => boolean): string {
+  let free = name;
+  for (let n = 2; taken(free); n++) free = `${name}_${n}`;
+  return free;
+}
+
+/** The chain at a hook as preflight looks at it: its programs, and the link that it is attached by. */
+export function chainAt(hook: Hook, netns: number): { link: number; members: readonly Checked[] } | undefined {
+  const there = toJoin(hook, netns);
+  return there && { link: there.linkId, members: chainOf(there).map(checkedMember) };
+}
+
+/** What is at the hook to be joined; undefined where nothing is. @throws UsageError for a hook without chains. */
+function toJoin(hook: Hook, netns: number): Attached | undefined {
+  if (hook.kind !== "xdp") throw new UsageError(`--join: only xdp programs are chained, got ${hookText(hook)}`);
+  return listAttached(netns).find((a) => atHook(hook, a) && !isElsewhere(a, netns));
 }
 
 /** The one attachment to replace. @throws UsageError when there is none, or several. */
@@ -236,14 +361,22 @@ function toReplace(hook: Hook, netns: number): Attached {
 }
 
 /** Swaps the program atomically, and the pinned maps where they are ours. */
-function replaceProgram(old: Attached, program: Program | StructOps, maps: Maps): AttachmentRecord | undefined {
+function replaceProgram(
+  old: Attached,
+  program: Program | StructOps,
+  maps: Maps,
+  members: readonly NewMember[],
+): AttachmentRecord | undefined {
+  const { record } = old;
   if (!(program instanceof LinuxProgram || program instanceof StructOps))
     throw new TypeError(`program ${program.spec.name}: expected a live program`);
   if (old.way.by === "link") {
     const link = openLink({ id: old.way.id });
     try {
+      if (record && program instanceof LinuxProgram && members.length) writeChain(record, program.id, members);
       if (program instanceof StructOps) program.replace(link);
       else link.update(program);
+      if (record && members.length) settleChain(record);
     } finally {
       link.close();
     }
@@ -255,15 +388,10 @@ function replaceProgram(old: Attached, program: Program | StructOps, maps: Maps)
       socket.close();
     }
   }
-  const { record } = old;
   if (!record) return undefined;
   for (const { path } of mapPins(record)) unlinkSync(path);
   pinMaps(record, maps);
   return record;
-}
-
-function hookName(hook: Hook): string {
-  return "name" in hook ? hook.name : hookText(hook);
 }
 
 function hasClsact(iface: string): boolean {

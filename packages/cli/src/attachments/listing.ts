@@ -11,10 +11,13 @@ import {
   type Hook,
   hookText,
   type LwtHook,
+  MapType,
+  SOCKMAP_HOOKS,
   type TcHook,
 } from "@ebplane/core/object";
 import { type LinkDescription, listLinkObjects, queryPrograms } from "@ebplane/linux";
-import { fdById, progInfo } from "@ebplane/linux/bpf";
+import { fdById, mapInfo, objectIds, progInfo } from "@ebplane/linux/bpf";
+import { SOCKMAP_TYPES } from "@ebplane/linux/link";
 import {
   type FilterPlace,
   type LinkInfo,
@@ -27,7 +30,7 @@ import {
   type RouteSpec,
 } from "@ebplane/linux/netlink";
 import { cgroupPaths } from "./cgroups.ts";
-import { type AttachmentRecord, readRecords } from "./records.ts";
+import { type AttachmentRecord, readRecords, recordText } from "./records.ts";
 
 /** The way in which it is attached, with what detaching needs. */
 export type Way =
@@ -41,7 +44,7 @@ export type Way =
   /** Only our record is left: the device, namespace or control group is gone. */
   | { readonly by: "record" };
 
-export type Target = { readonly index: number } | { readonly path: string };
+export type Target = { readonly index: number } | { readonly path: string } | { readonly map: number };
 
 export interface Attached {
   /** The hook's text; for what ebplane has no words, the kernel's kind of link. */
@@ -81,6 +84,7 @@ export function listAttached(netns: number): Attached[] {
       ...routesAttached(socket, devices),
       ...netnsAttached(links, netns),
       ...cgroupsAttached(links),
+      ...sockmapsAttached(links),
       ...elsewhere(links),
     ];
     const recordOf = (f: Found): AttachmentRecord | undefined =>
@@ -124,10 +128,10 @@ interface Found {
 function isRecordOf(record: AttachmentRecord, found: Found, netns: number): boolean {
   return (
     record.linkId === 0 &&
-    record.netns === netns &&
+    (record.netns === undefined || record.netns === netns) &&
     found.hook !== undefined &&
     record.hook !== undefined &&
-    hookText(record.hook) === hookText(found.hook)
+    recordText(record.hook) === recordText(found.hook)
   );
 }
 
@@ -240,6 +244,36 @@ function cgroupsAttached(links: readonly LinkDescription[]): Found[] {
   return found;
 }
 
+/** Programs of socket maps that were attached without a link: before Linux 6.10, or by bpftool. */
+function sockmapsAttached(links: readonly LinkDescription[]): Found[] {
+  const linked = new Set(links.map(({ hook, progId }) => hook?.kind === "sockmap" && `${progId} ${recordText(hook)}`));
+  return objectIds("map").flatMap((id) => {
+    const spec = socketMapSpec(id);
+    if (!spec) return [];
+    return SOCKMAP_HOOKS.flatMap((type) => {
+      const hook = { kind: "sockmap", map: { id, spec }, type } as const;
+      const attachType = SOCKMAP_TYPES[type];
+      const target = { map: id };
+      return query(target, attachType)
+        .filter(({ progId }) => !linked.has(`${progId} ${recordText(hook)}`))
+        .map(({ progId }): Found => ({ hook, progId, way: { by: "program", target, attachType } }));
+    });
+  });
+}
+
+const SOCKET_MAPS: readonly number[] = [MapType.BPF_MAP_TYPE_SOCKMAP, MapType.BPF_MAP_TYPE_SOCKHASH];
+
+function socketMapSpec(id: number): { name: string } | undefined {
+  const fd = fdById("map", id);
+  if (fd === undefined) return undefined;
+  try {
+    const { type, name } = mapInfo(fd);
+    return SOCKET_MAPS.includes(type) ? { name } : undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Links that belong to no device, namespace or control group that was asked above. */
 function elsewhere(links: readonly LinkDescription[]): Found[] {
   return links
@@ -271,7 +305,9 @@ function query(target: Target, attachType: number): ReturnType<typeof queryProgr
   try {
     return withTarget(target, (number) => queryPrograms(number, attachType).programs);
   } catch (error) {
-    if (error instanceof SysError && [Errno.EINVAL, Errno.ENODEV, Errno.EBADF].includes(error.errno as 22)) return [];
+    // EBUSY is a socket map's answer where a link has the place: links are listed of themselves.
+    const none: readonly number[] = [Errno.EBUSY, Errno.EINVAL, Errno.ENODEV, Errno.EBADF, Errno.EOPNOTSUPP];
+    if (error instanceof SysError && none.includes(error.errno)) return [];
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw error;
   }
@@ -280,7 +316,8 @@ function query(target: Target, attachType: number): ReturnType<typeof queryProgr
 /** Runs `body` with the number that bpf(2) takes for a target. */
 export function withTarget<T>(target: Target, body: (number: number) => T): T {
   if ("index" in target) return body(target.index);
-  const fd = openSync(target.path, "r");
+  const fd = "map" in target ? fdById("map", target.map) : openSync(target.path, "r");
+  if (fd === undefined) return body(-1); // Gone meanwhile: EBADF.
   try {
     return body(fd);
   } finally {

@@ -2,6 +2,7 @@
 import { realpathSync } from "node:fs";
 import { type Hook, hookText } from "@ebplane/core/object";
 import { formatCidr, parseCidr } from "@ebplane/core/wire";
+import { objectName } from "@ebplane/linux/bpf";
 import type { Attached } from "./listing.ts";
 
 /** What the text leaves open (XDP mode, priority) matches anything. */
@@ -30,6 +31,12 @@ export function atHook(asked: Hook, attached: Attached): boolean {
     case "lwt": {
       const there = hook as typeof asked;
       return there.direction === asked.direction && normalPrefix(there.prefix) === normalPrefix(asked.prefix);
+    }
+    case "sockmap": {
+      const there = hook as typeof asked;
+      const { id, spec } = asked.map;
+      const sameMap = id ? there.map.id === id : there.map.spec.name === objectName(spec.name);
+      return sameMap && there.type === asked.type;
     }
     default:
       return hookText(hook) === hookText(asked);

@@ -59,11 +59,18 @@ export function createRecord(
   hook: Hook,
   marks: readonly Mark[] = [],
 ): AttachmentRecord {
-  const text = encodeName(hookText(hook));
+  const text = encodeName(recordText(hook));
   const path = `${HOME}/${linkId}@${netns ?? ""}@${text.length > MAX_HOOK ? "" : text}`;
   mkdirSync(mapsOf(path), { recursive: true, mode: 0o700 });
   for (const mark of marks) mkdirSync(`${path}/${mark}`, { mode: 0o700 });
   return { path, linkId, netns, hook };
+}
+
+/** The hook's text as a record has it: a socket map by its id, since names of maps are not unique. */
+export function recordText(hook: Hook): string {
+  if (hook.kind !== "sockmap") return hookText(hook);
+  const { id, spec } = hook.map;
+  return hookText({ ...hook, map: { id, spec: { name: id ? String(id) : spec.name } } });
 }
 
 export function marksOf(record: AttachmentRecord): Set<string> {

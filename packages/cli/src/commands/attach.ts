@@ -1,5 +1,5 @@
 /** `ebplane attach`, `detach` and `list`: programs on hooks, staying when the command ends. */
-import { existsSync } from "node:fs";
+import { existsSync, statfsSync } from "node:fs";
 import { BpfError } from "@ebplane/core/errors";
 import {
   type CollectionSpec,
@@ -9,11 +9,15 @@ import {
   type ProgramSpec,
   ProgType,
   parseHook,
+  XdpAction,
+  type XdpActionName,
 } from "@ebplane/core/object";
+import type { Attachment, ChainOptions, Where } from "@ebplane/linux";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
 import { inSource, loadObject } from "../input.ts";
 import { inNamespace, requireKernel } from "../kernel.ts";
+import { findMap } from "../kernel-objects.ts";
 import { fillMaps } from "../map-file.ts";
 import { collect, wholeNumber } from "../options.ts";
 import { note, print, printJson, table } from "../output.ts";
@@ -30,6 +34,9 @@ interface AttachOptions {
   readonly defrag?: boolean;
   readonly bound?: boolean;
   readonly next: readonly string[];
+  readonly join?: boolean;
+  readonly priority?: string;
+  readonly chainCall?: string;
   readonly json?: boolean;
 }
 
@@ -47,7 +54,9 @@ A hook is one of
   cgroup:PATH:TYPE                netns:flow_dissector|sk_lookup  netfilter:4|6:POINT[:PRIORITY]
   lwt:PREFIX:in|out|xmit|seg6local  raw_tp:NAME                   tracepoint:GROUP:NAME
   kprobe:FUNCTION                 uprobe:PATH:OFFSET              trace
-  netkit:IFACE:primary|peer       struct_ops:NAME                 perf_event:EVENT:PERIOD`;
+  netkit:IFACE:primary|peer       struct_ops:NAME                 perf_event:EVENT:PERIOD
+  sockmap:MAP:parser|verdict|skb_verdict|msg     (MAP: of the object, or a live one's name, id or file)
+PROG may also be a loaded one: id:NUMBER, or its file in bpffs.`;
 
 export function registerAttach(program: Command): void {
   program
@@ -64,17 +73,26 @@ export function registerAttach(program: Command): void {
     .option("--headroom <bytes>", "lwt: what an xmit program may push")
     .option("--defrag", "netfilter: whole packets only")
     .option("--next <prog>", "xdp: another program, run when those before it passed (repeatable)", collect, [])
+    .option("--join", "xdp: beside what ebplane attached there, as one chain")
+    .option("--priority <number>", "xdp: place in the chain: lower runs first, 50 unless said")
+    .option("--chain-call <actions>", "xdp: verdicts after which the next one runs, XDP_PASS unless said")
     .option("--bound", "xdp: bind the program to the device, for its metadata functions")
     .option("--json", "one JSON document")
     .action(async (path: string, text: string, options: AttachOptions) => {
       const hook = completeHook(parseHook(text), options);
+      const chain = chainOptions(hook, options);
+      const live = loadedProgram(path);
       const { file, name } = splitProgram(path);
-      const spec = await loadObject(file);
+      const spec = live ? undefined : await loadObject(file);
       const chosen =
-        hook.kind === "struct_ops"
-          ? structOpsFor(hook.name, spec, file)
-          : programFor(hook, [...spec.programs.values()], name, file);
-      if (options.next.length && hook.kind !== "xdp") throw new UsageError(`--next: only xdp programs are chained`);
+        spec === undefined
+          ? undefined
+          : hook.kind === "struct_ops"
+            ? structOpsFor(hook.name, spec, file)
+            : programFor(hook, [...spec.programs.values()], name, file);
+      if (!spec && (options.next.length || options.join || options.map.length || options.reuse.length)) {
+        throw new UsageError(`${path}: --next, --join, --map and --reuse need an object, not a loaded program`);
+      }
       const following = await Promise.all(
         options.next.map(async (text) => {
           const next = splitProgram(text);
@@ -84,22 +102,32 @@ export function registerAttach(program: Command): void {
       );
       const reuse = new Map(options.reuse.map(parseReuse));
       for (const map of reuse.keys()) {
-        if (!spec.maps.has(map)) throw new UsageError(`--reuse: no map named ${map} in ${file}`);
+        if (!spec?.maps.has(map)) throw new UsageError(`--reuse: no map named ${map} in ${file}`);
       }
       await requireKernel("attach");
+      const socketMap = hook.kind === "sockmap" && !spec?.maps.has(hook.map.spec.name) ? hook.map.spec.name : undefined;
+      const socketMapPlace = socketMap === undefined ? undefined : await findMap(socketMap);
       const { findingText, preflight } = await import("@ebplane/linux");
-      const { attachAndKeep } = await import("../attachments/attach.ts");
+      const { attachAndKeep, chainAt } = await import("../attachments/attach.ts");
       const answer = await inNamespace(options.netns, (netns) => {
+        const chainToCheck = (program: ProgramSpec): Attachment => {
+          const there = options.join ? chainAt(hook, netns) : undefined;
+          const chained = [...following.map((next) => next.program), ...(there?.members ?? [])];
+          return { program, hook, chained, replaces: there?.link };
+        };
         // Of a hook that works already there is nothing to find out but that it is taken.
-        for (const finding of options.replace ? [] : preflight(chosen ? [{ program: chosen, hook }] : [])) {
+        const attachments = options.replace || !chosen ? [] : [chainToCheck(chosen)];
+        for (const finding of preflight(attachments)) {
           if (finding.severity === "error") throw new BpfError("EPREFLIGHT", findingText(finding));
           note(findingText(finding));
         }
-        return inSource(spec, () =>
+        const attach = () =>
           attachAndKeep({
-            spec,
-            program: chosen?.name,
+            source: live ? { live } : { spec: spec!, program: chosen?.name },
             hook,
+            socketMap: socketMapPlace,
+            chain,
+            join: options.join ?? false,
             following: following.map(({ spec, program }) => ({ spec, program: program.name })),
             netns,
             replace: options.replace ?? false,
@@ -107,8 +135,8 @@ export function registerAttach(program: Command): void {
             reuse,
             bound: options.bound ?? false,
             fill: (maps) => fillMaps(maps, options.map),
-          }),
-        );
+          });
+        return spec ? inSource(spec, attach) : attach();
       });
       if (options.json) {
         printJson({ ...answer, hook: hookText(answer.hook), fallbackReason: answer.fallbackReason ?? null });
@@ -118,6 +146,13 @@ export function registerAttach(program: Command): void {
       const why = answer.fallbackReason === undefined ? "" : `: native mode was refused (${answer.fallbackReason})`;
       const link = answer.linkId ? `, link ${answer.linkId}` : "";
       const what = answer.progId ? `program ${answer.progId}` : "struct_ops";
+      if (answer.joined !== undefined) {
+        print(
+          `${hookText(answer.hook)}: ${answer.program} has joined: ${answer.joined} programs in one chain (${what}${link})`,
+        );
+        for (const map of answer.maps) print(`  map ${map.name}: id ${map.id}${map.pin ? `, ${map.pin}` : ""}`);
+        return;
+      }
       const instead = answer.replaced === undefined ? "" : `, in place of program ${answer.replaced}`;
       print(`${hookText(answer.hook)}: ${answer.program} is attached${mode} (${what}${link})${instead}${why}`);
       for (const map of answer.maps) print(`  map ${map.name}: id ${map.id}${map.pin ? `, ${map.pin}` : ""}`);
@@ -128,18 +163,19 @@ export function registerAttach(program: Command): void {
     .description("detach what is attached to a hook, whoever attached it")
     .option("--netns <name>", "the network namespace: a name of ip netns, or a file")
     .option("--link <id>", "only this link")
-    .option("--prog <name>", "only this program, by name or id")
+    .option("--prog <name>", "only this program, by name or id; of an xdp chain by name or place (#2)")
     .option("--all", "everything at the hook")
     .option("--json", "one JSON document")
     .action(async (text: string | undefined, options: DetachOptions) => {
       if (text === undefined && options.link === undefined) throw new UsageError("detach: name a hook, or --link ID");
-      const hook = text === undefined ? undefined : parseHook(text);
+      const hook = text === undefined ? undefined : await liveHook(parseHook(text));
       const linkId = options.link === undefined ? undefined : wholeNumber(options.link, "--link");
       await requireKernel("detach");
       const { isElsewhere, listAttached } = await import("../attachments/listing.ts");
       const { detach } = await import("../attachments/detach.ts");
+      const { chainOf, leaveChain, memberOf } = await import("../attachments/chain.ts");
       const { atHook } = await import("../attachments/match.ts");
-      const detached = await inNamespace(options.netns, (netns) => {
+      const { found, left } = await inNamespace(options.netns, (netns) => {
         const found = listAttached(netns).filter((a) => {
           const elsewhere = isElsewhere(a, netns);
           if (linkId !== undefined) {
@@ -147,8 +183,11 @@ export function registerAttach(program: Command): void {
             if (a.linkId !== linkId && !among) return false;
           } else if (elsewhere) return false;
           if (hook && !atHook(hook, a)) return false;
-          return options.prog === undefined || a.progName === options.prog || String(a.progId) === options.prog;
+          if (options.prog === undefined || a.progName === options.prog || String(a.progId) === options.prog)
+            return true;
+          return memberOf(a, options.prog) !== undefined;
         });
+        const left: string[] = [];
         const where = [text, linkId === undefined ? "" : `link ${linkId}`].filter(Boolean).join(", ");
         if (found.length === 0) throw new UsageError(`${where}: nothing is attached there`);
         if (found.length > 1 && !options.all) {
@@ -158,12 +197,19 @@ export function registerAttach(program: Command): void {
           );
         }
         for (const a of found) {
+          const member = options.prog === undefined ? undefined : memberOf(a, options.prog);
+          if (member && chainOf(a).length > 1) {
+            leaveChain(a, member);
+            left.push(`${a.text}: ${member.name} has left the chain`);
+            continue;
+          }
           detach(linkId !== undefined && a.way.by === "one of" ? { ...a, way: { by: "link", id: linkId } } : a);
         }
-        return found;
+        return { found, left };
       });
-      if (options.json) printJson({ detached: detached.map((a) => attachedJson(a)) });
-      else for (const a of detached) print(`${a.text}: ${a.progName || "program"} is detached`);
+      if (options.json) printJson({ detached: found.map((a) => attachedJson(a)), left });
+      else if (left.length) for (const line of left) print(line);
+      else for (const a of found) print(`${a.text}: ${a.progName || "program"} is detached`);
     });
 
   program
@@ -174,29 +220,92 @@ export function registerAttach(program: Command): void {
     .action(async ({ netns, json }: { netns?: string; json?: boolean }) => {
       await requireKernel("list");
       const { listAttached } = await import("../attachments/listing.ts");
+      const { chainOf } = await import("../attachments/chain.ts");
       const { planesOfLinks } = await import("../up/pinned.ts");
       const { attached, here, planes } = await inNamespace(netns, (inode) => ({
-        attached: listAttached(inode),
+        attached: listAttached(inode).map((a) => ({ ...a, chain: a.hook?.kind === "xdp" ? chainOf(a) : [] })),
         here: inode,
         planes: planesOfLinks(inode),
       }));
       if (json) {
-        printJson({ netns: here, attachments: attached.map((a) => attachedJson(a, planes.get(a.linkId))) });
+        const attachments = attached.map((a) => ({
+          ...attachedJson(a, planes.get(a.linkId)),
+          chain: a.chain.map(({ name, priority, chainCallActions, maps }) => ({
+            name,
+            priority,
+            chainCallActions,
+            maps,
+          })),
+        }));
+        printJson({ netns: here, attachments });
         return;
       }
       if (attached.length === 0) {
         print("nothing is attached");
         return;
       }
-      const rows = attached.map((a) => [
-        a.text,
-        a.progName || "?",
-        a.progId ? String(a.progId) : "",
-        a.linkId ? String(a.linkId) : "",
-        planes.has(a.linkId) ? `plane ${planes.get(a.linkId)}` : ownerText(a, here),
+      const rows = attached.flatMap((a) => [
+        [
+          a.text,
+          a.progName || "?",
+          a.progId ? String(a.progId) : "",
+          a.linkId ? String(a.linkId) : "",
+          planes.has(a.linkId) ? `plane ${planes.get(a.linkId)}` : ownerText(a, here),
+        ],
+        // A program alone at the usual place is no chain yet.
+        ...(a.chain.length > 1 || a.chain.some((m) => m.priority !== 50) ? a.chain : []).map((m, i) => [
+          `  #${i + 1} priority ${m.priority}, next on ${m.chainCallActions.join(", ") || "nothing"}`,
+          m.name,
+          "",
+          "",
+          "",
+        ]),
       ]);
       print(table(["hook", "program", "id", "link", "by"], rows, ["id", "link"]));
     });
+}
+
+/** Priority and chain-call actions. @throws UsageError for hooks without chains and for what is no action. */
+function chainOptions(hook: Hook, { next, join, priority, chainCall, bound, replace }: AttachOptions): ChainOptions {
+  const used = next.length
+    ? "--next"
+    : join
+      ? "--join"
+      : priority
+        ? "--priority"
+        : chainCall
+          ? "--chain-call"
+          : undefined;
+  if (used === undefined) return {};
+  if (hook.kind !== "xdp") throw new UsageError(`${used}: only xdp programs are chained`);
+  if (bound) throw new UsageError(`${used}: a chain is not bound to a device: leave out --bound`);
+  if (join && replace) throw new UsageError("--join and --replace exclude each other");
+  const chainCallActions = chainCall?.split(",").map((text) => {
+    const known = Object.keys(XdpAction).find((name) => name === text) as XdpActionName | undefined;
+    if (known) return known;
+    throw new UsageError(`--chain-call: expected ${Object.keys(XdpAction).join(", ")}, got ${text}`);
+  });
+  return { priority: priority === undefined ? undefined : wholeNumber(priority, "--priority"), chainCallActions };
+}
+
+/** A program that is loaded already, where the text names one: an id, or a file in bpffs. */
+function loadedProgram(text: string): Where | undefined {
+  const [, id] = /^id:(\d+)$/.exec(text) ?? [];
+  if (id !== undefined) return { id: Number(id) };
+  return existsSync(text) && statfsSync(text).type === BPF_FS_MAGIC ? { path: text } : undefined;
+}
+
+const BPF_FS_MAGIC = 0xcafe4a11;
+
+/** A hook on a socket map with the live map's id, where its text is an id or a file. */
+async function liveHook(hook: Hook): Promise<Hook> {
+  if (hook.kind !== "sockmap") return hook;
+  const { name } = hook.map.spec;
+  if (!name.includes("/") && !/^\d+$/.test(name)) return hook;
+  await requireKernel("attach");
+  const { openMap } = await import("@ebplane/linux");
+  using map = openMap(await findMap(name));
+  return { ...hook, map: { id: map.id, spec: { name: map.spec.name } } };
 }
 
 type Attached = import("../attachments/listing.ts").Attached;

@@ -7,6 +7,7 @@
  *     kprobe:FUNCTION                    kretprobe:FUNCTION                uprobe:PATH:OFFSET        trace:FUNCTION
  *     kprobe_multi:FUNCTION,…            uprobe_multi:PATH:OFFSET,…        (k|u)retprobe, (k|u)retprobe_multi
  *     netkit:IFACE:primary|peer          struct_ops:NAME                   perf_event:EVENT:PERIOD
+ *     sockmap:MAP:parser|verdict|skb_verdict|msg
  *
  * A target says which it has; `sim` refuses the others with an UnsupportedError.
  */
@@ -131,11 +132,13 @@ export interface LwtHook {
 /** On the sockets in a sockmap or sockhash. */
 export interface SockmapHook {
   readonly kind: "sockmap";
-  /** A live map of the target. */
+  /** A live map of the target. Read off a text it is only what the text says: a name, file or id (as `name`). */
   readonly map: { readonly id: number; readonly spec: { readonly name: string } };
   /** `parser` and `verdict` go together; `skb_verdict` needs no parser; `msg` sees sendmsg. */
-  readonly type: "parser" | "verdict" | "skb_verdict" | "msg";
+  readonly type: (typeof SOCKMAP_HOOKS)[number];
 }
+
+export const SOCKMAP_HOOKS = ["parser", "verdict", "skb_verdict", "msg"] as const;
 
 /** On one socket: a filter of what it receives, or the choice within its SO_REUSEPORT group. */
 export interface SocketHook {
@@ -281,7 +284,7 @@ export function hookText(hook: Hook): string {
 }
 
 /**
- * A hook from its text form. Those that need a live object (sockmap, socket) have none.
+ * A hook from its text form. One on a socket has none; that on a socket map has the map's name, still to be found.
  * @throws RangeError that says what is expected.
  */
 export function parseHook(text: string): Hook {
@@ -336,6 +339,11 @@ export function parseHook(text: string): Hook {
         /^(.+):(in|out|xmit|seg6local)$/.exec(rest) ?? wrong("lwt:PREFIX:in|out|xmit|seg6local");
       return { kind, prefix: prefix!, direction: direction as LwtHook["direction"] };
     }
+    case "sockmap": {
+      const [, map, type] = /^(.+):(\w+)$/.exec(rest) ?? wrong(`sockmap:MAP:${SOCKMAP_HOOKS.join("|")}`);
+      const known = SOCKMAP_HOOKS.find((name) => name === type) ?? wrong(`a type of ${SOCKMAP_HOOKS.join(", ")}`);
+      return { kind, map: { id: 0, spec: { name: map! } }, type: known };
+    }
     case "raw_tp":
       return { kind, name: rest || wrong("raw_tp:NAME") };
     case "tracepoint": {
@@ -370,7 +378,7 @@ export function parseHook(text: string): Hook {
       return { kind, name: rest || wrong("struct_ops:NAME") };
     default:
       return wrong(
-        "xdp, tcx, netkit, tc, cgroup, netns, netfilter, lwt, raw_tp, tracepoint, kprobe, uprobe, kprobe_multi, uprobe_multi, perf_event, trace or struct_ops, then :…",
+        "xdp, tcx, netkit, tc, cgroup, netns, netfilter, lwt, sockmap, raw_tp, tracepoint, kprobe, uprobe, kprobe_multi, uprobe_multi, perf_event, trace or struct_ops, then :…",
       );
   }
 }
@@ -389,6 +397,7 @@ export const HOOK_PROG_TYPES: Readonly<Partial<Record<Hook["kind"], readonly num
     ProgType.BPF_PROG_TYPE_LWT_XMIT,
     ProgType.BPF_PROG_TYPE_LWT_SEG6LOCAL,
   ],
+  sockmap: [ProgType.BPF_PROG_TYPE_SK_SKB, ProgType.BPF_PROG_TYPE_SK_MSG],
   perf_event: [ProgType.BPF_PROG_TYPE_PERF_EVENT],
   kprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],
   kretprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],

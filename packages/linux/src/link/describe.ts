@@ -10,10 +10,12 @@ import {
   type Hook,
   NETFILTER_POINTS,
   ProgType,
+  SOCKMAP_HOOKS,
 } from "@ebplane/core/object";
 import { fdById, type LinkInfo, linkInfo, mapInfo, objectIds } from "../bpf/index.ts";
 import { close } from "../sys/index.ts";
 import { ifname } from "./ifindex.ts";
+import { SOCKMAP_TYPES } from "./sockets.ts";
 
 const LINK_TYPES = [
   "unspec",
@@ -97,6 +99,12 @@ export function describeLink(info: LinkInfo): LinkDescription {
       return { ...base, hook: { kind: "trace" }, detail: attachTypeName(ProgType.BPF_PROG_TYPE_TRACING, u32(0)) ?? "" };
     case "struct_ops":
       return { ...base, hook: { kind: "struct_ops", name: mapName(u32(0)) } };
+    case "sockmap": {
+      const type = SOCKMAP_HOOKS.find((name) => SOCKMAP_TYPES[name] === u32(4));
+      // Without a map: the map is gone, and the link lives on, attached to nothing.
+      if (type === undefined || u32(0) === 0) return base;
+      return { ...base, hook: { kind: "sockmap", map: { id: u32(0), spec: { name: mapName(u32(0)) } }, type } };
+    }
     case "netkit": {
       const end = u32(4) === AttachType.BPF_NETKIT_PRIMARY ? "primary" : "peer";
       const iface = ifname(u32(0));

@@ -6,5 +6,5 @@ export * from "./ethtool.ts";
 export * from "./ifindex.ts";
 export * from "./link.ts";
 export * from "./query.ts";
-export { attachClassicFilter } from "./sockets.ts";
+export { attachClassicFilter, SOCKMAP_TYPES } from "./sockets.ts";
 export { attachXdp } from "./xdp.ts";

@@ -9,12 +9,13 @@ import { scratch, setPointer } from "../mem/index.ts";
 import { check, NR, syscall, sysError } from "../sys/index.ts";
 import { BpfLink, PlainLink, type Unwrap } from "./link.ts";
 
-const SOCKMAP_TYPES = {
+/** The attach type of each place at a socket map. */
+export const SOCKMAP_TYPES = {
   parser: AttachType.BPF_SK_SKB_STREAM_PARSER,
   verdict: AttachType.BPF_SK_SKB_STREAM_VERDICT,
   skb_verdict: AttachType.BPF_SK_SKB_VERDICT,
   msg: AttachType.BPF_SK_MSG_VERDICT,
-} as const;
+} as const satisfies Record<SockmapHook["type"], number>;
 
 /**
  * Attaches to a map; sockets that are put in later get the program. It ends with the map at the latest. By a link since

@@ -7,9 +7,11 @@ import {
   ProgType,
 } from "@ebplane/core/object";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LinuxProgram } from "../bpf/index.ts";
 import { setOffload } from "../link/index.ts";
 import { addLink, deleteLink, getLink, type LinkInfo, setLink } from "../netlink/index.ts";
 import { NetNs } from "../netns/index.ts";
+import { chainPrograms } from "../target/dispatcher.ts";
 import { linuxTarget } from "../target/target.ts";
 import { asmProgram, collectionOf, kernelSkipReason } from "../testing.ts";
 import { type Attachment, findingText, preflight, requirementsOf, type System } from "./index.ts";
@@ -24,6 +26,93 @@ test("what a program asks for is read off its code", () => {
   expect(requirementsOf(pass)).toMatchObject({ frags: false, redirects: false, growsHead: false });
   expect(requirementsOf(redirect)).toMatchObject({ redirects: true, helpers: new Set([23]) });
   expect(requirementsOf({ ...pass, flags: BPF_F_XDP_HAS_FRAGS }).frags).toBe(true);
+});
+
+/** Whether this kernel has bonds and vlans to try it on; a namespace of its own tells. */
+function stackedSkip(): string | undefined {
+  if (skip) return skip;
+  using ns = NetNs.create();
+  const made = ["bond", "dummy"].map((kind) => ns.spawnSync("ip", ["link", "add", `t${kind}`, "type", kind]));
+  const vlan = ["link", "add", "link", "tdummy", "tvlan", "type", "vlan", "id", "7"];
+  return [...made, ns.spawnSync("ip", vlan)].every(({ status }) => status === 0)
+    ? undefined
+    : "this kernel has no bond or vlan devices (scripts/kernel-vm has)";
+}
+const noStacked = stackedSkip();
+
+describe.skipIf(noStacked)(`preflight of bonds and vlans${noStacked ? ` (skipped: ${noStacked})` : ""}`, () => {
+  let ns: NetNs;
+  const ip = (...args: string[]): void => {
+    const { status, stderr } = ns.spawnSync("ip", args);
+    if (status !== 0) throw new Error(`ip ${args.join(" ")}: ${stderr}`);
+  };
+  beforeAll(() => {
+    ns = NetNs.create();
+    for (const n of ["a", "b"]) ip("link", "add", `${n}0`, "type", "veth", "peer", "name", `${n}1`);
+    ip("link", "add", "bond0", "type", "bond", "mode", "active-backup");
+    for (const n of ["a0", "b0"]) ip("link", "set", n, "master", "bond0");
+    ip("link", "add", "link", "a1", "a1.7", "type", "vlan", "id", "7");
+    for (const n of ["bond0", "a0", "b0", "a1", "b1", "a1.7"]) ip("link", "set", n, "up");
+  });
+  afterAll(() => ns.close());
+
+  test("what is said is what the kernel does", () => {
+    const target = linuxTarget({ netns: ns.fd });
+    using loaded = target.load(collectionOf([pass]));
+    const program = loaded.programs.get("pass")!;
+    const xdp = (iface: string, mode: "auto" | "native" | "generic") => ({ kind: "xdp", iface, mode }) as const;
+    /** The errors that preflight has of a hook, and whether attaching worked. */
+    const tried = (iface: string, mode: "auto" | "native" | "generic"): [string[], string] => {
+      const hook = xdp(iface, mode);
+      const said = ns.run(() => preflight([{ program: pass, hook }])).filter((f) => f.severity === "error");
+      let how: string;
+      try {
+        using link = target.attach(program, hook);
+        how = link.mode;
+      } catch (error) {
+        how = /: (E[A-Z]+)/.exec((error as Error).message)![1]!;
+      }
+      return [said.map(findingText), how];
+    };
+    expect(tried("a1.7", "generic")).toEqual([[], "generic"]);
+    expect(tried("a1.7", "auto")).toEqual([[], "generic"]);
+    expect(tried("a1.7", "native")).toEqual([
+      ["error: xdp:a1.7:native: a vlan device has no native XDP; attach to the device below, or take generic mode"],
+      "EOPNOTSUPP",
+    ]);
+    // Bonds have native XDP since 5.15: of the kernel's own answer, preflight's must be the same.
+    const [said, how] = tried("bond0", "native");
+    expect(said.length === 0).toBe(how === "native");
+    if (how !== "native") return;
+    {
+      using _ = target.attach(program, xdp("bond0", "native"));
+      expect(tried("a0", "native")).toEqual([
+        [
+          expect.stringMatching(
+            /^error: xdp:a0:native: bond0, a bond device above a0 has program \d+, and the kernel allows one of the two/,
+          ),
+        ],
+        "EEXIST",
+      ]);
+    }
+    {
+      using _ = target.attach(program, xdp("a0", "native"));
+      expect(tried("bond0", "native")).toEqual([
+        [
+          `error: xdp:bond0:native: its port a0 has program ${program.id}, and a bond hands its program to every port; detach it (ebplane detach xdp:a0), or take generic mode`,
+        ],
+        expect.stringMatching(/^(EEXIST|EOPNOTSUPP)$/),
+      ]);
+    }
+    ip("link", "add", "bond1", "type", "bond", "mode", "balance-tlb");
+    expect(tried("bond1", "native")).toEqual([
+      ["error: xdp:bond1:native: the driver of bond1 has no native XDP; take generic mode, at a third of the speed"],
+      "EOPNOTSUPP",
+    ]);
+    ip("link", "add", "bond2", "type", "bond", "mode", "active-backup");
+    expect(tried("bond2", "native")[1]).toBe("native");
+    expect(tried("bond2", "native")[0]).toEqual([]);
+  });
 });
 
 /** Devices that this kernel does not have, as another one tells of them. */
@@ -126,6 +215,34 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
       else expect(() => target.attach(loaded.programs.get("pass")!, xdp("a0"))).toThrow("ERANGE");
     }
     for (const name of ["a0", "a1"]) setLink(ns.route, getLink(ns.route, name).index, { mtu: 1500 });
+  });
+
+  test("every program of a chain is looked at: one without frags is enough for a large MTU", () => {
+    const frags = { ...pass, name: "frags", flags: BPF_F_XDP_HAS_FRAGS };
+    for (const name of ["a0", "a1"]) setLink(ns.route, getLink(ns.route, name).index, { mtu: 9000 });
+    const target = linuxTarget({ netns: ns.fd });
+    using loaded = target.load(collectionOf([pass, frags, { ...frags, name: "more" }]));
+    const live = (name: string) => loaded.programs.get(name) as LinuxProgram;
+    const attach = (...names: string[]): void => {
+      using chain = chainPrograms(names.map((name) => ({ program: live(name) })));
+      target.attach(chain, xdp("a0")).close();
+    };
+    expect(check({ program: frags, chained: [{ ...frags, name: "more" }], hook: xdp("a0") })).toEqual([]);
+    attach("frags", "more");
+    expect(check({ program: frags, chained: [pass], hook: xdp("a0") })).toEqual([
+      "error: xdp:a0:native: MTU 9000 needs packets of several buffers, and pass is without frags; mark each program of the chain xdp.frags, or set an MTU of 3506 or less",
+    ]);
+    expect(() => attach("frags", "pass")).toThrow("ERANGE");
+    for (const name of ["a0", "a1"]) setLink(ns.route, getLink(ns.route, name).index, { mtu: 1500 });
+    // What the second program asks for counts as well.
+    const lost = check({ program: pass, chained: [redirect], hook: xdp("a0"), redirectsTo: ["c0"] });
+    expect(lost[0]).toMatch(/^error: c0: there is no such device to redirect to/);
+    const writes = asmProgram("writes", XDP, "call bpf_probe_write_user\nr0 = 2\nexit");
+    const system: System = { release: "6.18.0", jit: 1, lockdown: "integrity", memlock: 0 };
+    const told = ns.run(() => preflight([{ program: pass, chained: [writes], hook: xdp("a0") }], system));
+    expect(told.map(findingText)).toEqual([
+      "error: xdp:a0:native: program writes writes other processes' memory (bpf_probe_write_user), which lockdown=integrity forbids; boot without lockdown, or leave that out",
+    ]);
   });
 
   test("a bridge has no native XDP: an error when native is asked for, else a warning", () => {

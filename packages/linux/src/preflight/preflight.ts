@@ -14,9 +14,14 @@ import { checkOrder } from "./order.ts";
 import { requirementsOf } from "./requirements.ts";
 import { checkXdp } from "./xdp.ts";
 
+/** What of a program is looked at. */
+export type Checked = Pick<ProgramSpec, "name" | "type" | "flags" | "code">;
+
 export interface Attachment {
   readonly program: ProgramSpec;
   readonly hook: Hook;
+  /** XDP: the other programs of the chain that it is one of. */
+  readonly chained?: readonly Checked[];
   /** Devices that it redirects to, where known. */
   readonly redirectsTo?: readonly string[];
   /** Bytes that it puts in front of packets. */
@@ -79,29 +84,32 @@ function checkAttachment(
   socket: NetlinkSocket,
   { lockdown }: System,
 ): Finding[] {
-  const { program, hook } = attachment;
+  const { program, hook, chained = [] } = attachment;
   const place = hookText(hook);
   const findings: Finding[] = [];
   const type = kernelFeatures().progTypes[progTypeName(program.type)];
   if (type && !type.supported) {
     findings.push({ severity: "error", place, reason: type.reason, remedy: "use another hook, or another kernel" });
   }
-  const { readsKernel, writesUser } = requirementsOf(program);
-  if (writesUser && (lockdown === "integrity" || lockdown === "confidentiality")) {
-    findings.push({
-      severity: "error",
-      place,
-      reason: `it writes other processes' memory (bpf_probe_write_user), which lockdown=${lockdown} forbids`,
-      remedy: "boot without lockdown, or leave that out",
-    });
-  }
-  if (readsKernel && lockdown === "confidentiality") {
-    findings.push({
-      severity: "error",
-      place,
-      reason: "it reads kernel memory, which lockdown=confidentiality forbids",
-      remedy: "boot with lockdown=integrity or less",
-    });
+  for (const one of [program, ...chained]) {
+    const it = chained.length ? `program ${one.name}` : "it";
+    const { readsKernel, writesUser } = requirementsOf(one);
+    if (writesUser && (lockdown === "integrity" || lockdown === "confidentiality")) {
+      findings.push({
+        severity: "error",
+        place,
+        reason: `${it} writes other processes' memory (bpf_probe_write_user), which lockdown=${lockdown} forbids`,
+        remedy: "boot without lockdown, or leave that out",
+      });
+    }
+    if (readsKernel && lockdown === "confidentiality") {
+      findings.push({
+        severity: "error",
+        place,
+        reason: `${it} reads kernel memory, which lockdown=confidentiality forbids`,
+        remedy: "boot with lockdown=integrity or less",
+      });
+    }
   }
   findings.push(...checkOrder(hook, devices, socket));
   if (hook.kind !== "xdp" && hook.kind !== "tcx" && hook.kind !== "tc") return findings;

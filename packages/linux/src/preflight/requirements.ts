@@ -36,7 +36,7 @@ const READ_KERNEL = ids(
 
 const WRITE_USER = ids("bpf_probe_write_user");
 
-export function requirementsOf(spec: ProgramSpec): Requirements {
+export function requirementsOf(spec: Pick<ProgramSpec, "code" | "flags">): Requirements {
   const helpers = new Set<number>();
   for (const insn of decode(spec.code)) if (insn.opcode === OP_CALL && insn.src === 0) helpers.add(insn.imm);
   const calls = (list: readonly number[]): boolean => list.some((id) => helpers.has(id));

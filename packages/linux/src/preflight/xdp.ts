@@ -19,7 +19,7 @@ const STACKED = new Set(["vlan", "macvlan", "bridge", "vxlan", "ipvlan", "dummy"
 
 /** What stands in the way on one device. `drivers` is what they say of themselves; empty before Linux 6.3. */
 export function checkXdp(
-  { program, redirectsTo, encapsulation = 0, replaces }: Attachment,
+  { program, chained = [], redirectsTo, encapsulation = 0, replaces }: Attachment,
   hook: Extract<Hook, { kind: "xdp" }>,
   device: LinkInfo,
   devices: ReadonlyMap<string, LinkInfo>,
@@ -27,9 +27,14 @@ export function checkXdp(
 ): Finding[] {
   const place = hookText(hook);
   const findings: Finding[] = [];
-  const needs = requirementsOf(program);
+  // A chain is one program to the kernel: it takes packets of several buffers when each of its members does.
+  const programs = [program, ...chained];
+  const needs = programs.map(requirementsOf);
+  const frags = needs.every((n) => n.frags);
+  const without = programs.filter((_, i) => !needs[i]!.frags).map(({ name }) => name);
   const features = drivers.find((d) => d.ifindex === device.index)?.features;
-  const native = features === undefined ? undefined : features.includes("basic");
+  const ports = [...devices.values()].filter((port) => device.kind === "bond" && port.master === device.index);
+  const native = hasNative(device, features, ports);
   if (device.xdp && replaces === undefined) {
     findings.push({
       severity: "error",
@@ -48,6 +53,16 @@ export function checkXdp(
       remedy: `detach it (ebplane detach xdp:${above.name}), or attach to ${above.name}`,
     });
   }
+  // Source: drivers/net/bonding/bond_main.c bond_xdp_set.
+  const taken = hook.mode === "generic" ? undefined : ports.find((port) => port.xdp);
+  if (taken) {
+    findings.push({
+      severity: hook.mode === "native" ? "error" : "warning",
+      place,
+      reason: `its port ${taken.name} has program ${taken.xdp!.progId}, and a bond hands its program to every port`,
+      remedy: `detach it (ebplane detach xdp:${taken.name}), or take generic mode`,
+    });
+  }
   if (native === false && hook.mode !== "generic") {
     const stacked = device.kind !== undefined && STACKED.has(device.kind);
     findings.push({
@@ -59,15 +74,15 @@ export function checkXdp(
         : "take generic mode, at a third of the speed",
     });
   }
-  if (hook.mode !== "generic" && native !== false && !needs.frags && device.mtu > LINEAR_MTU) {
+  if (hook.mode !== "generic" && native !== false && !frags && device.mtu > LINEAR_MTU) {
     findings.push({
       severity: hook.mode === "native" ? "error" : "warning",
       place,
-      reason: `MTU ${device.mtu} needs packets of several buffers, and the program is without frags`,
-      remedy: `mark the program xdp.frags, or set an MTU of ${LINEAR_MTU} or less`,
+      reason: `MTU ${device.mtu} needs packets of several buffers, and ${chained.length ? without.join(", ") : "the program"} is without frags`,
+      remedy: `mark ${chained.length ? "each program of the chain" : "the program"} xdp.frags, or set an MTU of ${LINEAR_MTU} or less`,
     });
   }
-  if (needs.frags && features && native && !features.includes("rx-sg")) {
+  if (frags && features && native && !features.includes("rx-sg")) {
     const reason = `the driver of ${device.name} does not give packets of several buffers`;
     findings.push({ severity: "warning", place, reason, remedy: `keep the MTU at ${LINEAR_MTU} or less` });
   }
@@ -92,8 +107,20 @@ export function checkXdp(
       }
     }
   }
-  if (needs.redirects) findings.push(...checkRedirects(redirectsTo ?? [], device, devices, drivers));
+  if (needs.some((n) => n.redirects)) findings.push(...checkRedirects(redirectsTo ?? [], device, devices, drivers));
   return findings;
+}
+
+/** Undefined where it cannot be told. */
+function hasNative(
+  { kind }: LinkInfo,
+  features: DeviceFeatures["features"] | undefined,
+  ports: readonly LinkInfo[],
+): boolean | undefined {
+  if (kind !== undefined && STACKED.has(kind)) return false;
+  if (features?.includes("basic")) return true;
+  // A bond has what its ports have: without any it takes a program, and then only ports that can run it.
+  return features === undefined || (kind === "bond" && ports.length === 0) ? undefined : false;
 }
 
 function checkRedirects(

@@ -22,6 +22,7 @@ import {
   SLOT,
 } from "@ebplane/core/isa";
 import {
+  BPF_F_XDP_HAS_FRAGS,
   isGplCompatible,
   type Program,
   type ProgramSpec,
@@ -46,16 +47,29 @@ export interface ChainOptions {
   readonly chainCallActions?: readonly XdpActionName[];
 }
 
-interface Member {
-  readonly program: LinuxProgram;
+/** What of a program a composition is made of. */
+export type Composable = Pick<LinuxProgram, "code" | "license"> & {
+  readonly spec: Pick<ProgramSpec, "name" | "type" | "attachType" | "flags" | "lineInfo">;
+};
+
+interface Member<P extends Composable = Composable> {
+  readonly program: P;
   readonly priority: number;
   readonly mask: number;
 }
 
+/** A member of a chain and its place in it. */
+export interface ChainMember extends ChainOptions {
+  readonly program: Composable;
+}
+
+export const DEFAULT_PRIORITY = 50;
+export const DEFAULT_CHAIN_CALL: readonly XdpActionName[] = ["XDP_PASS"];
+
 export class XdpDispatcher {
   readonly #target: LinuxTarget;
   readonly #hook: XdpHook;
-  #members: readonly Member[] = [];
+  #members: readonly Member<LinuxProgram>[] = [];
   #current: LinuxProgram | undefined;
   #link: BpfLink<XdpHook> | undefined;
 
@@ -84,13 +98,7 @@ export class XdpDispatcher {
     if (member.spec.type !== ProgType.BPF_PROG_TYPE_XDP) {
       throw new TypeError(`program ${member.spec.name}: expected an xdp program`);
     }
-    if (this.#members.length === MAX_CHAIN) throw new RangeError(`chain: expected at most ${MAX_CHAIN} programs`);
-    const { priority = 50, chainCallActions = ["XDP_PASS"] } = options;
-    let mask = 0;
-    for (const action of chainCallActions) mask |= 1 << XdpAction[action];
-    const at = this.#members.findIndex((m) => m.priority > priority);
-    const index = at < 0 ? this.#members.length : at;
-    this.#install(this.#members.toSpliced(index, 0, { program: member, priority, mask }));
+    this.#install(ordered([...this.#members, { program: member, ...placeOf(options) }]));
   }
 
   /** Takes a program out. False when it is not a member. The last one detaches. */
@@ -101,7 +109,7 @@ export class XdpDispatcher {
     return true;
   }
 
-  #install(members: readonly Member[]): void {
+  #install(members: readonly Member<LinuxProgram>[]): void {
     if (members.length === 0) {
       this.close();
       return;
@@ -133,28 +141,40 @@ export class XdpDispatcher {
 }
 
 /**
- * One program of several, each run when the one before it passed (XDP_PASS): for an attachment that is made once. Close it
- * like any other; the members may be closed before.
+ * One program of several, in order of priority, each run when the verdict of the one before it is one of its chain-call
+ * actions: for an attachment that is made once. Close it like any other; the members may be closed before.
  * @throws RangeError for more than ten, VerifierError when the composition is refused.
  */
-export function chainPrograms(programs: readonly Program[]): LinuxProgram {
-  if (programs.length > MAX_CHAIN) throw new RangeError(`chain: expected at most ${MAX_CHAIN} programs`);
-  return compose(
-    programs.map((program) => ({ program: linuxProgram(program), priority: 0, mask: 1 << XdpAction.XDP_PASS })),
-  );
+export function chainPrograms(members: readonly ChainMember[]): LinuxProgram {
+  return compose(ordered(members.map((member) => ({ program: member.program, ...placeOf(member) }))));
+}
+
+/** Members as they run: by priority, equal ones as they came. */
+export function ordered<M extends { readonly priority: number }>(members: readonly M[]): M[] {
+  return members.toSorted((a, b) => a.priority - b.priority);
+}
+
+function placeOf({ priority = DEFAULT_PRIORITY, chainCallActions = DEFAULT_CHAIN_CALL }: ChainOptions) {
+  let mask = 0;
+  for (const action of chainCallActions) mask |= 1 << XdpAction[action];
+  return { priority, mask };
 }
 
 /** Slots that the entry spends on each member: move ctx, call, three for the verdict. */
 const ENTRY_SLOTS = 7;
 
 function compose(members: readonly Member[]): LinuxProgram {
+  if (members.length > MAX_CHAIN) throw new RangeError(`chain: expected at most ${MAX_CHAIN} programs`);
   const entry: InsnInit[] = [{ opcode: 0xbf, dst: 6, src: 1 }]; // r6 = ctx
   const entrySlots = 1 + members.length * ENTRY_SLOTS + 1;
   let flags = 0;
+  let frags = BPF_F_XDP_HAS_FRAGS;
   let at = entrySlots;
   members.forEach(({ program, mask }, i) => {
     refuseCallbacks(program);
-    flags |= program.spec.flags;
+    flags |= program.spec.flags & ~BPF_F_XDP_HAS_FRAGS;
+    // One that cannot take packets of several buffers must not get any, as in libxdp's dispatcher.
+    frags &= program.spec.flags;
     const slot = 1 + i * ENTRY_SLOTS;
     entry.push(
       { opcode: 0xbf, dst: 1, src: 6 }, // r1 = ctx
@@ -175,7 +195,7 @@ function compose(members: readonly Member[]): LinuxProgram {
     section: "xdp",
     type: ProgType.BPF_PROG_TYPE_XDP,
     attachType: attachTypeOf(members[0]!.program.spec),
-    flags,
+    flags: flags | frags,
     code,
     relocs: [],
     funcInfo: [],
@@ -188,7 +208,7 @@ function compose(members: readonly Member[]): LinuxProgram {
     code,
     license,
     name: spec.name,
-    flags,
+    flags: spec.flags,
     expectedAttachType: spec.attachType,
   });
   if (fd < 0) {
@@ -209,7 +229,7 @@ function membersLines(members: readonly Member[], first: number): ProgramSpec["l
 }
 
 /** Callbacks need func info, and the members' BTF are different objects. */
-function refuseCallbacks(program: LinuxProgram): void {
+function refuseCallbacks(program: Composable): void {
   const callback = decode(program.code).find((insn) => insn.opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC);
   if (callback) {
     throw new UnsupportedError(

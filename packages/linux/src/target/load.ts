@@ -59,6 +59,8 @@ export interface LinuxLoadOptions extends LoadOptions {
    * then outlive the collection. Without it they are ordinary maps.
    */
   readonly pinDirectory?: string;
+  /** With `programs`: maps that are loaded although none of the programs uses them. */
+  readonly maps?: readonly string[];
   /** Only these variables of `.struct_ops`, with their programs; absent: all, or with `programs` none. */
   readonly structOps?: readonly string[];
   /**
@@ -104,7 +106,8 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
     // Maps that were there before us keep what is in them.
     const shared = new Set<string>();
     const onlyUsed = (options.programs ?? options.structOps) !== undefined;
-    for (const name of onlyUsed ? usedMaps(spec, programSpecs) : spec.maps.keys()) {
+    const needed = onlyUsed ? new Set([...usedMaps(spec, programSpecs), ...(options.maps ?? [])]) : spec.maps.keys();
+    for (const name of needed) {
       const reused = options.reuse?.get(name);
       const mapSpec = spec.maps.get(name)!;
       const pinned = reused ? undefined : findPinned(mapSpec, options.pinDirectory);
@@ -345,7 +348,7 @@ function loadProgram(
  * XDP programs load with and without their attach type, but a link only updates to a program of the same one, and tail
  * calls only go to such: so all have it, as libbpf's do.
  */
-export function attachTypeOf({ type, attachType }: ProgramSpec): number {
+export function attachTypeOf({ type, attachType }: Pick<ProgramSpec, "type" | "attachType">): number {
   return type === ProgType.BPF_PROG_TYPE_XDP && attachType === 0 ? AttachType.BPF_XDP : attachType;
 }
 
