@@ -157,40 +157,8 @@ function alu(insn: isa.Insn, state: State): Value {
     return { ...a, offset: a.offset + (op === isa.BPF_ADD ? by : -by) };
   }
   if (a?.kind !== "number" || b?.kind !== "number") return undefined;
-  const value = compute(
-    op,
-    wide ? a.value : a.value & 0xffffffffn,
-    wide ? b.value : b.value & 0xffffffffn,
-    wide ? 64 : 32,
-  );
+  const value = isa.aluResult(op, a.value, b.value, wide ? 64 : 32);
   return value === undefined ? undefined : { kind: "number", value, from: [...new Set([...a.from, ...b.from])] };
-}
-
-/** The operations that compilers put between a constant and its test; others give no answer. */
-function compute(op: number, a: bigint, b: bigint, bits: 32 | 64): bigint | undefined {
-  const shift = b & BigInt(bits - 1);
-  const fit = (v: bigint) => BigInt.asUintN(bits, v);
-  switch (op) {
-    case isa.BPF_ADD:
-      return fit(a + b);
-    case isa.BPF_SUB:
-      return fit(a - b);
-    case isa.BPF_MUL:
-      return fit(a * b);
-    case isa.BPF_AND:
-      return fit(a & b);
-    case isa.BPF_OR:
-      return fit(a | b);
-    case isa.BPF_XOR:
-      return fit(a ^ b);
-    case isa.BPF_LSH:
-      return fit(a << shift);
-    case isa.BPF_RSH:
-      return fit(a >> shift);
-    case isa.BPF_ARSH:
-      return fit(BigInt.asIntN(bits, a) >> shift);
-  }
-  return undefined;
 }
 
 function decide(insn: isa.Insn, state: State): { taken: boolean; variables: readonly string[] } | undefined {

@@ -85,7 +85,11 @@ function grown(ids: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
 
 const IDS = new IdMap();
 
-type Exactness = "exact" | "within" | "relevant";
+/**
+ * How much of the old state the new one must repeat: all of it exactly, be within all of it, within what was read, or within
+ * what was read and, of numbers, looked at.
+ */
+type Exactness = "exact" | "within" | "read" | "relevant";
 
 /** Looks for a saved state that makes the running one superfluous; saves the running one when it is worth it. */
 export function isVisited(cx: Context): boolean {
@@ -106,7 +110,7 @@ export function isVisited(cx: Context): boolean {
       if (!force && cx.jumps - cx.prevJumps < 20 && cx.processed - cx.prevProcessed < 100) add = false;
     } else {
       const entry = unfinishedLoop(old);
-      if (statesEqual(cx, old, state, entry ? "within" : "relevant")) {
+      if (statesEqual(cx, old, state, entry ? "within" : relevant(cx))) {
         old.hits++;
         if (entry) {
           entangle(old, state);
@@ -115,7 +119,7 @@ export function isVisited(cx: Context): boolean {
         return standsIn(cx, old, entry !== undefined);
       }
       // In a loop that is being walked not all is known of what matters here: given up for now, judged at the loop's end.
-      if (entry && mayClaim(cx, entry) && statesEqual(cx, old, state, "relevant")) {
+      if (entry && mayClaim(cx, entry) && statesEqual(cx, old, state, relevant(cx))) {
         old.hits++;
         entangle(old, state);
         noteLoop(state, entry);
@@ -324,7 +328,7 @@ function brokenClaim(cx: Context, entry: Checkpoint): Claim | undefined {
   for (let i = 0; i < claims.length; i++) {
     const it = claims[i]!;
     cx.pc = it.pc;
-    const holds = statesEqual(cx, it.old, it.state, "relevant");
+    const holds = statesEqual(cx, it.old, it.state, relevant(cx));
     cx.pc = pc;
     if (holds) continue;
     claims.splice(i, 1);
@@ -392,9 +396,17 @@ export function liveOf(cx: Context, state: State, f: number): number {
   return live[state.frames[f + 1]!.callsite]! & 0x3c0;
 }
 
+/** What counts of a state that was walked to its end. For facts every number does, looked at or not. */
+function relevant(cx: Context): Exactness {
+  return cx.lengths === undefined ? "relevant" : "read";
+}
+
+function onlyRead(exactness: Exactness): boolean {
+  return exactness === "relevant" || exactness === "read";
+}
+
 function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exactness): boolean {
   const old = point.state;
-  all = cx.lengths !== undefined;
   if (old.frames.length !== cur.frames.length) return false;
   if (old.rcuDepth !== cur.rcuDepth || old.preemptDepth !== cur.preemptDepth || old.sleeps !== cur.sleeps) return false;
   if (old.refs.length !== cur.refs.length) return false;
@@ -425,9 +437,6 @@ function statesEqual(cx: Context, point: Checkpoint, cur: State, exactness: Exac
   return true;
 }
 
-/** Facts mode: every number counts, looked at or not. Set for the comparison that runs. */
-let all = false;
-
 function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness, precise = old.node?.precise === true): boolean {
   if (exactness === "exact") return regExact(old, cur, ids);
   if (old === cur && old.id === 0 && old.ref === 0) return true;
@@ -435,7 +444,7 @@ function regSafe(old: Reg, cur: Reg, ids: IdMap, exactness: Exactness, precise =
   if (old.kind !== cur.kind || old.flags !== cur.flags) return false;
   switch (old.kind) {
     case Kind.SCALAR:
-      if (exactness === "relevant" && !precise && !all) return true;
+      if (exactness === "relevant" && !precise) return true;
       // A number that is linked is linked in the same way: at that distance, added in as many bits.
       if (old.id !== 0 && (old.id & ADD_CONST) !== (cur.id & ADD_CONST)) return false;
       if ((old.id & ADD_CONST) !== 0 && old.off !== cur.off) return false;
@@ -465,9 +474,9 @@ function regExact(old: Reg, cur: Reg, ids: IdMap): boolean {
 }
 
 function stackSafe(old: Frame, cur: Frame, ids: IdMap, exactness: Exactness): boolean {
-  if (exactness === "relevant") {
+  if (onlyRead(exactness)) {
     const { low, high } = old.read;
-    return slotsSafe(old, cur, ids, low, 0) && slotsSafe(old, cur, ids, high, 32);
+    return slotsSafe(old, cur, ids, exactness, low, 0) && slotsSafe(old, cur, ids, exactness, high, 32);
   }
   // In a loop every slot counts, read or not. Bytes of which the old state knew nothing hold anything, there as elsewhere:
   // all that follows from it, and comes round to it, was walked, or is being walked, for any content.
@@ -487,7 +496,7 @@ function stackSafe(old: Frame, cur: Frame, ids: IdMap, exactness: Exactness): bo
  */
 function asMuchSet(old: Frame, cur: Frame, exactness: Exactness): boolean {
   return old.stack.every((a, i) => {
-    if (!a || (exactness === "relevant" && !old.read.has(i))) return true;
+    if (!a || (onlyRead(exactness) && !old.read.has(i))) return true;
     const bytes = cur.stack[i]?.bytes ?? 0;
     for (let k = 0; k < 8; k++) {
       if (byteAt(a.bytes, k) !== Byte.INVALID && byteAt(bytes, k) === Byte.INVALID) return false;
@@ -497,12 +506,12 @@ function asMuchSet(old: Frame, cur: Frame, exactness: Exactness): boolean {
 }
 
 /** The slots `from` + each bit of `set`. */
-function slotsSafe(old: Frame, cur: Frame, ids: IdMap, set: number, from: number): boolean {
+function slotsSafe(old: Frame, cur: Frame, ids: IdMap, exactness: Exactness, set: number, from: number): boolean {
   for (let rest = set; rest !== 0; rest &= rest - 1) {
     const i = from + 31 - Math.clz32(rest & -rest);
     const a = old.stack[i];
     const b = cur.stack[i];
-    if (a && !slotSafe(old, i, a, b, ids, "relevant")) return false;
+    if (a && !slotSafe(old, i, a, b, ids, exactness)) return false;
   }
   return true;
 }

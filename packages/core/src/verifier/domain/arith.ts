@@ -6,6 +6,7 @@
  * Source: RFC 9669 section 4.1 (meaning); kernel/bpf/verifier.c `adjust_scalar_min_max_vals` (which bounds it keeps).
  */
 import {
+  aluResult,
   BPF_ADD,
   BPF_AND,
   BPF_ARSH,
@@ -17,6 +18,7 @@ import {
   BPF_RSH,
   BPF_SUB,
   BPF_XOR,
+  isShift,
 } from "../../isa/index.ts";
 import { Memo } from "./memo.ts";
 import {
@@ -63,7 +65,9 @@ export function arith(op: number, a: Scalar, b: Scalar, is32: boolean): Scalar {
 
 function compute(op: number, a: Scalar, b: Scalar, is32: boolean): Scalar {
   if (a.isConst && b.isConst && op !== BPF_DIV && op !== BPF_MOD) {
-    const exact = foldConst(op, a.tnum.value, b.tnum.value, is32);
+    // Of a shift's amount the kernel looks at the whole register, not only at the bits that the machine would use.
+    const outOfRange = isShift(op) && b.tnum.value >= (is32 ? 32n : 64n);
+    const exact = outOfRange ? undefined : aluResult(op, a.tnum.value, b.tnum.value, is32 ? 32 : 64);
     if (exact !== undefined) return constScalar(exact);
   }
   const d = a.clone();
@@ -128,35 +132,6 @@ function moved(op: number, v: Scalar, by: Scalar): Scalar {
   }
   val.tnum = add ? tnumAdd(v.tnum, by.tnum) : tnumSub(v.tnum, by.tnum);
   return sync(val);
-}
-
-/** The exact result of two known numbers; undefined for a shift that is out of range. */
-function foldConst(op: number, a: bigint, b: bigint, is32: boolean): bigint | undefined {
-  const width = is32 ? 32 : 64;
-  const x = BigInt.asUintN(width, a);
-  const y = BigInt.asUintN(width, b);
-  switch (op) {
-    case BPF_ADD:
-      return BigInt.asUintN(width, x + y);
-    case BPF_SUB:
-      return BigInt.asUintN(width, x - y);
-    case BPF_MUL:
-      return BigInt.asUintN(width, x * y);
-    case BPF_AND:
-      return x & y;
-    case BPF_OR:
-      return x | y;
-    case BPF_XOR:
-      return x ^ y;
-    default:
-      break;
-  }
-  // The kernel looks at the whole register, not only at the bits that the machine would use.
-  if (b >= BigInt(width)) return undefined;
-  if (op === BPF_LSH) return BigInt.asUintN(width, x << b);
-  if (op === BPF_RSH) return x >> b;
-  if (op === BPF_ARSH) return BigInt.asUintN(width, BigInt.asIntN(width, x) >> b);
-  return undefined;
 }
 
 /** A 32-bit result in a 64-bit register: the upper half is zero, the 64-bit bounds come from the 32-bit ones. */

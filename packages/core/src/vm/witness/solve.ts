@@ -3,9 +3,9 @@
  * mends the first comparison that fails, by setting what one of its sides is made of. Not every list is solved; what is
  * found is checked by running.
  */
-import { BPF_ADD, BPF_AND, BPF_LSH, BPF_OR, BPF_RSH, BPF_SUB, BPF_XOR, jumpTaken } from "../../isa/index.ts";
+import { aluResult, BPF_ADD, BPF_AND, BPF_LSH, BPF_OR, BPF_RSH, BPF_SUB, BPF_XOR, jumpTaken } from "../../isa/index.ts";
 import { MapType } from "../../object/index.ts";
-import { apply, type Constraint, type Expr, type Path } from "./symbolic.ts";
+import type { Constraint, Expr, Path } from "./symbolic.ts";
 
 export interface Input {
   readonly packet: Uint8Array;
@@ -82,7 +82,7 @@ class Draft {
       case "op": {
         const a = this.value(e.a);
         const b = this.value(e.b);
-        return a === undefined || b === undefined ? undefined : apply(e.op, e.is32, a, b);
+        return a === undefined || b === undefined ? undefined : aluResult(e.op, a, b, e.is32 ? 32 : 64);
       }
       default:
         return undefined;

@@ -9,7 +9,6 @@ import {
   BPF_ALU,
   BPF_ALU64,
   BPF_AND,
-  BPF_ARSH,
   BPF_END,
   BPF_IND,
   BPF_JLE,
@@ -17,18 +16,13 @@ import {
   BPF_JMP32,
   BPF_LD,
   BPF_LDX,
-  BPF_LSH,
   BPF_MEM,
   BPF_MOV,
-  BPF_MUL,
-  BPF_OR,
   BPF_PSEUDO_CALL,
-  BPF_RSH,
   BPF_ST,
   BPF_STX,
   BPF_SUB,
   BPF_X,
-  BPF_XOR,
   CLASS_MASK,
   type Insn,
   isJump,
@@ -257,34 +251,4 @@ function load(insn: Insn, base: Value, stack: Stack, model: CtxModel): Value {
     return copy && { kind: "load", at: sum(copy.from, constant(offset - copy.start)), size };
   }
   return { kind: "load", at: insn.off === 0 ? base : sum(base, constant(insn.off)), size };
-}
-
-/** One arithmetic operation on numbers; undefined for those that are not followed. */
-export function apply(op: number, is32: boolean, x: bigint, y: bigint): bigint | undefined {
-  const width = is32 ? 32 : 64;
-  const a = BigInt.asUintN(width, x);
-  const b = BigInt.asUintN(width, y);
-  const by = b & BigInt(width - 1);
-  switch (op) {
-    case BPF_ADD:
-      return BigInt.asUintN(width, a + b);
-    case BPF_SUB:
-      return BigInt.asUintN(width, a - b);
-    case BPF_MUL:
-      return BigInt.asUintN(width, a * b);
-    case BPF_AND:
-      return a & b;
-    case BPF_OR:
-      return a | b;
-    case BPF_XOR:
-      return a ^ b;
-    case BPF_LSH:
-      return BigInt.asUintN(width, a << by);
-    case BPF_RSH:
-      return a >> by;
-    case BPF_ARSH:
-      return BigInt.asUintN(width, BigInt.asIntN(width, a) >> by);
-    default:
-      return undefined;
-  }
 }
