@@ -3,7 +3,8 @@
  * keeps no pointer to the attr, so reuse is safe; commands write every field up to the size they pass.
  * Source: include/uapi/linux/bpf.h `enum bpf_cmd`, `union bpf_attr`.
  */
-import { allocBlock, type Block } from "../mem/index.ts";
+import { Errno } from "@ebplane/core/errors";
+import { allocBlock, type Block, raiseMemlock } from "../mem/index.ts";
 import { NR, syscall } from "../sys/index.ts";
 
 export const Cmd = {
@@ -63,9 +64,17 @@ export function attr(size: number): DataView {
   return block.view;
 }
 
-/** Runs a command on the attr just filled. @returns its result (often an fd), or `-errno`. */
+/** Commands whose objects kernels before 5.11 charge to RLIMIT_MEMLOCK. */
+const CHARGED: ReadonlySet<number> = new Set([Cmd.MAP_CREATE, Cmd.PROG_LOAD, Cmd.BTF_LOAD]);
+
+/**
+ * Runs a command on the attr just filled; once more where an old kernel's limit of locked memory may have been what
+ * refused it, and could be lifted. @returns its result (often an fd), or `-errno`.
+ */
 export function bpf(cmd: number, size: number): number {
   block ??= allocBlock(ATTR_SIZE);
+  const result = syscall(NR.bpf, cmd, block.address, size);
+  if (result !== -Errno.EPERM || !CHARGED.has(cmd) || !raiseMemlock()) return result;
   return syscall(NR.bpf, cmd, block.address, size);
 }
 

@@ -2,12 +2,12 @@
  * Before anything is attached: will this program work on this device of this kernel? What would end in an errno, or
  * worse in packets that vanish, is found here and said with its remedy.
  *
- * It asks the system and changes nothing. It cannot see into other namespaces: what depends on a veth's peer there is
+ * It asks the system and changes nothing but a limit of its own process. It cannot see into other namespaces: what depends on a veth's peer there is
  * a warning.
  */
-import { type Hook, hookText, type ProgramSpec, progTypeName } from "@ebplane/core/object";
+import { compareVersions, type Hook, hookText, type ProgramSpec, progTypeName } from "@ebplane/core/object";
 import { deviceFeatures, kernelFeatures, type SystemState, systemState } from "../features/index.ts";
-import { memlockLimit } from "../mem/index.ts";
+import { memlockLimit, raiseMemlock } from "../mem/index.ts";
 import { type LinkInfo, listLinks, NETLINK_ROUTE, NetlinkSocket } from "../netlink/index.ts";
 import type { Finding } from "./finding.ts";
 import { checkOrder } from "./order.ts";
@@ -37,10 +37,7 @@ export type System = Pick<SystemState, "release" | "jit" | "lockdown"> & {
 };
 
 /** Looks at the calling thread's network namespace. An empty list: nothing stands in the way. */
-export function preflight(
-  attachments: readonly Attachment[],
-  system: System = { ...systemState(), memlock: memlockLimit() },
-): Finding[] {
+export function preflight(attachments: readonly Attachment[], system: System = runningSystem()): Finding[] {
   const socket = new NetlinkSocket(NETLINK_ROUTE);
   try {
     const devices = new Map(listLinks(socket).map((link) => [link.name, link]));
@@ -55,11 +52,19 @@ export function preflight(
 
 const MIB = 1 << 20;
 
+/** Since 5.11 maps are charged to the memory cgroup instead. */
+const chargesMemlock = (release: string): boolean => compareVersions(release, "5.11") < 0;
+
+/** Where the limit of locked memory matters it is lifted first, as loading would. */
+function runningSystem(): System {
+  const state = systemState();
+  if (chargesMemlock(state.release)) raiseMemlock();
+  return { ...state, memlock: memlockLimit() };
+}
+
 function checkSystem({ release, jit, memlock: limit }: System): Finding[] {
   const findings: Finding[] = [];
-  const [major = 0, minor = 0] = release.split(".").map(Number);
-  // Since 5.11 maps are charged to the memory cgroup instead.
-  if ((major < 5 || (major === 5 && minor < 11)) && limit < 64 * MIB) {
+  if (chargesMemlock(release) && limit < 64 * MIB) {
     findings.push({
       severity: "error",
       place: "memlock",
