@@ -5,6 +5,7 @@ import type { Compiled, Constants } from "@ebplane/compiler";
 import { readElf } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
+import type { KernelVersion } from "@ebplane/core/verifier";
 import type { BuiltPlane, PlaneSpec } from "@ebplane/functions";
 import { UsageError } from "./failure.ts";
 
@@ -18,19 +19,19 @@ export function isPlaneFile(path: string): boolean {
 }
 
 /** Reads, checks and compiles a plane file. */
-export async function loadPlane(path: string): Promise<LoadedPlane> {
+export async function loadPlane(path: string, kernel?: KernelVersion): Promise<LoadedPlane> {
   const text = new TextDecoder().decode(readBytes(path));
   const { buildPlane, parsePlane } = await import("@ebplane/functions");
   const plane = parsePlane(text, path);
-  const built = buildPlane(plane);
+  const built = buildPlane(plane, kernel);
   explainers.set(built.spec, built.explain);
   return { plane, built };
 }
 
-/** PROG: a `.bpf.ts` source, a plane file, or an ELF object. */
-export async function loadObject(path: string): Promise<CollectionSpec> {
-  if (path.endsWith(".ts")) return (await compileFile(path)).spec;
-  if (isPlaneFile(path)) return (await loadPlane(path)).built.spec;
+/** PROG: a `.bpf.ts` source, a plane file, or an ELF object; `kernel` is the oldest one that sources are compiled for. */
+export async function loadObject(path: string, kernel?: KernelVersion): Promise<CollectionSpec> {
+  if (path.endsWith(".ts")) return (await compileFile(path, { kernel })).spec;
+  if (isPlaneFile(path)) return (await loadPlane(path, kernel)).built.spec;
   return inFile(path, () => readElf(readBytes(path)));
 }
 
@@ -81,7 +82,11 @@ export function inFile<T>(path: string, read: () => T): T {
 /** Compiles a `.bpf.ts` file with all that it imports by relative path. File names in messages are as given. */
 export async function compileFile(
   path: string,
-  settings: { readonly constants?: Constants; readonly fold?: boolean } = {},
+  settings: {
+    readonly constants?: Constants;
+    readonly fold?: boolean;
+    readonly kernel?: KernelVersion | undefined;
+  } = {},
 ): Promise<Compiled> {
   const files = new Map<string, string>();
   const add = (file: string, from?: string): void => {

@@ -198,3 +198,55 @@ test("the help has every subcommand, each also alone, and --version loads none",
   expect((await commandFor(["node", "ebplane", "--version"])).commands).toEqual([]);
   expect(ebplane(["--version"])).toEqual({ code: 0, stdout: "0.1.0\n", stderr: "" });
 });
+
+const YOUNG = `import { atomicOr, ktimeGetTaiNs, percpuArray, u64, xdp, XDP_PASS } from "ebplane/bpf";
+export const bits = percpuArray(u64, { maxEntries: 1 });
+export const main = xdp((ctx) => {
+  const b = bits.lookup(0);
+  if (b) atomicOr(b.value, ktimeGetTaiNs());
+  return XDP_PASS;
+});
+`;
+
+test("--kernel refuses what that kernel lacks at its line; without it the receipt says what the object needs", async () => {
+  const source = file("young.bpf.ts", YOUNG);
+  const object = source.replace(".bpf.ts", ".o");
+  const old = await ebplaneHere(["build", source, "-o", object, "--kernel", "5.10"]);
+  expect(old).toMatchObject({ code: 2, stdout: "" });
+  expect(old.stderr.trimEnd().split("\n")).toEqual([
+    expect.stringMatching(/young\.bpf\.ts:5:\d+: bpf_ktime_get_tai_ns needs Linux 6\.1, this is built for 5\.10$/),
+    expect.stringMatching(
+      /young\.bpf\.ts:5:\d+: atomic operations beyond add, .* needs Linux 5\.12, this is built for 5\.10$/,
+    ),
+  ]);
+  expect(existsSync(object)).toBe(false);
+  expect((await ebplaneHere(["build", source, "-o", object, "--kernel", "6.1"])).code).toBe(0);
+  const plain = await ebplaneHere(["build", source, "-o", object]);
+  expect(plain.stderr).toMatch(/^needs Linux 6\.1: bpf_ktime_get_tai_ns \(young\.bpf\.ts:5\)$/m);
+  const json = JSON.parse((await ebplaneHere(["build", source, "-o", object, "--json"])).stdout);
+  expect(json.receipt.needs[0]).toMatchObject({ since: "6.1", what: "bpf_ktime_get_tai_ns", line: 5 });
+});
+
+test("--kernel judges by that kernel's rules, and takes no other word", async () => {
+  const source = file(
+    "stack.bpf.ts",
+    `import { arrayOf, struct, u32, xdp } from "ebplane/bpf";
+const Row = struct({ n: arrayOf(u32, 8) });
+export const main = xdp((ctx) => {
+  const own = Row({ n: [1, 2, 3, ctx.rxQueueIndex] });
+  return own.n[ctx.length & 7];
+});
+`,
+  );
+  const object = source.replace(".bpf.ts", ".o");
+  expect((await ebplaneHere(["build", source, "-o", object, "--kernel", "6.1"])).code).toBe(0);
+  const old = await ebplaneHere(["build", source, "-o", object, "--kernel", "5.10"]);
+  expect(old.code).toBe(1);
+  expect(old.stderr).toMatch(/stack\.bpf\.ts:5:\d+: .*a variable offset into the stack, which needs Linux 5\.12/);
+  for (const word of ["5.3", "6", "newest"]) {
+    expect(await ebplaneHere(["build", source, "-o", object, "--kernel", word])).toMatchObject({
+      code: 2,
+      stderr: `--kernel: expected a kernel from 5.4 on, as 6.1, got ${word}\n`,
+    });
+  }
+});

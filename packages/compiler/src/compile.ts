@@ -6,10 +6,27 @@
 import { concatBytes, viewOf } from "@ebplane/core/bytes";
 import { CompileError, type Diagnostic } from "@ebplane/core/errors";
 import { SLOT, STACK_SIZE } from "@ebplane/core/isa";
-import type { CollectionSpec, LineInfo, MapSpec, ProgramSpec } from "@ebplane/core/object";
+import {
+  type CollectionSpec,
+  compareVersions,
+  type LineInfo,
+  type MapSpec,
+  type ProgramSpec,
+} from "@ebplane/core/object";
+import type { KernelVersion } from "@ebplane/core/verifier";
 import { DataSections, type Emitted, emit, TypeTable } from "./emit/index.ts";
 import { missingCheck } from "./explain.ts";
 import { type Callee, type DataObject, irLines, printFn } from "./ir/index.ts";
+import {
+  codeNeeds,
+  formsFor,
+  type KernelForms,
+  type KernelNeed,
+  mapNeed,
+  OLDEST_KERNEL,
+  programNeeds,
+  unmet,
+} from "./kernel.ts";
 import { type ListingBlock, listing } from "./listing.ts";
 import {
   type Constants,
@@ -36,6 +53,12 @@ export interface CompileInput {
    * may still set (as libbpf does). Nothing is left out then.
    */
   readonly fold?: boolean;
+  /**
+   * The oldest kernel that the programs are to load on, `major.minor` from 5.4 on: what it lacks is complained about, and
+   * what younger kernels have is not used. Without it the code takes the oldest form there is, and `Receipt.needs` tells
+   * what has none.
+   */
+  readonly kernel?: KernelVersion | undefined;
   /** What holds for single files, by their paths. */
   readonly modules?: ReadonlyMap<string, ModuleSettings>;
 }
@@ -57,6 +80,13 @@ export interface Receipt {
    * which Linux has since 6.4.
    */
   readonly loops: readonly { readonly file: string; readonly line: number }[];
+  /** What is younger than the kernel that was named, or than 5.4 where none was: by version, the youngest first. */
+  readonly needs: readonly {
+    readonly since: string;
+    readonly what: string;
+    readonly file: string;
+    readonly line: number;
+  }[];
   /** By program: instructions (8-byte slots) and bytes of stack. */
   readonly programs: ReadonlyMap<string, { readonly insns: number; readonly stack: number }>;
 }
@@ -97,12 +127,14 @@ export function compile(input: CompileInput): Compiled {
     if (!seen.has(key)) diagnostics.push(d);
     seen.add(key);
   };
+  const forms = formsFor(input.kernel);
   const lowered = lower(
     input.entry,
     read,
     input.constants ?? {},
     input.modules ?? new Map(),
     input.fold ?? true,
+    forms,
     report,
   );
   if (!lowered) throw new CompileError([{ file: input.entry, line: 1, col: 1, message: "there is no such file" }]);
@@ -112,12 +144,12 @@ export function compile(input: CompileInput): Compiled {
   const programs = new Map<string, ProgramSpec>();
   const places = new Map<string, readonly Place[]>();
   const sizes = new Map<string, { insns: number; stack: number }>();
+  const needs: KernelNeed[] = [];
   for (const p of lowered.programs) {
     optimize(p.fn);
     for (const s of p.subs) optimize(s.fn);
-    programs.set(p.name, build(p, lowered, types, data, report, sizes, places));
+    programs.set(p.name, build(p, lowered, types, data, forms, report, sizes, places, needs));
   }
-  if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   const [first] = lowered.programs;
   if (first) for (const e of lowered.externals) types.external(e, first.decl.type, first.decl.attachType);
   const maps = new Map<string, MapSpec>();
@@ -131,6 +163,16 @@ export function compile(input: CompileInput): Compiled {
   const programName = (decl: ProgramDecl): string => lowered.programs.find((p) => p.decl === decl)?.name ?? "";
   for (const [name, map] of lowered.maps) if (used.has(name)) maps.set(name, mapSpec(map, types, programName));
   for (const map of data.maps()) maps.set(map.name, map);
+  for (const name of used) {
+    const declared = lowered.maps.get(name);
+    if (declared) needs.push(mapNeed(declared));
+  }
+  if (input.kernel !== undefined) {
+    for (const { since, what, at } of unmet(needs, input.kernel)) {
+      report(at, `${what} needs Linux ${since}, this is built for ${input.kernel}`, lowered.sources);
+    }
+  }
+  if (diagnostics.length) throw new CompileError(sorted(diagnostics));
   for (const t of lowered.structs) types.id(t);
   const variables = data.variables((object) => types.id(object.type));
   const spec: CollectionSpec = {
@@ -157,7 +199,7 @@ export function compile(input: CompileInput): Compiled {
     if (!program) throw new RangeError(`there is no program ${name}`);
     return diagnostic(at ?? program.decl.at, missingCheck(lowered, at, reason) ?? reason, lowered.sources);
   };
-  return { spec, receipt: receipt(input, lowered, used, sizes), diagnostics, ir, listing: list, explain };
+  return { spec, receipt: receipt(input, lowered, used, sizes, needs), diagnostics, ir, listing: list, explain };
 }
 
 /** One function's code, before it has its place in the program. */
@@ -174,9 +216,11 @@ function build(
   lowered: Lowered,
   types: TypeTable,
   data: DataSections,
+  forms: KernelForms,
   report: (at: number, message: string, sources: readonly Source[]) => void,
   sizes: Map<string, { insns: number; stack: number }>,
   placesOf: Map<string, readonly Place[]>,
+  needs: KernelNeed[],
 ): ProgramSpec {
   const place = (object: DataObject): number => data.place(object);
   const { type, attachType } = p.decl;
@@ -184,18 +228,26 @@ function build(
     name: p.name,
     at: p.decl.at,
     callee: undefined,
-    emitted: emit(select(p.fn), place),
+    emitted: emit(select(p.fn, forms.contextConstants), place),
     typeId: types.program(p.name, type, attachType),
   };
   // What is still called after optimising, in the order of calls.
   const units = [main];
+  const functions = [p.fn];
   const byCallee = new Map(p.subs.map((s) => [s.callee, s]));
   for (const unit of units) {
     for (const { callee } of unit.emitted.links) {
       if (units.some((u) => u.callee === callee)) continue;
       const sub = byCallee.get(callee)!;
       const typeId = types.subprogram(callee.name, sub, type, attachType);
-      units.push({ name: callee.name, at: sub.at, callee, emitted: emit(select(sub.fn), place), typeId });
+      functions.push(sub.fn);
+      units.push({
+        name: callee.name,
+        at: sub.at,
+        callee,
+        emitted: emit(select(sub.fn, forms.contextConstants), place),
+        typeId,
+      });
     }
   }
   const stack = checkStack(p, units, (at, message) => report(at, message, lowered.sources));
@@ -221,6 +273,8 @@ function build(
     return first.map((x) => ({ ...x, pc: x.pc + starts.get(u)! }));
   });
   placesOf.set(p.name, places);
+  needs.push(...programNeeds(p.decl, functions, lowered.maps));
+  needs.push(...codeNeeds(code, (pc) => places.findLast((x) => x.pc <= pc)!.at));
   sizes.set(p.name, { insns: size, stack });
   return {
     name: p.name,
@@ -315,6 +369,7 @@ function receipt(
   lowered: Lowered,
   used: ReadonlySet<string>,
   sizes: Receipt["programs"],
+  needs: readonly KernelNeed[],
 ): Receipt {
   const branches = lowered.removed.map(({ at }) => position(at, lowered.sources));
   const unique = new Map(branches.map((b) => [`${b.file}:${b.line}`, { file: b.file, line: b.line }]));
@@ -328,8 +383,19 @@ function receipt(
       const { file, line } = position(at, lowered.sources);
       return { file, line };
     }),
+    needs: needsText(needs, input.kernel ?? OLDEST_KERNEL, lowered.sources),
     programs: sizes,
   };
+}
+
+/** What is younger, each once, the youngest first. */
+function needsText(needs: readonly KernelNeed[], kernel: string, sources: readonly Source[]): Receipt["needs"] {
+  const byText = new Map<string, Receipt["needs"][number]>();
+  for (const { since, what, at } of unmet(needs, kernel)) {
+    const { file, line } = position(at, sources);
+    if (!byText.has(what)) byText.set(what, { since, what, file, line });
+  }
+  return [...byText.values()].sort((a, b) => compareVersions(b.since, a.since));
 }
 
 function position(at: number, sources: readonly Source[]): { file: string; line: number; col: number } {

@@ -4,15 +4,15 @@
  */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
-import type { Compiled, Constants, Folded, ListingBlock } from "@ebplane/compiler";
+import type { Compiled, Constants, Folded, ListingBlock, Receipt } from "@ebplane/compiler";
 import { writeElf } from "@ebplane/core/elf";
 import { CompileError, VerifierError } from "@ebplane/core/errors";
 import type { CollectionSpec } from "@ebplane/core/object";
-import { verify } from "@ebplane/core/verifier";
+import { type KernelVersion, verify } from "@ebplane/core/verifier";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
 import { compileFile, explanation, isPlaneFile, loadObject, loadPlane } from "../input.ts";
-import { collect } from "../options.ts";
+import { collect, kernelVersion } from "../options.ts";
 import { note, print, printJson } from "../output.ts";
 import { relocated, runningKernel } from "../types-of.ts";
 
@@ -22,6 +22,7 @@ interface BuildOptions {
   readonly S?: boolean;
   readonly const: readonly string[];
   readonly fold: boolean;
+  readonly kernel?: string;
   readonly verify: boolean;
   readonly json?: boolean;
 }
@@ -42,6 +43,7 @@ export function registerBuild(program: Command): void {
     .option("-S", "print source, intermediate form and bytecode side by side")
     .option("--const <name=value>", "a constant of the configuration: config(NAME, …) (repeatable)", collect, [])
     .option("--no-fold", "keep the constants as variables in .rodata, which a loader may still set")
+    .option("--kernel <version>", "the oldest kernel that it is to load on, as 5.10: what that one lacks is refused")
     .option("--no-verify", "write the object even where our verifier rejects a program")
     .option("--source", "of a plane: print the program text that it generates, and stop")
     .option("--json", "one JSON document")
@@ -52,12 +54,13 @@ export function registerBuild(program: Command): void {
         return;
       }
       if (options.output === undefined && !options.S) throw new UsageError("build: name the object with -o FILE");
-      const { spec, compiled, folded } = await build(path, options);
+      const kernel = options.kernel === undefined ? undefined : kernelVersion(options.kernel, "--kernel");
+      const { spec, compiled, folded } = await build(path, options, kernel);
       if (options.S) {
         if (!compiled) throw new UsageError(`-S: expected a .bpf.ts, got ${path}`);
         for (const name of spec.programs.keys()) print(listingText(name, compiled.listing(name)));
       }
-      if (options.verify) requireAccepted(spec);
+      if (options.verify) requireAccepted(spec, kernel);
       if (options.output === undefined) return;
       const bytes = writeElf(spec);
       writeFileSync(options.output, bytes);
@@ -70,22 +73,22 @@ export function registerBuild(program: Command): void {
     });
 }
 
-async function build(path: string, options: BuildOptions): Promise<Built> {
+async function build(path: string, options: BuildOptions, kernel: KernelVersion | undefined): Promise<Built> {
   const constants = parseConstants(options.const);
   if (!path.endsWith(".ts")) {
     if (options.const.length || !options.fold) {
       throw new UsageError(`--const and --no-fold: expected a .bpf.ts, got ${path}`);
     }
-    return { spec: await loadObject(path) };
+    return { spec: await loadObject(path, kernel) };
   }
-  const compiled = await compileFile(path, { constants, fold: options.fold });
+  const compiled = await compileFile(path, { constants, fold: options.fold, kernel });
   if (compiled.receipt.unusedConstants.length) {
     const names = compiled.receipt.unusedConstants;
     throw new UsageError(`--const ${names[0]}: ${path} has no config("${names[0]}", …)`);
   }
   if (!options.fold || !options.const.length) return { spec: compiled.spec, compiled };
   try {
-    const unfolded = await compileFile(path, { constants, fold: false });
+    const unfolded = await compileFile(path, { constants, fold: false, kernel });
     const { folded } = await import("@ebplane/compiler");
     return { spec: compiled.spec, compiled, folded: folded(compiled.spec, unfolded.spec) };
   } catch (e) {
@@ -111,7 +114,7 @@ function parseConstants(given: readonly string[]): Constants {
 }
 
 /** @throws VerifierError at the place in the source, for the first program that our verifier rejects. */
-function requireAccepted(spec: CollectionSpec): void {
+function requireAccepted(spec: CollectionSpec, profile: KernelVersion | undefined): void {
   const kernelTypes = runningKernel();
   for (const program of spec.programs.values()) {
     const p = relocated(spec, program, kernelTypes);
@@ -119,6 +122,7 @@ function requireAccepted(spec: CollectionSpec): void {
       maps: spec.maps,
       license: spec.license,
       btf: spec.btf,
+      profile,
       get kernelBtf() {
         return kernelTypes();
       },
@@ -161,6 +165,7 @@ function receiptText({ compiled, folded }: Built): string[] {
     const places = receipt.loops.map((l) => `${basename(l.file)}:${l.line}`);
     lines.push(`loops over the kernel's counter (bpf_iter_num, Linux 6.4): ${places.join(", ")}`);
   }
+  lines.push(...needsText(receipt));
   if (typeof folded === "string") lines.push(`  not compared: ${folded}`);
   else if (folded) {
     for (const [name, { before, after }] of folded.programs) {
@@ -170,6 +175,15 @@ function receiptText({ compiled, folded }: Built): string[] {
     lines.push(`  bytes of code and data: ${after}, ${before} with the constants in memory${percent(before, after)}`);
   }
   return lines;
+}
+
+/** Which kernel it takes, and what of it is that young. */
+function needsText({ needs }: Receipt): string[] {
+  const [youngest] = needs;
+  if (!youngest) return [];
+  const why = needs.filter(({ since }) => since === youngest.since);
+  const places = why.slice(0, 3).map((n) => `${n.what} (${basename(n.file)}:${n.line})`);
+  return [`needs Linux ${youngest.since}: ${places.join(", ")}${why.length > 3 ? " …" : ""}`];
 }
 
 function documentOf(output: string, bytes: number, { spec, compiled, folded }: Built): object {
@@ -191,6 +205,7 @@ function documentOf(output: string, bytes: number, { spec, compiled, folded }: B
           functions: receipt.functions,
           maps: receipt.maps,
           loops: receipt.loops,
+          needs: receipt.needs,
           folded: typeof folded === "object" ? folded : null,
         }
       : null,

@@ -13,10 +13,10 @@ import {
 import {
   type ExtensionTarget,
   functionCalled,
+  type KernelVersion,
   MAX_CPUS,
   type Observer,
   PROFILE_NAMES,
-  type ProfileName,
   reportText,
   smallestKernel,
   type VerifierReport,
@@ -28,7 +28,7 @@ import type { Command } from "commander";
 import { openTarget } from "../engines.ts";
 import { answerNo, UsageError } from "../failure.ts";
 import { explanation, loadObject, pickProgram } from "../input.ts";
-import { wholeNumber } from "../options.ts";
+import { kernelVersion, wholeNumber } from "../options.ts";
 import { print, printJson } from "../output.ts";
 import { loadBtf, relocated, runningKernel } from "../types-of.ts";
 import { factsJson, factsText, StateViewer } from "../verifier-facts.ts";
@@ -53,7 +53,7 @@ export function registerVerify(program: Command): void {
     .description("verify programs as the kernel does; exit 1 when one is rejected")
     .option("--prog <name>", "only this program")
     .option("--type <type>", "take the programs for this program type (xdp, sched_cls …)")
-    .option("--profile <kernel>", `by the rules of another kernel: ${PROFILE_NAMES.join(", ")}`)
+    .option("--profile <kernel>", `by the rules of another kernel, from ${PROFILE_NAMES[0]} to ${PROFILE_NAMES.at(-1)}`)
     .option(
       "--btf <file>",
       "types of the kernel to verify for: a file, an object, or vmlinux (default: the running kernel's)",
@@ -70,7 +70,7 @@ export function registerVerify(program: Command): void {
       const type = options.type === undefined ? undefined : progTypeByName(options.type);
       if (options.type !== undefined && type === undefined)
         throw new UsageError(`--type: no program type named ${options.type}`);
-      const profile = options.profile === undefined ? undefined : parseProfile(options.profile);
+      const profile = options.profile === undefined ? undefined : kernelVersion(options.profile, "--profile");
       const spec = await configured(object, profile);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
       const kernel = options.kernel ? (await openTarget("kernel")).target : undefined;
@@ -164,7 +164,7 @@ export function registerVerify(program: Command): void {
  * The object with the kernel's configuration in its `.kconfig` variables: they decide what is dead code. The version is
  * the profile's where one was asked for. Where the kernel does not say what an option is, they stay as they are.
  */
-async function configured(spec: CollectionSpec, profile: ProfileName | undefined): Promise<CollectionSpec> {
+async function configured(spec: CollectionSpec, profile: KernelVersion | undefined): Promise<CollectionSpec> {
   if (!spec.externs?.some((e) => e.kind === "kconfig")) return spec;
   const { runningConfig } = await import("@ebplane/linux");
   try {
@@ -181,7 +181,7 @@ async function configured(spec: CollectionSpec, profile: ProfileName | undefined
 async function extendedBy(
   where: string | undefined,
   chosen: readonly ProgramSpec[],
-  profile: ProfileName | undefined,
+  profile: KernelVersion | undefined,
   kernelTypes: () => Btf | undefined,
 ): Promise<(program: ProgramSpec) => ExtensionTarget | undefined> {
   if (where === undefined) return () => undefined;
@@ -256,10 +256,4 @@ function verdictText(p: ProgramSpec, report: VerifierReport, source: string | un
   if (source && !source.endsWith(report.message)) lines.push(`  ${source}`);
   if (report.log) lines.push(report.log.trimEnd());
   return lines.join("\n");
-}
-
-function parseProfile(name: string): ProfileName {
-  const known = PROFILE_NAMES.find((p) => p === name);
-  if (!known) throw new UsageError(`--profile: expected ${PROFILE_NAMES.join(", ")}, got ${name}`);
-  return known;
 }

@@ -2,7 +2,9 @@
  * What all of the lowering shares: the builder of the program at hand, the complaints, the facts about which values
  * are known to be there, and the way back into expressions for the files that those call.
  */
+
 import type { Block, Builder, DataObject, Insn } from "../ir/index.ts";
+import type { KernelForms } from "../kernel.ts";
 import type { Expr, TypeNode } from "../parse/index.ts";
 import type { Bound, Module, Scope } from "./scope.ts";
 import type { External, Instance } from "./subprograms.ts";
@@ -89,6 +91,7 @@ export interface Context {
   readonly aliases: Set<TypeNode>;
   /** How many complaints there were. */
   complaints: number;
+  readonly forms: KernelForms;
   readonly constants: Constants;
   /** By path of the file. */
   readonly settings: ReadonlyMap<string, ModuleSettings>;

@@ -11,7 +11,7 @@ import {
   typeName,
   U64,
 } from "../check/index.ts";
-import { type BinOp, type Block, type Cmp, constant, type Insn, type Width } from "../ir/index.ts";
+import { type BinOp, type Block, type Builder, type Cmp, constant, type Insn, type Width } from "../ir/index.ts";
 import { type BinaryOp, declared, type Expr, nameOf } from "../parse/index.ts";
 import { elementAdvice, elsewhere, methodAdvice, textAdvice, valueAdvice } from "./advice.ts";
 import { type BuiltinTools, type CallNode, constantOf } from "./arguments.ts";
@@ -431,9 +431,26 @@ function binary(cx: Context, op: BinaryOp, at: number, a: Val, b: Val): Val {
     if (b.k === "lit" && b.value === 0n && !b.given) refuse(cx, at, "division by zero");
     insn = op === "/" ? (type.signed ? "sdiv" : "div") : type.signed ? "smod" : "mod";
   } else if (op === ">>") insn = type.signed ? "sar" : "shr";
-  const v = cx.b.bin(insn!, w, x, y);
+  const divides = insn === "sdiv" || insn === "smod";
+  const v =
+    divides && !cx.forms.signedDivision
+      ? signedDivision(cx.b, insn as "sdiv" | "smod", w, x, y)
+      : cx.b.bin(insn!, w, x, y);
   const kept = op === ">>>" && type.signed ? { ...type, signed: false } : type;
   return { k: "int", type: kept, v };
+}
+
+/**
+ * Division with sign from division without, for kernels whose instruction set has only that: of the absolute values, with
+ * the sign put back. By zero the quotient is 0 and the rest the left side, and the smallest number by -1 is itself, as the
+ * instruction has it.
+ */
+function signedDivision(b: Builder, op: "sdiv" | "smod", w: Width, x: Insn, y: Insn): Insn {
+  const mask = (v: Insn): Insn => b.bin("sar", w, v, constant(BigInt(w - 1)));
+  const flip = (v: Insn, sign: Insn): Insn => b.bin("sub", w, b.bin("xor", w, v, sign), sign);
+  const [sx, sy] = [mask(x), mask(y)];
+  const result = b.bin(op === "sdiv" ? "div" : "mod", w, flip(x, sx), flip(y, sy));
+  return flip(result, op === "sdiv" ? b.bin("xor", w, sx, sy) : sx);
 }
 
 /** A shift has the left side's type; the count may have any. */

@@ -2,6 +2,7 @@
 import { ctxLayout } from "@ebplane/core/object";
 import { I32, NUMBER, type StructType } from "../check/index.ts";
 import { Builder, type Fn, mapOperands, reversePostorder } from "../ir/index.ts";
+import type { KernelForms } from "../kernel.ts";
 import type { FunctionNode, Source } from "../parse/index.ts";
 import { ownConstant } from "./builtins.ts";
 import {
@@ -74,6 +75,7 @@ export function lower(
   constants: Constants,
   settings: ReadonlyMap<string, ModuleSettings>,
   fold: boolean,
+  forms: KernelForms,
   report: (at: number, message: string, sources: readonly Source[]) => void,
 ): Lowered | undefined {
   let modules: Modules | undefined;
@@ -87,7 +89,7 @@ export function lower(
   for (const [at, message] of pending) report(at, message, modules.sources);
   // What was refused is not in the tree: all further complaints would be its echo.
   if (pending.length) return nothing(modules);
-  const cx = makeContext(constants, settings, fold, complain);
+  const cx = makeContext(constants, settings, fold, forms, complain);
   for (const m of modules.all) {
     for (const s of m.node.body) if (s.kind !== "let" && s.kind !== "function" && s.kind !== "type") evaluate(cx, m, s);
   }
@@ -182,6 +184,7 @@ function makeContext(
   constants: Constants,
   settings: Context["settings"],
   fold: boolean,
+  forms: KernelForms,
   report: Context["report"],
 ): Context {
   const cx: Context = {
@@ -195,6 +198,7 @@ function makeContext(
     label: undefined,
     nextId: 1,
     aliases: new Set(),
+    forms,
     constants,
     settings,
     usedConstants: new Map(),

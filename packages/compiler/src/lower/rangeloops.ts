@@ -33,8 +33,9 @@ export function rangeLoop(cx: Context, over: Val & { k: "range" }, at: number, b
   }
   forgetVariables(cx);
   const few = rounds === undefined ? isBounded(cx, end, new Set()) : rounds <= MOST_WALKED;
-  // Without the counter, which is for GPL-compatible programs, short rounds may still be walked.
-  const must = !isGplCompatible(cx.license ?? "") && (rounds === undefined || rounds <= MOST_ANYHOW);
+  // Without the counter, which is for GPL-compatible programs and younger kernels, short rounds may still be walked.
+  const free = !isGplCompatible(cx.license ?? "");
+  const must = rounds === undefined ? free : (free || !cx.forms.counter) && rounds <= MOST_ANYHOW;
   if (few || must || rounds === 0n) walked(cx, start, end, at, body);
   else counted(cx, start, end, at, body);
 }
@@ -107,6 +108,14 @@ function walked(cx: Context, start: Insn, end: Insn, at: number, body: Body): vo
 
 function counted(cx: Context, start: Insn, end: Insn, at: number, body: Body): void {
   const { b } = cx;
+  if (!cx.forms.counter) {
+    const number = end.op === "const" ? `${end.value} rounds` : "a number of rounds that nothing bounds";
+    refuse(
+      cx,
+      at,
+      `range: ${number} want the kernel's counter, which Linux has since 6.4, and this is built for ${cx.forms.kernel}: test the number against a bound of at most ${MOST_WALKED} before the loop, or write bpfLoop (since 5.17)`,
+    );
+  }
   const fromZero = start.op === "const" && start.value === 0n;
   const call = (name: string, args: Insn[]): Insn => {
     requireKfunc(cx, "a loop of so many rounds", KFUNCS.get(name)!, at);

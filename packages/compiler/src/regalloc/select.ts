@@ -128,13 +128,14 @@ function loopDepths(rpo: readonly Block[]): Map<Block, number> {
   return depth;
 }
 
-export function select(fn: Fn): Machine {
+/** `contextConstants`: a constant is stored to the context by one instruction. */
+export function select(fn: Fn, contextConstants: boolean): Machine {
   const rpo = reversePostorder(fn);
   const depths = loopDepths(rpo);
   const blocks = new Map<Block, MBlock>(
     rpo.map((b) => [b, { id: b.id, insns: [], next: undefined, depth: depths.get(b)! }]),
   );
-  const s = new Selector(rpo, blocks);
+  const s = new Selector(rpo, blocks, contextConstants);
   for (const b of rpo) s.block(b);
   return { blocks: rpo.map((b) => blocks.get(b)!), registers: s.nextReg, pinned: s.pinned };
 }
@@ -147,8 +148,11 @@ class Selector {
   private readonly lastUse = new Map<Insn, Block | undefined>();
   private out: MInsn[] = [];
 
-  constructor(rpo: readonly Block[], blocks: ReadonlyMap<Block, MBlock>) {
+  private readonly contextConstants: boolean;
+
+  constructor(rpo: readonly Block[], blocks: ReadonlyMap<Block, MBlock>, contextConstants: boolean) {
     this.blocks = blocks;
+    this.contextConstants = contextConstants;
     // Values used in one block only, to choose which side of a commutative operation to overwrite.
     const note = (v: Insn, b: Block) =>
       this.lastUse.set(v, this.lastUse.has(v) && this.lastUse.get(v) !== b ? undefined : b);
@@ -286,7 +290,8 @@ class Selector {
       case "store": {
         const base = this.base(i);
         const v = i.args[1]!;
-        const imm = v.op === "const" ? storeImmediate(v.value, i.size) : undefined;
+        const whole = i.region.kind !== "ctx" || this.contextConstants;
+        const imm = v.op === "const" && whole ? storeImmediate(v.value, i.size) : undefined;
         const where = { dst: base.reg, ...base.fields };
         if (imm !== undefined) {
           this.emit(BPF_ST | BPF_MEM | SIZE[i.size], at, { ...where, imm });

@@ -1,4 +1,5 @@
 /** The verifier: is a program safe, and if not, why. */
+export { ruleOf } from "./cfg/program.ts";
 export { type ExtensionTarget, functionCalled } from "./check/extension.ts";
 export { type FieldKind, type MapField, specialFields, structFields } from "./check/map-fields.ts";
 export { helperTakesMap } from "./check/maps.ts";
@@ -6,7 +7,17 @@ export { MAX_CPUS, type MapRef, type Observer } from "./context.ts";
 export { Kind, kindName, MAYBE_NULL, type Reg } from "./domain/reg.ts";
 export { type Scalar, scalarHolds } from "./domain/scalar.ts";
 export type { Frame, State } from "./domain/state.ts";
-export { PROFILE_NAMES, type ProfileName } from "./profile.ts";
+export {
+  FIELD_SINCE,
+  helperSince,
+  type KernelVersion,
+  mapHelperSince,
+  PROFILE_NAMES,
+  type ProfileName,
+  RULES,
+  versionNumber,
+  versionText,
+} from "./profile.ts";
 export type { InsnFact, LoopFact, RegisterFact } from "./report/facts.ts";
 export { formatReg, formatScalar } from "./report/format.ts";
 export { reportText } from "./report/text.ts";

@@ -17,6 +17,8 @@ export interface Profile {
 
 export const PROFILE_NAMES = ["5.4", "5.10", "5.15", "6.1", "6.6", "6.12", "6.18"] as const;
 export type ProfileName = (typeof PROFILE_NAMES)[number];
+/** `major.minor` of a kernel. */
+export type KernelVersion = `${number}.${number}`;
 
 /** A version `major.minor` as a number that compares. */
 export function versionNumber(version: string): number {
@@ -399,6 +401,14 @@ export function versionText(version: number): string {
 
 export const DEFAULT_PROFILE: Profile = { kernel: "6.18", version: 618 };
 
-export function profileOf(name: ProfileName): Profile {
-  return { kernel: name, version: versionNumber(name) };
+/**
+ * The profile of a version: one of the names, or one between. Of kernels younger than the youngest nothing more is known.
+ * @throws RangeError for what is no version, or one older than the oldest.
+ */
+export function profileOf(kernel: KernelVersion): Profile {
+  const version = versionNumber(kernel);
+  if (!/^\d+\.\d{1,2}$/.test(kernel) || version < versionNumber(PROFILE_NAMES[0])) {
+    throw new RangeError(`profile: expected a kernel from ${PROFILE_NAMES[0]} on, as 6.1, got ${kernel}`);
+  }
+  return version > DEFAULT_PROFILE.version ? DEFAULT_PROFILE : { kernel, version };
 }

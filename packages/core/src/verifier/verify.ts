@@ -35,7 +35,7 @@ import { Context, MAX_CPUS, MAX_PROCESSED, type MapRef, type Observer, Refusal }
 import { Kind, pointer } from "./domain/reg.ts";
 import { Frame, type PathStep, State } from "./domain/state.ts";
 import { TypeTable } from "./domain/type-ref.ts";
-import { allows, DEFAULT_PROFILE, type ProfileName, profileOf } from "./profile.ts";
+import { allows, DEFAULT_PROFILE, type KernelVersion, profileOf } from "./profile.ts";
 import { finishPath, isVisited } from "./prune.ts";
 import { type CauseStep, explain } from "./report/explain.ts";
 import { type InsnFact, InsnFacts, Lengths, type LoopFact } from "./report/facts.ts";
@@ -60,8 +60,8 @@ export interface VerifyEnv {
   readonly structOps?: readonly StructOpsSpec[] | undefined;
   /** The program that a program of type EXT (freplace) replaces a function of; where absent, its type is assumed. */
   readonly extends?: ExtensionTarget | undefined;
-  /** The kernel whose rules apply; the newest known one when absent. */
-  readonly profile?: ProfileName | undefined;
+  /** The kernel whose rules apply, from 5.4 on; the newest known one when absent. */
+  readonly profile?: KernelVersion | undefined;
   /**
    * CPU numbers of the kernel lie below this (its `nr_cpu_ids`); 8,192 when absent, the most that it can be built for. A
    * kernel knows its own number and leaves out branches that would need more CPUs: such a verdict holds there only.

@@ -2,7 +2,7 @@
  * PlaneSpec → loadable programs and maps. Structure and folded configuration go into the code, everything else into
  * the initial contents of maps; `layout` says where the counters are.
  */
-import { type Compiled, compile } from "@ebplane/compiler";
+import { type Compiled, type CompileInput, compile } from "@ebplane/compiler";
 import { InternalError } from "@ebplane/core/errors";
 import type { CollectionSpec, MapEntry, MapSpec } from "@ebplane/core/object";
 import { BPF_SOURCES } from "../bpf-sources.generated.ts";
@@ -25,10 +25,10 @@ export interface BuiltPlane {
 const DEVICES = "devices";
 
 /**
- * Compiles a plane.
+ * Compiles a plane; `kernel` is the oldest one that it is to run on.
  * @throws CompileError only through a defect of a function's program: a plane file that parsed always compiles.
  */
-export function buildPlane(plane: PlaneSpec): BuiltPlane {
+export function buildPlane(plane: PlaneSpec, kernel?: CompileInput["kernel"]): BuiltPlane {
   const used = new Set([...plane.interfaces.values()].flatMap((i) => plane.chains.get(i.xdp ?? "") ?? []));
   const functions = new Map([...plane.functions].filter(([name]) => used.has(name)));
   const modules = new Map([...functions].map(([name, { kind }]) => [name, moduleOf(name, kind.source)]));
@@ -55,6 +55,7 @@ export function buildPlane(plane: PlaneSpec): BuiltPlane {
     files,
     constants: layout.devices === undefined ? {} : { INTERFACES: interfaces.length },
     modules: settings,
+    kernel,
   });
   return { spec: { ...spec, maps: withContents(spec.maps, functions, interfaces) }, layout, source, explain };
 }

@@ -148,7 +148,7 @@ function formProblem(insn: Insn, profile: Profile): string | undefined {
 }
 
 /** The rule that brought the instruction; undefined for those of 5.4. */
-function ruleOf({ opcode, src, off, imm }: Insn): RuleName | undefined {
+export function ruleOf({ opcode, src, off, imm }: Insn): RuleName | undefined {
   const op = opcode & OP_MASK;
   const signed = off !== 0 && (op === BPF_MOV || op === BPF_DIV || op === BPF_MOD);
   switch (opcode & CLASS_MASK) {
