@@ -3,6 +3,7 @@
  * kernel is a failure, so that such tests cannot vanish unseen.
  */
 import { kernelAvailable } from "./available.ts";
+import { kernelFeatures } from "./features/index.ts";
 
 /**
  * The reason to skip kernel tests, or undefined to run them. With vitest:
@@ -16,6 +17,17 @@ export function kernelSkipReason(): string | undefined {
     throw new Error(`EBPLANE_REQUIRE_KERNEL=1, but ${kernel.reason}`);
   }
   return kernel.reason;
+}
+
+/**
+ * Why this kernel does not have something, by its own answer to a probe: the reason to skip what needs it. Undefined
+ * where it does, or where kernel tests are skipped anyway.
+ */
+export function kernelLacks(what: "progTypes" | "mapTypes" | "attachTypes", name: string): string | undefined {
+  if (!kernelAvailable().ok) return undefined;
+  const answer = kernelFeatures()[what][name];
+  if (!answer) throw new RangeError(`${what}: no probe for ${name}`);
+  return answer.supported ? undefined : answer.reason;
 }
 
 export { NetNs } from "./netns/index.ts";

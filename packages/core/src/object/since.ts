@@ -3,8 +3,8 @@
  * Source: the commits that added each to include/uapi/linux/bpf.h, first release that has it; up to 4.20 also listed
  * in bcc's docs/kernel-versions.md.
  */
-import type { MapTypeName } from "./map-types.ts";
-import type { AttachTypeName, ProgTypeName } from "./prog-types.ts";
+import { MapType, type MapTypeName } from "./map-types.ts";
+import { AttachType, type AttachTypeName, ProgType, type ProgTypeName } from "./prog-types.ts";
 
 export const PROG_TYPE_SINCE: Readonly<Record<Exclude<ProgTypeName, "BPF_PROG_TYPE_UNSPEC">, string>> = {
   BPF_PROG_TYPE_SOCKET_FILTER: "3.19",
@@ -137,6 +137,24 @@ export const ATTACH_TYPE_SINCE: Readonly<Record<AttachTypeName, string>> = {
   BPF_TRACE_KPROBE_SESSION: "6.10",
   BPF_TRACE_UPROBE_SESSION: "6.13",
 };
+
+/** The kernel that brought a type, by its number; undefined for one that is not in the tables. */
+export function progTypeSince(type: number): string | undefined {
+  return sinceOf(ProgType, PROG_TYPE_SINCE, type);
+}
+
+export function mapTypeSince(type: number): string | undefined {
+  return sinceOf(MapType, MAP_TYPE_SINCE, type);
+}
+
+export function attachTypeSince(type: number): string | undefined {
+  return sinceOf(AttachType, ATTACH_TYPE_SINCE, type);
+}
+
+function sinceOf(numbers: Readonly<Record<string, number>>, since: Readonly<Record<string, string>>, type: number) {
+  const name = Object.keys(numbers).find((key) => numbers[key] === type);
+  return name === undefined ? undefined : since[name];
+}
 
 /** Compares kernel versions by their first two numbers: negative when `a` is older. */
 export function compareVersions(a: string, b: string): number {

@@ -6,6 +6,7 @@
 import { Errno } from "@ebplane/core/errors";
 import { allocBlock, type Block, raiseMemlock } from "../mem/index.ts";
 import { NR, syscall } from "../sys/index.ts";
+import { chargesMemlock } from "./memlock.ts";
 
 export const Cmd = {
   MAP_CREATE: 0,
@@ -74,7 +75,7 @@ const CHARGED: ReadonlySet<number> = new Set([Cmd.MAP_CREATE, Cmd.PROG_LOAD, Cmd
 export function bpf(cmd: number, size: number): number {
   block ??= allocBlock(ATTR_SIZE);
   const result = syscall(NR.bpf, cmd, block.address, size);
-  if (result !== -Errno.EPERM || !CHARGED.has(cmd) || !raiseMemlock()) return result;
+  if (result !== -Errno.EPERM || !CHARGED.has(cmd) || !chargesMemlock() || !raiseMemlock()) return result;
   return syscall(NR.bpf, cmd, block.address, size);
 }
 

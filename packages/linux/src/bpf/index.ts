@@ -10,6 +10,7 @@ export * from "./link-calls.ts";
 export * from "./map.ts";
 export * from "./map-batch.ts";
 export * from "./map-calls.ts";
+export * from "./memlock.ts";
 export * from "./pin.ts";
 export * from "./prog-calls.ts";
 export * from "./program.ts";

@@ -47,11 +47,26 @@ export function linkDetach(linkFd: number): void {
   check(cmdName(Cmd.LINK_DETACH), bpf(Cmd.LINK_DETACH, 4));
 }
 
+/** PROG_ATTACH, where a hook has no link. @returns 0 or `-errno`. */
+export function tryProgAttach(target: number, progFd: number, attachType: number): number {
+  return bpf(Cmd.PROG_ATTACH, fillAttach(target, progFd, attachType));
+}
+
+/** @returns 0 or `-errno`. */
+export function tryProgDetach(target: number, progFd: number, attachType: number): number {
+  return bpf(Cmd.PROG_DETACH, fillAttach(target, progFd, attachType));
+}
+
 /** Detaches what PROG_ATTACH attached, without a link. `target` is an ifindex, or an fd of a cgroup or namespace. */
 export function progDetach(target: number, progFd: number, attachType: number): void {
-  const a = attr(32);
+  check(cmdName(Cmd.PROG_DETACH), tryProgDetach(target, progFd, attachType));
+}
+
+function fillAttach(target: number, progFd: number, attachType: number): number {
+  const size = 32;
+  const a = attr(size);
   a.setUint32(0, target, true);
   a.setUint32(4, progFd, true);
   a.setUint32(8, attachType, true);
-  check(cmdName(Cmd.PROG_DETACH), bpf(Cmd.PROG_DETACH, 32));
+  return size;
 }

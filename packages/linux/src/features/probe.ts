@@ -17,7 +17,8 @@ import {
   ProgType,
   progTypeName,
 } from "@ebplane/core/object";
-import { btfLoad, type MapCreate, type ProgLoad, progLoad, tryLinkCreate, tryMapCreate } from "../bpf/index.ts";
+import { btfLoad, type MapCreate, type ProgLoad, progLoad, tryMapCreate, tryProgAttach } from "../bpf/index.ts";
+import { linkToNothing } from "../link/lacking.ts";
 import { close, PAGE_SIZE } from "../sys/index.ts";
 import { kernelBtf } from "../target/kernel-btf.ts";
 
@@ -62,7 +63,7 @@ export function probeProgType(type: number): Answer {
   if (type === ProgType.BPF_PROG_TYPE_STRUCT_OPS && (log !== "" || fd === -Errno.ENOTSUPP)) {
     return { supported: true, reason: "the kernel asks for the struct to implement" };
   }
-  if (type === EXT && fd === -Errno.EINVAL && log.includes("target")) {
+  if (type === EXT && fd === -Errno.EINVAL && /target|btf_id/.test(log)) {
     return { supported: true, reason: "the kernel asks for the program to extend" };
   }
   return refused(fd, `program type ${progTypeName(type)}`, log);
@@ -80,7 +81,7 @@ function smallest(type: number, insns: readonly InsnInit[]): ProgLoad {
 }
 
 function refused(result: number, what: string, log = ""): Answer {
-  const said = log.trim().split("\n")[0];
+  const said = log.split("\n").find((line) => line !== "" && !line.startsWith("processed "));
   switch (-result) {
     case Errno.EPERM:
       return { supported: false, reason: `${what}: not permitted (lockdown or missing capability)` };
@@ -189,24 +190,34 @@ const PLACES: Readonly<Record<number, readonly [string, BtfKind]>> = {
   [AttachType.BPF_MODIFY_RETURN]: ["security_file_open", "func"],
 };
 
-/** Programs load for these on kernels without them, too; a link to no device tells: ENODEV, or EINVAL. */
-const ON_DEVICES = new Set<number>([
+/** Programs load for these on kernels without them, too: a link to nothing tells. */
+const BY_LINK = new Set<number>([
   AttachType.BPF_TCX_INGRESS,
   AttachType.BPF_TCX_EGRESS,
   AttachType.BPF_NETKIT_PRIMARY,
   AttachType.BPF_NETKIT_PEER,
-]);
-const NO_DEVICE = 0x7fffffff;
-
-/** As those: a link to no function at all is EINVAL, or EOPNOTSUPP in a kernel without fprobe or uprobes. */
-const ON_FUNCTIONS = new Set<number>([
+  AttachType.BPF_PERF_EVENT,
   AttachType.BPF_TRACE_KPROBE_MULTI,
   AttachType.BPF_TRACE_KPROBE_SESSION,
   AttachType.BPF_TRACE_UPROBE_MULTI,
   AttachType.BPF_TRACE_UPROBE_SESSION,
 ]);
 
-/** Whether programs load for this attach type, in the types that have attach types at load. */
+/** As those, but links are newer (6.10): attached to a map that is none. */
+const BY_ATTACH = new Set<number>([
+  AttachType.BPF_SK_SKB_STREAM_PARSER,
+  AttachType.BPF_SK_SKB_STREAM_VERDICT,
+  AttachType.BPF_SK_SKB_VERDICT,
+  AttachType.BPF_SK_MSG_VERDICT,
+]);
+
+/** As those, and attached without naming the type: a kernel that has it refuses to load for another type's. */
+const BY_STRICTNESS = new Set<number>([
+  AttachType.BPF_SK_REUSEPORT_SELECT,
+  AttachType.BPF_SK_REUSEPORT_SELECT_OR_MIGRATE,
+]);
+
+/** Whether the kernel knows this attach type, in the types that have attach types at load. */
 export function probeAttachType(progType: number, attachType: number): Answer {
   const place = PLACES[attachType];
   const load = {
@@ -214,21 +225,31 @@ export function probeAttachType(progType: number, attachType: number): Answer {
     expectedAttachType: attachType,
     ...(place && { attachBtfId: kernelBtf().find(...place) }),
   };
+  const what = `attach type ${attachTypeName(progType, attachType) ?? attachType}`;
   const { fd, log } = progLoad(load);
-  if (fd >= 0) {
-    const link = ON_DEVICES.has(attachType)
-      ? tryLinkCreate(fd, NO_DEVICE, attachType)
-      : ON_FUNCTIONS.has(attachType)
-        ? tryLinkCreate(fd, 0, attachType)
-        : -Errno.ENODEV;
-    close(fd);
-    if (link === -Errno.ENODEV || (ON_FUNCTIONS.has(attachType) && link !== -Errno.EOPNOTSUPP)) return YES;
-    const name = attachTypeName(progType, attachType);
-    return { supported: false, reason: `attach type ${name}: this kernel was built without it` };
+  if (fd < 0) {
+    // Some types must not return 0: that complaint comes from a verifier that knows the attach type.
+    if (/R0|At program exit/.test(log)) return { supported: true, reason: "the verifier knows it" };
+    return refused(fd, what, log);
   }
-  // Some types must not return 0: that complaint comes from a verifier that knows the attach type.
-  if (/R0|At program exit/.test(log)) return { supported: true, reason: "the verifier knows it" };
-  return refused(fd, `attach type ${attachTypeName(progType, attachType) ?? attachType}`, log);
+  const said = attached(fd, attachType);
+  close(fd);
+  if (said === -Errno.EINVAL) return { supported: false, reason: `${what}: unknown to this kernel` };
+  if (said === -Errno.EOPNOTSUPP) return { supported: false, reason: `${what}: this kernel was built without it` };
+  if (BY_STRICTNESS.has(attachType)) {
+    const other = progLoad({ ...load, expectedAttachType: AttachType.BPF_XDP }).fd;
+    if (other >= 0) {
+      close(other);
+      return { supported: false, reason: `${what}: unknown to this kernel` };
+    }
+  }
+  return YES;
+}
+
+/** What the kernel says to the program at a place that does not exist; 0 where loading has told already. */
+function attached(fd: number, attachType: number): number {
+  if (BY_LINK.has(attachType)) return linkToNothing(fd, attachType);
+  return BY_ATTACH.has(attachType) ? tryProgAttach(-1, fd, attachType) : 0;
 }
 
 /** Instruction set and verifier, by a program that only newer ones take. */

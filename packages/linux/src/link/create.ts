@@ -1,8 +1,9 @@
 /** LINK_CREATE for the hooks that differ only in a few fields of the attr, and its refusals in words. */
-import { Errno } from "@ebplane/core/errors";
+import { Errno, type SysError } from "@ebplane/core/errors";
 import { type Hook, hookText, type Order } from "@ebplane/core/object";
 import { Cmd, cmdName, tryLinkCreate } from "../bpf/index.ts";
 import { sysError } from "../sys/index.ts";
+import { lackingLink } from "./lacking.ts";
 
 export interface LinkCreate {
   readonly progFd: number;
@@ -21,13 +22,21 @@ const COMMON: Readonly<Record<number, string>> = {
   [Errno.E2BIG]: "the hook is full",
 };
 
-/** @returns the link's fd. `words` say what an errno means at this hook. @throws SysError with the hook's text. */
+/**
+ * @returns the link's fd. `words` say what an errno means at this hook.
+ * @throws UnsupportedError where this kernel has no such links; SysError with the hook's text.
+ */
 export function createLink(hook: Hook, link: LinkCreate, words: Readonly<Record<number, string>> = {}): number {
   const fd = tryLinkCreate(link.progFd, link.target, link.attachType, link.flags, link.fill);
   if (fd >= 0) return fd;
-  const detail = words[-fd] ?? COMMON[-fd];
+  throw (fd === -Errno.EINVAL && lackingLink(hook, link)) || linkRefused(hook, -fd, words);
+}
+
+/** The refusal of a link in words. */
+export function linkRefused(hook: Hook, errno: number, words: Readonly<Record<number, string>> = {}): SysError {
+  const detail = words[errno] ?? COMMON[errno];
   const where = hookText(hook);
-  throw sysError(cmdName(Cmd.LINK_CREATE), -fd, detail === undefined ? where : `${where}: ${detail}`);
+  return sysError(cmdName(Cmd.LINK_CREATE), errno, detail === undefined ? where : `${where}: ${detail}`);
 }
 
 const BPF_F_BEFORE = 1 << 3;

@@ -21,6 +21,7 @@ import {
   collectionOf,
   countingProgram,
   createTopology,
+  kernelLacks,
   kernelSkipReason,
   type Topology,
   traffic,
@@ -28,6 +29,8 @@ import {
 import { attachClassicFilter, type BpfLink, queryPrograms } from "./index.ts";
 
 const skip = kernelSkipReason();
+const noTcx = kernelLacks("attachTypes", "tcx_ingress");
+const noNetfilter = kernelLacks("progTypes", "netfilter");
 const T = ProgType;
 
 describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`, () => {
@@ -42,7 +45,7 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
 
   const edge = () => linuxTarget({ netns: net.edge.fd });
 
-  test.each([
+  const hooks = [
     ["tcx ingress", { kind: "tcx", iface: "e0", direction: "ingress" }, T.BPF_PROG_TYPE_SCHED_CLS, 0, -1, 2],
     ["tcx egress", { kind: "tcx", iface: "e1", direction: "egress" }, T.BPF_PROG_TYPE_SCHED_CLS, 0, -1, 2],
     ["clsact ingress", { kind: "tc", iface: "e0", direction: "ingress" }, T.BPF_PROG_TYPE_SCHED_CLS, 0, -1, 2],
@@ -70,7 +73,8 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
       0,
       2,
     ],
-  ] as const)(
+  ] as const;
+  test.each(hooks.filter(([, hook]) => !(noTcx && hook.kind === "tcx")))(
     "%s counts what it passes, and drops what it is told to",
     async (_, hook, type, attachType, pass, drop) => {
       using loaded = edge().load(
@@ -96,7 +100,7 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     },
   );
 
-  test.each([
+  test.skipIf(noNetfilter).each([
     { kind: "netfilter", family: 4, point: "forward" },
     { kind: "netfilter", family: 4, point: "prerouting", priority: -100, defrag: true },
   ] as const)("netfilter $point passes and drops; a link there cannot be updated", (hook) => {
@@ -118,7 +122,7 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     expect(traffic(net, 3)).toBe(3);
   });
 
-  test("tcx programs run in the order asked for", () => {
+  test.skipIf(noTcx)("tcx programs run in the order asked for", () => {
     using loaded = edge().load(
       collectionOf(
         ["a", "b", "c"].map((name) => countingProgram(name, T.BPF_PROG_TYPE_SCHED_CLS, -1)),
@@ -142,7 +146,7 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     expect(() => edge().attach(a!, hook)).toThrow("EEXIST: tcx:e0:ingress: this program is attached here already");
   });
 
-  test("an update may name the program that has to be in place", () => {
+  test.skipIf(noTcx)("an update may name the program that has to be in place", () => {
     const names = ["a", "b", "c"];
     using loaded = edge().load(
       collectionOf(

@@ -2,9 +2,17 @@
  * Programs on sockets: through the sockmap that holds them, or on one socket by setsockopt.
  * Source: net/core/sock_map.c, net/core/filter.c `sk_attach_bpf`, `sk_reuseport_attach_bpf`.
  */
-import { Errno } from "@ebplane/core/errors";
-import { AttachType, hookText, type SocketHook, type SockmapHook } from "@ebplane/core/object";
-import { attr, bpf, Cmd, cmdName, LinuxMap, type LinuxProgram, tryLinkCreate } from "../bpf/index.ts";
+import { Errno, UnsupportedError } from "@ebplane/core/errors";
+import { ATTACH_TYPE_SINCE, AttachType, hookText, type SocketHook, type SockmapHook } from "@ebplane/core/object";
+import {
+  Cmd,
+  cmdName,
+  LinuxMap,
+  type LinuxProgram,
+  tryLinkCreate,
+  tryProgAttach,
+  tryProgDetach,
+} from "../bpf/index.ts";
 import { scratch, setPointer } from "../mem/index.ts";
 import { check, NR, syscall, sysError } from "../sys/index.ts";
 import { BpfLink, PlainLink, type Unwrap } from "./link.ts";
@@ -33,28 +41,26 @@ export function attachSockmap(
   if (fd >= 0) return new BpfLink(fd, hook, unwrap);
   if (fd === -Errno.EBUSY) throw sysError(cmdName(Cmd.LINK_CREATE), Errno.EBUSY, `${hookText(hook)}: is taken`);
   let current = program;
-  progAttach(hookText(hook), map.fd, program.fd, type);
+  progAttach(hook, map.fd, program.fd, type);
   const detach = (): void => {
-    const result = attachCommand(Cmd.PROG_DETACH, map.fd, current.fd, type);
+    const result = tryProgDetach(map.fd, current.fd, type);
     // ENOENT: another program took the place meanwhile, so ours is detached.
     if (result !== -Errno.ENOENT) check(cmdName(Cmd.PROG_DETACH), result, hookText(hook));
   };
   return new PlainLink(hook, unwrap, detach, (next) => {
-    progAttach(hookText(hook), map.fd, next.fd, type);
+    progAttach(hook, map.fd, next.fd, type);
     current = next;
   });
 }
 
-function progAttach(where: string, target: number, progFd: number, type: number): void {
-  check(cmdName(Cmd.PROG_ATTACH), attachCommand(Cmd.PROG_ATTACH, target, progFd, type), where);
-}
-
-function attachCommand(cmd: number, target: number, progFd: number, type: number): number {
-  const a = attr(32);
-  a.setUint32(0, target, true);
-  a.setUint32(4, progFd, true);
-  a.setUint32(8, type, true);
-  return bpf(cmd, 32);
+function progAttach(hook: SockmapHook, target: number, progFd: number, type: number): void {
+  const result = tryProgAttach(target, progFd, type);
+  // Linux before 5.13 has only the pair of parser and verdict.
+  if (result === -Errno.EINVAL && hook.type === "skb_verdict" && tryProgAttach(-1, progFd, type) === -Errno.EINVAL) {
+    const why = `${hookText(hook)}: this kernel has no skb_verdict, use parser and verdict`;
+    throw new UnsupportedError("skb_verdict", why, ATTACH_TYPE_SINCE.BPF_SK_SKB_VERDICT);
+  }
+  check(cmdName(Cmd.PROG_ATTACH), result, hookText(hook));
 }
 
 const SOL_SOCKET = 1;

@@ -6,10 +6,11 @@ import { getLink, setLink } from "../netlink/index.ts";
 import { connectTcp, listenTcp, NetNs } from "../netns/index.ts";
 import { check, close, NR, syscall } from "../sys/index.ts";
 import { linuxTarget } from "../target/target.ts";
-import { arrayMap, asmProgram, collectionOf, kernelSkipReason } from "../testing.ts";
+import { arrayMap, asmProgram, collectionOf, kernelLacks, kernelSkipReason } from "../testing.ts";
 import { BpfLink } from "./index.ts";
 
 const skip = kernelSkipReason();
+const noVerdict = kernelLacks("attachTypes", "sk_skb_verdict");
 const { BPF_PROG_TYPE_SK_SKB: SK_SKB, BPF_PROG_TYPE_SK_MSG: SK_MSG } = ProgType;
 const SOCK_NONBLOCK = 0o4000;
 
@@ -102,7 +103,7 @@ describe.skipIf(skip)(`programs on sockets in a map${skip ? ` (skipped: ${skip})
     map.delete(key(1));
   });
 
-  test("skb_verdict needs no parser", async () => {
+  test.skipIf(noVerdict)("skb_verdict needs no parser", async () => {
     const [alice, proxyA] = pair();
     const [bob, proxyB] = pair();
     const programs = [verdict(AttachType.BPF_SK_SKB_VERDICT, false)];

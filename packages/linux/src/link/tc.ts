@@ -24,7 +24,7 @@ export function attachTcx(program: LinuxProgram, hook: TcxHook, unwrap: Unwrap):
   const fd = createLink(
     hook,
     { progFd: program.fd, target: ifindex(hook.iface), attachType, ...orderFields(hook.order) },
-    { [Errno.EINVAL]: "not accepted: tcx needs Linux 6.6 and a sched_cls program" },
+    { [Errno.EINVAL]: "not accepted by this device" },
   );
   return new BpfLink(fd, hook, unwrap);
 }

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { kernelConfig } from "../features/index.ts";
 import { NetNs } from "../netns/index.ts";
 import { linuxTarget } from "../target/target.ts";
-import { arrayMap, collectionOf, countingProgram, kernelSkipReason } from "../testing.ts";
+import { arrayMap, collectionOf, countingProgram, kernelLacks, kernelSkipReason } from "../testing.ts";
 import { listLinkObjects } from "./index.ts";
 
 const skip = kernelSkipReason();
@@ -102,7 +102,8 @@ describe.skipIf(skip)(`programs on functions and events${skip ? ` (skipped: ${sk
     );
   });
 
-  test("one link probes many places of a file; many kernel functions only where the kernel can", () => {
+  const noMulti = kernelLacks("attachTypes", "trace_uprobe_multi");
+  test.skipIf(noMulti)("one link probes many places of a file; many kernel functions only where the kernel can", () => {
     const multi = (name: string, attachType: number) =>
       countingProgram(name, T.BPF_PROG_TYPE_KPROBE, 0, { attachType });
     using loaded = linuxTarget().load(

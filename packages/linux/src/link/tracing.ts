@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { Errno, UnsupportedError } from "@ebplane/core/errors";
 import {
   AttachType,
+  type Hook,
   hookText,
   type KprobeHook,
   PERF_EVENTS,
@@ -15,11 +16,11 @@ import {
   type TracepointHook,
   type UprobeHook,
 } from "@ebplane/core/object";
-import { attr, bpf, Cmd, cmdName, type LinuxProgram } from "../bpf/index.ts";
+import { attr, bpf, Cmd, cmdName, type LinuxProgram, tryLinkCreate } from "../bpf/index.ts";
 import { type Block, onDetachedMount, scratch, setPointer } from "../mem/index.ts";
 import { check, close, NR, syscall } from "../sys/index.ts";
-import { createLink } from "./create.ts";
-import { BpfLink, type Unwrap } from "./link.ts";
+import { createLink, linkRefused } from "./create.ts";
+import { BpfLink, PlainLink, type Unwrap } from "./link.ts";
 
 export function attachRawTracepoint(
   program: LinuxProgram,
@@ -57,8 +58,16 @@ function rawTracepointOpen(progFd: number, name: string | undefined): number {
 const PERF_TYPE_TRACEPOINT = 2;
 const PERF_ATTR_SIZE = 128;
 const PERF_FLAG_FD_CLOEXEC = 8;
+const PERF_EVENT_IOC_SET_BPF = 0x40042408;
 
-export function attachTracepoint(program: LinuxProgram, hook: TracepointHook, unwrap: Unwrap): BpfLink<TracepointHook> {
+/** A link since Linux 5.15; before, the perf event itself holds the program. */
+type PerfLink<H extends Hook> = BpfLink<H> | PlainLink<H>;
+
+export function attachTracepoint(
+  program: LinuxProgram,
+  hook: TracepointHook,
+  unwrap: Unwrap,
+): PerfLink<TracepointHook> {
   const id = tracepointId(hook);
   const event = perfEvent(hookText(hook), -1, (pe) => {
     pe.view.setUint32(0, PERF_TYPE_TRACEPOINT, true);
@@ -67,19 +76,19 @@ export function attachTracepoint(program: LinuxProgram, hook: TracepointHook, un
   return perfLink(program, hook, event, unwrap);
 }
 
-export function attachKprobe(program: LinuxProgram, hook: KprobeHook, unwrap: Unwrap): BpfLink<KprobeHook> {
+export function attachKprobe(program: LinuxProgram, hook: KprobeHook, unwrap: Unwrap): PerfLink<KprobeHook> {
   const event = probeEvent(hook, "kprobe", hook.kind === "kretprobe", hook.function, 0, -1);
   return perfLink(program, hook, event, unwrap);
 }
 
-export function attachUprobe(program: LinuxProgram, hook: UprobeHook, unwrap: Unwrap): BpfLink<UprobeHook> {
+export function attachUprobe(program: LinuxProgram, hook: UprobeHook, unwrap: Unwrap): PerfLink<UprobeHook> {
   const event = probeEvent(hook, "uprobe", hook.kind === "uretprobe", hook.path, hook.offset, hook.pid ?? -1);
   return perfLink(program, hook, event, unwrap);
 }
 
 const PERF_TYPE_SOFTWARE = 1;
 
-export function attachPerfEvent(program: LinuxProgram, hook: PerfEventHook, unwrap: Unwrap): BpfLink<PerfEventHook> {
+export function attachPerfEvent(program: LinuxProgram, hook: PerfEventHook, unwrap: Unwrap): PerfLink<PerfEventHook> {
   const event = perfEvent(
     hookText(hook),
     hook.pid ?? -1,
@@ -98,10 +107,15 @@ function perfLink<H extends TracepointHook | KprobeHook | UprobeHook | PerfEvent
   hook: H,
   event: number,
   unwrap: Unwrap,
-): BpfLink<H> {
+): PerfLink<H> {
   try {
-    const fd = createLink(hook, { progFd: program.fd, target: event, attachType: AttachType.BPF_PERF_EVENT });
-    return new BpfLink(fd, hook, unwrap, { mode: "native" }, [event]);
+    const fd = tryLinkCreate(program.fd, event, AttachType.BPF_PERF_EVENT);
+    if (fd >= 0) return new BpfLink(fd, hook, unwrap, { mode: "native" }, [event]);
+    // A kernel without perf links says so to every program; to a link that is wrong the ioctl has the same answer.
+    const setBpf = fd === -Errno.EINVAL ? syscall(NR.ioctl, event, PERF_EVENT_IOC_SET_BPF, program.fd) : fd;
+    if (setBpf < 0) throw linkRefused(hook, -setBpf, { [Errno.EINVAL]: "not accepted for this event" });
+    // Like a link it ends with its last fd: this process's death detaches.
+    return new PlainLink(hook, unwrap, () => check("close", close(event)));
   } catch (error) {
     close(event);
     throw error;

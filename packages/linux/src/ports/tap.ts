@@ -3,11 +3,12 @@
  * receives. The device goes with the port. Source: Documentation/networking/tuntap.rst.
  */
 import { closeSync, openSync } from "node:fs";
-import { Errno } from "@ebplane/core/errors";
+import { Errno, UnsupportedError } from "@ebplane/core/errors";
 import type { PacketPort, PortStats } from "@ebplane/core/object";
 import { allocBlock, type Block, freeBlock, scratch } from "../mem/index.ts";
 import { check, inNetns, NR, pollReadable, syscall } from "../sys/index.ts";
 
+const TUN = "/dev/net/tun";
 const TUNSETIFF = 0x400454ca;
 const IFF_TAP = 0x0002;
 const IFF_NO_PI = 0x1000;
@@ -35,7 +36,7 @@ export class TapPort implements PacketPort {
   /** Creates the device, down and without address. @throws SysError EBUSY for a name that is taken. */
   constructor(options: TapOptions) {
     const make = () => {
-      const fd = openSync("/dev/net/tun", O_RDWR_NONBLOCK);
+      const fd = openTun();
       try {
         return { fd, name: setInterface(fd, options.name) };
       } catch (error) {
@@ -107,6 +108,15 @@ export class TapPort implements PacketPort {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+function openTun(): number {
+  try {
+    return openSync(TUN, O_RDWR_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    throw new UnsupportedError("tap", `there is no ${TUN}: this kernel has no TUN/TAP, or not yet (modprobe tun)`);
   }
 }
 

@@ -5,7 +5,8 @@
  * It asks the system and changes nothing but a limit of its own process. It cannot see into other namespaces: what depends on a veth's peer there is
  * a warning.
  */
-import { compareVersions, type Hook, hookText, type ProgramSpec, progTypeName } from "@ebplane/core/object";
+import { type Hook, hookText, type ProgramSpec, progTypeName } from "@ebplane/core/object";
+import { chargesMemlock } from "../bpf/index.ts";
 import { deviceFeatures, kernelFeatures, type SystemState, systemState } from "../features/index.ts";
 import { memlockLimit, raiseMemlock } from "../mem/index.ts";
 import { type LinkInfo, listLinks, NETLINK_ROUTE, NetlinkSocket } from "../netlink/index.ts";
@@ -51,9 +52,6 @@ export function preflight(attachments: readonly Attachment[], system: System = r
 }
 
 const MIB = 1 << 20;
-
-/** Since 5.11 maps are charged to the memory cgroup instead. */
-const chargesMemlock = (release: string): boolean => compareVersions(release, "5.11") < 0;
 
 /** Where the limit of locked memory matters it is lifted first, as loading would. */
 function runningSystem(): System {

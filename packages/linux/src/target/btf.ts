@@ -2,15 +2,16 @@
  * The collection's own BTF, on its way into the kernel: types as the object has them, the strings that line info
  * needs, and the records that tie instructions to functions and source lines.
  *
- * A kernel that refuses the BTF (older than one of its kinds) gets the programs without it: only what needs types
- * (callbacks, spin locks, global functions) fails then, with the verifier's own words.
+ * Kinds that an older kernel does not know are replaced (btf-older.ts). Should it refuse the BTF even so, it gets the
+ * programs without: only what needs types (callbacks, spin locks, global functions) fails then, with the verifier's words.
  */
 import { type Btf, type BtfType, type EncodedBtf, encodeBtf } from "@ebplane/core/btf";
 import { viewOf } from "@ebplane/core/bytes";
-import { errnoName } from "@ebplane/core/errors";
+import { Errno, errnoName } from "@ebplane/core/errors";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
 import { btfLoad, type InfoRecords } from "../bpf/index.ts";
 import { close } from "../sys/index.ts";
+import { readableTypes } from "./btf-older.ts";
 
 const FUNC_INFO = 8;
 const LINE_INFO = 16;
@@ -74,8 +75,15 @@ export function loadBtf(spec: CollectionSpec, tokenFd?: number): LoadedBtf | str
   for (const { lineInfo } of spec.programs.values()) {
     for (const { file, text } of lineInfo) extraStrings.push(file, text);
   }
-  const { bytes, strings } = encodeBtf(loadable(spec.btf), { extraStrings });
-  const { fd, log } = btfLoad(bytes, tokenFd);
+  const types = loadable(spec.btf);
+  const load = (as: readonly BtfType[]) => {
+    const { bytes, strings } = encodeBtf(as, { extraStrings });
+    return { ...btfLoad(bytes, tokenFd), strings };
+  };
+  let answer = load(types);
+  // The last type is the int that loadable adds.
+  if (answer.fd === -Errno.EINVAL) answer = load(readableTypes(types, types.length));
+  const { fd, log, strings } = answer;
   if (fd >= 0) return new LoadedBtf(fd, strings);
   return log.trim().split("\n").at(-1) || errnoName(-fd);
 }

@@ -3,6 +3,7 @@
  * were opened before are closed and the kernel frees what they held.
  */
 import { mkdirSync } from "node:fs";
+import { release } from "node:os";
 import { viewOf } from "@ebplane/core/bytes";
 import { Errno, type SysError, UnsupportedError, VerifierError } from "@ebplane/core/errors";
 import { BPF_PSEUDO_BTF_ID, SLOT } from "@ebplane/core/isa";
@@ -37,6 +38,7 @@ import {
   objGet,
   objPin,
   type ProgLoad,
+  permissionRemedy,
   possibleCpus,
   progLoad,
   summarizeLog,
@@ -47,6 +49,7 @@ import { check, close, PAGE_SIZE, sysError } from "../sys/index.ts";
 import { LoadedBtf, loadBtf } from "./btf.ts";
 import { checkCompatible, specOf } from "./compatible.ts";
 import { attachBtfId, kernelBtf, kernelSymbol, moduleWith } from "./kernel-btf.ts";
+import { lackingMap, lackingProgram, youngerThan } from "./lacking.ts";
 import { settle } from "./settle.ts";
 import { createStructOps, StructOps, type StructOpsMember, selectStructOps } from "./struct-ops.ts";
 
@@ -271,15 +274,18 @@ export function createMap(spec: MapSpec, btf?: LoadedBtf, tokenFd?: number): Lin
       });
     }
     if (fd < 0) fd = tryMapCreate(plain);
-    if (fd === -Errno.EPERM) throw sysError(cmdName(Cmd.MAP_CREATE), Errno.EPERM, `map ${spec.name}: ${NO_PRIVILEGE}`);
+    if (fd === -Errno.EINVAL) {
+      const lacking = lackingMap(spec, (flags) => tryMapCreate({ ...plain, flags }));
+      if (lacking) throw lacking;
+    }
+    if (fd === -Errno.EPERM)
+      throw sysError(cmdName(Cmd.MAP_CREATE), Errno.EPERM, `map ${spec.name}: ${permissionRemedy()}`);
     check(cmdName(Cmd.MAP_CREATE), fd, `map ${spec.name}`);
     return new LinuxMap(fd, spec);
   } finally {
     inner?.close();
   }
 }
-
-const NO_PRIVILEGE = "run as root, or with CAP_BPF and CAP_NET_ADMIN";
 
 function entriesOf(spec: MapSpec): number {
   return entriesOn(spec, { cpus: possibleCpus(), pageSize: PAGE_SIZE });
@@ -340,6 +346,7 @@ function loadProgram(
   const funcInfo = btf?.funcInfo(spec);
   if (btf && funcInfo) load = { ...load, btfFd: btf.fd, funcInfo, lineInfo: btf.lineInfo(spec) };
   const { fd, log } = progLoad(load);
+  if (fd === -Errno.EINVAL && log.trim() === "") throw lackingProgram(spec, load) ?? refused(spec, -fd, log);
   if (fd < 0) throw refused(spec, -fd, log);
   return new LinuxProgram(fd, spec, { code, license: collection.license, log, request: load });
 }
@@ -413,7 +420,7 @@ function refused(spec: ProgramSpec, errno: number, log: string): Error {
     return new UnsupportedError(progTypeName(spec.type), `${what}: ${why}`);
   }
   if (errno === Errno.EPERM && log.trim() === "") {
-    return sysError(cmdName(Cmd.PROG_LOAD), errno, `${what}: ${NO_PRIVILEGE}`);
+    return sysError(cmdName(Cmd.PROG_LOAD), errno, `${what}: ${permissionRemedy()}`);
   }
   if (log.trim() === "") return cause;
   return verifierError(spec, log, cause);
@@ -430,7 +437,9 @@ export function verifierError(spec: ProgramSpec, log: string, cause: SysError): 
   ].filter((part) => part !== undefined);
   // What the target had no answer for (CO-RE, a weak function) is an impossible call: say what was missing.
   const poison = pc === undefined ? undefined : (spec.poisoned?.get(pc) ?? missingFunction(spec, pc));
-  const said = poison ?? (rule === undefined ? message || cause.code : `${message}; ${rule}`);
+  const young = youngerThan(release(), spec, message);
+  const advice = young ?? rule;
+  const said = poison ?? (advice === undefined ? message || cause.code : `${message}; ${advice}`);
   return new VerifierError(`${place.join(": ")}: ${said}`, { program: spec.name, pc, log, cause });
 }
 
