@@ -184,9 +184,11 @@ for line in sys.stdin:
       try {
         before = linuxTarget().attach(b!, { ...hook, order: { before: { link: first.id } } });
       } catch (error) {
-        if (!(error instanceof UnsupportedError)) throw error;
-        expect(error.message).toMatch(/^cgroup:.*: this kernel runs the programs .* \(needs Linux 6\.16\)$/);
-        skipTest(error.message);
+        if (error instanceof UnsupportedError) {
+          expect(error.message).toMatch(/^cgroup:.*: this kernel runs the programs .* \(needs Linux 6\.16\)$/);
+          skipTest(error.message);
+        }
+        throw error;
       }
       using _b = before;
       using _c = linuxTarget().attach(c!, { ...hook, order: { after: { link: first.id } } });

@@ -142,7 +142,9 @@ describe.skipIf(skip)(`what older kernels lack${skip ? ` (skipped: ${skip})` : "
     b.add({ kind: "datasec", name: "?.data", size: 40, vars: [{ type: variable, offset: 0, size: 40 }] });
     const proto = b.add({ kind: "funcProto", name: "", ret: int, params: [{ name: "ctx", type: b.ptr(struct) }] });
     const func = b.add({ kind: "func", name: "p", type: proto, linkage: "global" });
-    const program = asmProgram("p", T.BPF_PROG_TYPE_XDP, "r0 = 2\nexit", { funcInfo: [{ pc: 0, typeId: func }] });
+    const program = asmProgram("p", T.BPF_PROG_TYPE_XDP, "r0 = 2\nexit", {
+      funcInfo: [{ pc: 0, typeId: func, name: "p" }],
+    });
     using loaded = linuxTarget().load({ ...collectionOf([program]), btf: b.build() });
     const p = loaded.programs.get("p")!;
     expect(p).toBeInstanceOf(LinuxProgram);
