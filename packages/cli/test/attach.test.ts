@@ -334,6 +334,28 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     expect(after.attachments.filter((a) => a.linkId === linkId)).toEqual([]);
   });
 
+  test("without a hook it is the one that the section names, with a cookie where asked", async () => {
+    const { edge, object } = setUp();
+    const answer = JSON.parse(await done(edge, "attach", `${object}#point`, "--cookie", "7", "--json"));
+    expect(answer.hook).toBe("tracepoint:sched:sched_switch");
+    const { attachments } = JSON.parse(await done(edge, "list", "--json"));
+    expect(attachments.find((a: Entry) => a.linkId === answer.linkId)).toMatchObject({ program: "point" });
+    await done(edge, "detach", "--link", String(answer.linkId));
+    const refused = (...args: string[]) => ebplane(edge, "attach", ...args);
+    expect(await refused(object)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`several programs, name one as ${object}#NAME: raw, point`),
+    });
+    expect(await refused(`${object}#xdp_pass`)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("name a hook: no section of xdp_pass names one"),
+    });
+    expect(await refused(`${object}#xdp_pass`, "xdp:e0", "--cookie", "7")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--cookie belongs to probes and tracing, got xdp:e0"),
+    });
+  });
+
   test("a congestion control is registered until it is detached", async () => {
     const { edge } = setUp();
     const name = `ec${process.pid.toString(36)}`;

@@ -85,6 +85,7 @@ export {
   ordered,
   XdpDispatcher,
 } from "./target/dispatcher.ts";
+export { traceTarget } from "./target/kernel-btf.ts";
 export { LinuxCollection, type LinuxLoadOptions } from "./target/load.ts";
 export { openLink, openMap, openProgram, type Where } from "./target/open.ts";
 export { kernelConfig as runningConfig } from "./target/settle.ts";

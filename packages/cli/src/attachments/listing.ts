@@ -15,7 +15,7 @@ import {
   SOCKMAP_HOOKS,
   type TcHook,
 } from "@ebplane/core/object";
-import { type LinkDescription, listLinkObjects, queryPrograms } from "@ebplane/linux";
+import { type LinkDescription, listLinkObjects, queryPrograms, traceTarget } from "@ebplane/linux";
 import { fdById, mapInfo, objectIds, progInfo } from "@ebplane/linux/bpf";
 import { SOCKMAP_TYPES } from "@ebplane/linux/link";
 import {
@@ -93,8 +93,8 @@ export function listAttached(netns: number): Attached[] {
     const attached = found.map((f): Attached => {
       const record = recordOf(f);
       if (record) used.add(record);
-      // Of a tracepoint or a probe the kernel does not give the name, of struct_ops half of it: our record does.
-      const told = f.hook && f.hook.kind !== "trace" && f.hook.kind !== "struct_ops";
+      // Of what belongs to no namespace the kernel tells less than our record, or nothing.
+      const told = f.hook && f.way.by !== "link" ? true : f.hook && IN_PLACE.has(f.hook.kind);
       const hook = told ? f.hook : (record?.hook ?? f.hook);
       const { progId, linkId = 0, mode, way } = f;
       return {
@@ -114,6 +114,9 @@ export function listAttached(netns: number): Attached[] {
     socket.close();
   }
 }
+
+/** Hooks that the kernel tells in full. */
+const IN_PLACE: ReadonlySet<Hook["kind"]> = new Set(["xdp", "tcx", "netkit", "netns", "netfilter", "cgroup"]);
 
 interface Found {
   readonly hook?: Hook;
@@ -278,7 +281,13 @@ function socketMapSpec(id: number): { name: string } | undefined {
 function elsewhere(links: readonly LinkDescription[]): Found[] {
   return links
     .filter(({ type }) => !["xdp", "tcx", "netns", "cgroup"].includes(type))
-    .map(({ type, hook, progId, id }) => ({ hook, text: type, progId, linkId: id, way: { by: "link", id } }));
+    .map(({ type, hook, traced, detail, progId, id }) => ({
+      hook: traced && hook?.kind === "trace" ? { kind: "trace", target: traceTarget(traced) } : hook,
+      text: detail ? `${type}: ${detail}` : type,
+      progId,
+      linkId: id,
+      way: { by: "link", id },
+    }));
 }
 
 /** A record that nothing here answers to: of another namespace, or of what is gone. */

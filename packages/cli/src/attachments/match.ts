@@ -38,6 +38,13 @@ export function atHook(asked: Hook, attached: Attached): boolean {
       const sameMap = id ? there.map.id === id : there.map.spec.name === objectName(spec.name);
       return sameMap && there.type === asked.type;
     }
+    case "trace":
+      return asked.target === undefined || hookText(hook) === hookText(asked);
+    case "tracepoint": {
+      // Of others' the kernel does not tell the group.
+      const there = hook as typeof asked;
+      return there.name === asked.name && (there.group === asked.group || there.group === "?");
+    }
     default:
       return hookText(hook) === hookText(asked);
   }

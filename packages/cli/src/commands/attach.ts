@@ -9,6 +9,7 @@ import {
   type ProgramSpec,
   ProgType,
   parseHook,
+  sectionHook,
   XdpAction,
   type XdpActionName,
 } from "@ebplane/core/object";
@@ -33,6 +34,7 @@ interface AttachOptions {
   readonly headroom?: string;
   readonly defrag?: boolean;
   readonly bound?: boolean;
+  readonly cookie?: string;
   readonly next: readonly string[];
   readonly join?: boolean;
   readonly priority?: string;
@@ -53,14 +55,17 @@ A hook is one of
   xdp:IFACE[:native|generic]      tcx:IFACE:ingress|egress        tc:IFACE:ingress|egress[:PRIORITY]
   cgroup:PATH:TYPE                netns:flow_dissector|sk_lookup  netfilter:4|6:POINT[:PRIORITY]
   lwt:PREFIX:in|out|xmit|seg6local  raw_tp:NAME                   tracepoint:GROUP:NAME
-  kprobe:FUNCTION                 uprobe:PATH:OFFSET              trace
+  kprobe:FUNCTION[+OFFSET]        uprobe:PATH:FUNCTION[+OFFSET]   trace[:FUNCTION, tracepoint or LSM hook]
+  kprobe_multi:PATTERN,…          uprobe_multi:PATH:PATTERN,…     ksyscall:NAME
+  kretprobe, kretprobe_multi, uretprobe, uretprobe_multi, kretsyscall at return; kprobe_session, uprobe_session at both
   netkit:IFACE:primary|peer       struct_ops:NAME                 perf_event:EVENT:PERIOD
   sockmap:MAP:parser|verdict|skb_verdict|msg     (MAP: of the object, or a live one's name, id or file)
+Without one it is what the program's section names (kprobe/tcp_connect, fentry/…, lsm/…, tp/…/…).
 PROG may also be a loaded one: id:NUMBER, or its file in bpffs.`;
 
 export function registerAttach(program: Command): void {
   program
-    .command("attach <prog> <hook>")
+    .command("attach <prog> [hook]")
     .description("attach a program (PROG or PROG#NAME) to a hook; it stays until it is detached")
     .addHelpText("after", HOOKS)
     .option("--netns <name>", "the network namespace: a name of ip netns, or a file")
@@ -76,20 +81,21 @@ export function registerAttach(program: Command): void {
     .option("--join", "xdp: beside what ebplane attached there, as one chain")
     .option("--priority <number>", "xdp: place in the chain: lower runs first, 50 unless said")
     .option("--chain-call <actions>", "xdp: verdicts after which the next one runs, XDP_PASS unless said")
+    .option("--cookie <number>", "probes, tracepoints, trace: what bpf_get_attach_cookie gives the program")
     .option("--bound", "xdp: bind the program to the device, for its metadata functions")
     .option("--json", "one JSON document")
-    .action(async (path: string, text: string, options: AttachOptions) => {
-      const hook = completeHook(parseHook(text), options);
-      const chain = chainOptions(hook, options);
+    .action(async (path: string, text: string | undefined, options: AttachOptions) => {
+      const asked = text === undefined ? undefined : parseHook(text);
       const live = loadedProgram(path);
       const { file, name } = splitProgram(path);
-      const spec = live ? undefined : await loadObject(file);
-      const chosen =
-        spec === undefined
-          ? undefined
-          : hook.kind === "struct_ops"
-            ? structOpsFor(hook.name, spec, file)
-            : programFor(hook, [...spec.programs.values()], name, file);
+      const object = live ? undefined : await loadObject(file);
+      if (!object && !asked) throw new UsageError(`${path}: name a hook: a loaded program has no section`);
+      const hook = completeHook(asked ?? hookOfSection(object!, name, file), options);
+      const chain = chainOptions(hook, options);
+      const own = object && programOf(object, hook, asked !== undefined, name, file);
+      const chosen = own && aimed(own, hook);
+      const spec =
+        object && chosen ? { ...object, programs: new Map(object.programs).set(chosen.name, chosen) } : object;
       if (!spec && (options.next.length || options.join || options.map.length || options.reuse.length)) {
         throw new UsageError(`${path}: --next, --join, --map and --reuse need an object, not a loaded program`);
       }
@@ -349,10 +355,60 @@ function completeHook(hook: Hook, options: AttachOptions): Hook {
   if (via !== undefined || dev !== undefined || headroom !== undefined) {
     throw new UsageError(`--via, --dev and --headroom belong to lwt hooks, got ${hookText(hook)}`);
   }
+  if (options.cookie !== undefined) {
+    if (!COOKIES.has(hook.kind)) throw new UsageError(`--cookie belongs to probes and tracing, got ${hookText(hook)}`);
+    if (!/^(0x[0-9a-f]+|\d+)$/i.test(options.cookie))
+      throw new UsageError(`--cookie: expected a number, got ${options.cookie}`);
+    return { ...hook, cookie: BigInt(options.cookie) } as Hook;
+  }
   if (options.bound && hook.kind !== "xdp") throw new UsageError(`--bound belongs to xdp hooks, got ${hookText(hook)}`);
   if (hook.kind === "netfilter") return { ...hook, defrag };
   if (defrag) throw new UsageError(`--defrag belongs to netfilter hooks, got ${hookText(hook)}`);
   return hook;
+}
+
+/** Hooks that one cookie goes with. */
+const COOKIES: ReadonlySet<Hook["kind"]> = new Set([
+  "kprobe",
+  "kretprobe",
+  "ksyscall",
+  "kretsyscall",
+  "uprobe",
+  "uretprobe",
+  "tracepoint",
+  "raw_tp",
+  "trace",
+]);
+
+/** The program for a hook; where the section named that, one of those that have such. Nothing for struct_ops. */
+function programOf(
+  object: CollectionSpec,
+  hook: Hook,
+  asked: boolean,
+  name: string | undefined,
+  file: string,
+): ProgramSpec | undefined {
+  if (hook.kind === "struct_ops") return structOpsFor(hook.name, object, file);
+  const programs = [...object.programs.values()];
+  return programFor(hook, asked ? programs : programs.filter((p) => sectionHook(p)), name, file);
+}
+
+/** @throws UsageError where the section names none, or several programs have one. */
+function hookOfSection(object: CollectionSpec, name: string | undefined, file: string): Hook {
+  const all = [...object.programs.values()].flatMap((p) => {
+    const hook = sectionHook(p);
+    return hook && (name === undefined || p.name === name) ? [{ name: p.name, hook }] : [];
+  });
+  const [only] = all;
+  if (!only) throw new UsageError(`${file}: name a hook: no section of ${name ?? "its programs"} names one`);
+  if (all.length === 1) return only.hook;
+  const names = all.map((one) => one.name).join(", ");
+  throw new UsageError(`${file}: several programs, name one as ${file}#NAME: ${names}`);
+}
+
+/** The program as it is loaded for the hook: of tracing the target is part of it. */
+function aimed(program: ProgramSpec, hook: Hook): ProgramSpec {
+  return hook.kind === "trace" && hook.target !== undefined ? { ...program, attachTo: hook.target } : program;
 }
 
 /** PROG#NAME, unless there is a file of that whole name. */

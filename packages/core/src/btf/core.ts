@@ -159,6 +159,11 @@ export function essentialName(name: string): string {
 /** Target types whose names have a flavour, by essential name: few, found once a BTF. */
 const flavoured = new WeakMap<Btf, Map<string, number[]>>();
 
+/** Whether the target has types that the local one could be: where not, other types (a module's) may be asked. */
+export function hasCandidates(local: Btf, target: Btf, typeId: number): boolean {
+  return candidates(target, local.type(typeId)).length > 0;
+}
+
 function candidates(target: Btf, root: BtfType): number[] {
   const wanted = essentialName(root.name);
   const ids = [...target.findAll(wanted)];

@@ -6,6 +6,7 @@ export {
   type CoreResolution,
   describeCoreRelo,
   essentialName,
+  hasCandidates,
   resolveCoreRelo,
 } from "./core.ts";
 export { type Deduplicated, dedupBtf, dedupSplit, dedupTypes, mapReferences, splitBtf } from "./dedup.ts";

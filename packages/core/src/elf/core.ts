@@ -4,11 +4,11 @@
  * `poisoned` then says what was missing.
  * Source: tools/lib/bpf/relo_core.c `bpf_core_patch_insn`.
  */
-import { type Btf, describeCoreRelo, resolveCoreRelo } from "../btf/index.ts";
+import { type Btf, CORE_RELO, describeCoreRelo, essentialName, hasCandidates, resolveCoreRelo } from "../btf/index.ts";
 import { viewOf } from "../bytes/index.ts";
 import { BtfError } from "../errors/index.ts";
 import * as isa from "../isa/index.ts";
-import type { CollectionSpec, ProgramSpec } from "../object/index.ts";
+import type { CollectionSpec, CoreReloc, ProgramSpec } from "../object/index.ts";
 
 /** The helper number that libbpf poisons with: 0xbad2310 reads "bad relo". */
 export const POISON_IMM = 195896080;
@@ -19,19 +19,37 @@ const SIZES: Record<number, number> = { [isa.BPF_B]: 1, [isa.BPF_H]: 2, [isa.BPF
 /**
  * The collection with its CO-RE relocations done against `target` (the kernel's BTF, or one from a file).
  * @param only Programs to relocate, all when absent: what is not loaded need not fit the target.
+ * @param more Types to be asked for a name that the target has none of: those of the kernel's modules.
  * @throws BtfError when types are ambiguous or an instruction is not what the relocation says.
  */
-export function relocateCore(spec: CollectionSpec, target: Btf, only?: readonly string[]): CollectionSpec {
+export function relocateCore(
+  spec: CollectionSpec,
+  target: Btf,
+  only?: readonly string[],
+  more: (name: string) => readonly Btf[] = () => [],
+): CollectionSpec {
   const { btf } = spec;
   if (!btf) return spec;
   const programs = new Map<string, ProgramSpec>();
+  const found = new Map<number, Btf>();
+  const targetOf = (relo: CoreReloc): Btf => {
+    const known = found.get(relo.typeId);
+    if (known) return known;
+    let has = target;
+    const name = relo.kind === CORE_RELO.typeIdLocal ? "" : btf.type(relo.typeId).name;
+    if (name && !hasCandidates(btf, target, relo.typeId)) {
+      has = more(essentialName(name)).find((types) => hasCandidates(btf, types, relo.typeId)) ?? target;
+    }
+    found.set(relo.typeId, has);
+    return has;
+  };
   for (const [name, program] of spec.programs) {
-    programs.set(name, only?.includes(name) === false ? program : relocateProgram(program, btf, target));
+    programs.set(name, only?.includes(name) === false ? program : relocateProgram(program, btf, targetOf));
   }
   return { ...spec, programs };
 }
 
-function relocateProgram(program: ProgramSpec, btf: Btf, target: Btf): ProgramSpec {
+function relocateProgram(program: ProgramSpec, btf: Btf, targetOf: (relo: CoreReloc) => Btf): ProgramSpec {
   if (!program.coreRelos?.length) return program;
   const code = program.code.slice();
   const view = viewOf(code);
@@ -42,7 +60,7 @@ function relocateProgram(program: ProgramSpec, btf: Btf, target: Btf): ProgramSp
       throw new BtfError(`program ${program.name} slot ${pc}: ${describeCoreRelo(btf, relo)}: ${why}`);
     };
     if ((pc + 1) * isa.SLOT > code.length) fail("is outside the program");
-    const { expected, value, poison, sizes } = resolveCoreRelo(btf, target, relo);
+    const { expected, value, poison, sizes } = resolveCoreRelo(btf, targetOf(relo), relo);
     if (poison !== undefined) {
       poisonInsn(view, pc);
       poisoned.set(pc, poison);

@@ -51,6 +51,7 @@ const IFLA_XDP_FD = 1;
 export const IFLA_XDP_ATTACHED = 2;
 const IFLA_XDP_FLAGS = 3;
 export const IFLA_XDP_PROG_ID = 4;
+const IFLA_XDP_EXPECTED_FD = 8;
 
 export const IFF_UP = 1;
 export const IFF_LOWER_UP = 1 << 16;
@@ -226,13 +227,22 @@ export function getLink(socket: NetlinkClient, which: string | number): LinkInfo
 
 /**
  * Attaches (or, with progFd -1, detaches) an XDP program the way before links. `flags` are XDP_FLAGS_*.
- * Its worth is the kernel's reason for a refusal, which bpf(2) does not give.
+ * Its worth is the kernel's reason for a refusal, which bpf(2) does not give. With `XDP_FLAGS_REPLACE` only while
+ * the program behind `expectedFd` is there.
  */
-export function setLinkXdp(socket: NetlinkClient, index: number, progFd: number, flags: number): void {
+export function setLinkXdp(
+  socket: NetlinkClient,
+  index: number,
+  progFd: number,
+  flags: number,
+  expectedFd?: number,
+): void {
+  const i32 = (n: number): Uint8Array => new Uint8Array(Int32Array.of(n).buffer);
   const attrs: Attr[] = [
-    [IFLA_XDP_FD, new Uint8Array(Int32Array.of(progFd).buffer)],
+    [IFLA_XDP_FD, i32(progFd)],
     [IFLA_XDP_FLAGS, u32(flags)],
   ];
+  if (expectedFd !== undefined) attrs.push([IFLA_XDP_EXPECTED_FD, i32(expectedFd)]);
   socket.request(`link set ${index} xdp`, RTM_SETLINK, 0, encodeBody(ifinfo(index), [[IFLA_XDP, attrs]]));
 }
 

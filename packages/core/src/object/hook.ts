@@ -4,8 +4,10 @@
  *     xdp:IFACE[:native|generic|offload] tcx:IFACE:ingress|egress          tc:IFACE:ingress|egress[:PRIORITY]
  *     cgroup:PATH:TYPE                   netns:flow_dissector|sk_lookup    netfilter:4|6:POINT[:PRIORITY]
  *     lwt:PREFIX:in|out|xmit|seg6local   raw_tp:NAME                       tracepoint:GROUP:NAME
- *     kprobe:FUNCTION                    kretprobe:FUNCTION                uprobe:PATH:OFFSET        trace:FUNCTION
- *     kprobe_multi:FUNCTION,…            uprobe_multi:PATH:OFFSET,…        (k|u)retprobe, (k|u)retprobe_multi
+ *     kprobe:FUNCTION[+OFFSET]           uprobe:PATH:FUNCTION[+OFFSET]     uprobe:PATH:OFFSET        trace[:TARGET]
+ *     kprobe_multi:FUNCTION,…            uprobe_multi:PATH:PLACE,…         (k|u)retprobe, (k|u)retprobe_multi
+ *     ksyscall:NAME                      kretsyscall:NAME                  (k|u)probe_session, as multi
+ *     freplace:ID|PIN:FUNCTION
  *     netkit:IFACE:primary|peer          struct_ops:NAME                   perf_event:EVENT:PERIOD
  *     sockmap:MAP:parser|verdict|skb_verdict|msg
  *
@@ -147,44 +149,68 @@ export interface SocketHook {
   readonly type: "filter" | "reuseport";
 }
 
-export interface RawTracepointHook {
+/** What the program reads with `bpf_get_attach_cookie`: Linux 5.15 for events, 5.18 for `trace`, 6.10 for `raw_tp`. */
+interface WithCookie {
+  readonly cookie?: bigint;
+}
+
+export interface RawTracepointHook extends WithCookie {
   readonly kind: "raw_tp";
   readonly name: string;
 }
 
-export interface TracepointHook {
+export interface TracepointHook extends WithCookie {
   readonly kind: "tracepoint";
   readonly group: string;
   readonly name: string;
 }
 
-export interface KprobeHook {
+export interface KprobeHook extends WithCookie {
   readonly kind: "kprobe" | "kretprobe";
+  /** Of the kernel, or `MODULE:FUNCTION`. */
   readonly function: string;
+  /** Bytes into the function; 0 when absent. */
+  readonly offset?: number;
 }
 
-export interface UprobeHook {
+/** A system call by its name, whatever this machine calls the function behind it. */
+export interface KsyscallHook extends WithCookie {
+  readonly kind: "ksyscall" | "kretsyscall";
+  readonly syscall: string;
+}
+
+export interface UprobeHook extends WithCookie {
   readonly kind: "uprobe" | "uretprobe";
-  /** The executable or library. */
+  /** The executable or library; without a slash it is looked for where the system keeps them. */
   readonly path: string;
-  /** Bytes into the file. */
+  /** Bytes into the file, or into the function where one is named. */
   readonly offset: number;
+  readonly function?: string;
   /** One process, or all. */
   readonly pid?: number;
 }
 
 /** Many functions by one link (Linux 5.18): the program is loaded for it (section `kprobe.multi/…`). */
 export interface KprobeMultiHook {
-  readonly kind: "kprobe_multi" | "kretprobe_multi";
+  /** A session (Linux 6.13) runs at entry and, where that answered 0, at return. */
+  readonly kind: "kprobe_multi" | "kretprobe_multi" | "kprobe_session";
+  /** Names, or patterns with `*` and `?` of the functions that can be traced. */
   readonly functions: readonly string[];
+  /** One a function, which are then no patterns. */
+  readonly cookies?: readonly bigint[];
 }
 
 /** Many places of one file by one link (Linux 6.6; section `uprobe.multi/…`). */
 export interface UprobeMultiHook {
-  readonly kind: "uprobe_multi" | "uretprobe_multi";
+  /** A session is of Linux 6.13. */
+  readonly kind: "uprobe_multi" | "uretprobe_multi" | "uprobe_session";
   readonly path: string;
   /** Bytes into the file. */
   readonly offsets: readonly number[];
+  /** Functions of the file, patterns too, after the offsets. */
+  readonly functions?: readonly string[];
+  /** One a place, offsets first; functions are then no patterns. */
+  readonly cookies?: readonly bigint[];
   /** One process, or all. */
   readonly pid?: number;
 }
@@ -203,8 +229,32 @@ export interface PerfEventHook {
 export const PERF_EVENTS = ["cpu-clock", "task-clock", "page-faults", "context-switches", "cpu-migrations"] as const;
 
 /** fentry, fexit, fmod_ret, tp_btf, lsm and iterators: what they are attached to was said at load. */
-export interface TraceHook {
+export interface TraceHook extends WithCookie {
   readonly kind: "trace";
+  /** What that is, for texts: of an attached program the function as the kernel knows it. */
+  readonly target?: string;
+  /** What an iterator walks over, for those that must be told or can be narrowed down. */
+  readonly over?: IterOver;
+}
+
+export type IterOver =
+  /** A live map of the target, for `bpf_map_elem` and `bpf_sk_storage_map`. */
+  | { readonly map: { readonly id: number; readonly spec: { readonly name: string } } }
+  /** A cgroup2 directory, for `cgroup` (Linux 6.1): with its descendants unless `only`. */
+  | { readonly cgroup: string; readonly only?: boolean }
+  /** A thread, or the threads of a process, for `task`, `task_file` and `task_vma` (Linux 6.1). */
+  | { readonly tid: number }
+  | { readonly pid: number };
+
+/**
+ * In the place of a global function of a loaded program: for a program of type ext that was loaded for that function
+ * (section `freplace/…`), or for one of the same prototype elsewhere (Linux 5.10).
+ */
+export interface FreplaceHook {
+  readonly kind: "freplace";
+  /** The program by its id, or by its file in bpffs. */
+  readonly program: number | string;
+  readonly function: string;
 }
 
 /** The kernel's own operations in programs, such as a TCP congestion control: attached as a whole, by its map. */
@@ -228,11 +278,13 @@ export type Hook =
   | RawTracepointHook
   | TracepointHook
   | KprobeHook
+  | KsyscallHook
   | UprobeHook
   | KprobeMultiHook
   | UprobeMultiHook
   | PerfEventHook
   | TraceHook
+  | FreplaceHook
   | StructOpsHook;
 
 /** The text form of a hook, as messages and listings write it. */
@@ -264,23 +316,62 @@ export function hookText(hook: Hook): string {
       return `tracepoint:${hook.group}:${hook.name}`;
     case "kprobe":
     case "kretprobe":
-      return `${hook.kind}:${hook.function}`;
+      return `${hook.kind}:${placeText(hook.function, hook.offset)}`;
+    case "ksyscall":
+    case "kretsyscall":
+      return `${hook.kind}:${hook.syscall}`;
     case "uprobe":
     case "uretprobe":
-      return `${hook.kind}:${hook.path}:${hook.offset}`;
+      return `${hook.kind}:${hook.path}:${hook.function === undefined ? hook.offset : placeText(hook.function, hook.offset)}`;
     case "kprobe_multi":
     case "kretprobe_multi":
+    case "kprobe_session":
       return `${hook.kind}:${hook.functions.join(",")}`;
     case "uprobe_multi":
     case "uretprobe_multi":
-      return `${hook.kind}:${hook.path}:${hook.offsets.join(",")}`;
+    case "uprobe_session":
+      return `${hook.kind}:${hook.path}:${[...hook.offsets, ...(hook.functions ?? [])].join(",")}`;
     case "perf_event":
       return `perf_event:${hook.event}:${hook.period}`;
     case "trace":
-      return "trace";
+      return hook.target === undefined ? "trace" : `trace:${hook.target}`;
+    case "freplace":
+      return `freplace:${hook.program}:${hook.function}`;
     case "struct_ops":
       return `struct_ops:${hook.name}`;
   }
+}
+
+function placeText(name: string, offset = 0): string {
+  return offset === 0 ? name : `${name}+0x${offset.toString(16)}`;
+}
+
+const NUMBER = /^(?:0x[0-9a-f]+|\d+)$/i;
+
+/** `FUNCTION[+OFFSET]`. Undefined for anything else. */
+export function parsePlace(text: string): { readonly function: string; readonly offset?: number } | undefined {
+  const [, name, offset] = /^([^+,]+)(?:\+(0x[0-9a-f]+|\d+))?$/i.exec(text) ?? [];
+  if (name === undefined) return undefined;
+  return offset === undefined ? { function: name } : { function: name, offset: Number(offset) };
+}
+
+/** `PATH:FUNCTION[+OFFSET]` or `PATH:OFFSET`. */
+export function parseFilePlace(text: string): Pick<UprobeHook, "path" | "function" | "offset"> | undefined {
+  const [, path, rest = ""] = /^(.+):([^:]+)$/.exec(text) ?? [];
+  if (path === undefined) return undefined;
+  if (NUMBER.test(rest)) return { path, offset: Number(rest) };
+  const place = parsePlace(rest);
+  return place && { path, offset: 0, ...place };
+}
+
+/** `PATH:PLACE,…`, each place an offset, a function or a pattern. */
+export function parseFilePlaces(text: string): Pick<UprobeMultiHook, "path" | "offsets" | "functions"> | undefined {
+  const [, path, rest = ""] = /^(.+):([^:]+)$/.exec(text) ?? [];
+  const places = rest.split(",");
+  if (path === undefined || places.includes("")) return undefined;
+  const functions = places.filter((place) => !NUMBER.test(place));
+  const offsets = places.filter((place) => NUMBER.test(place)).map(Number);
+  return functions.length ? { path, offsets, functions } : { path, offsets };
 }
 
 /**
@@ -352,33 +443,37 @@ export function parseHook(text: string): Hook {
     }
     case "kprobe":
     case "kretprobe":
-      return { kind, function: rest || wrong(`${kind}:FUNCTION`) };
+      return { kind, ...(parsePlace(rest) ?? wrong(`${kind}:FUNCTION[+OFFSET]`)) };
+    case "ksyscall":
+    case "kretsyscall":
+      return { kind, syscall: rest || wrong(`${kind}:NAME`) };
     case "uprobe":
-    case "uretprobe": {
-      const [, path, offset] = /^(.+):(0x[0-9a-f]+|\d+)$/i.exec(rest) ?? wrong(`${kind}:PATH:OFFSET`);
-      return { kind, path: path!, offset: Number(offset) };
-    }
+    case "uretprobe":
+      return { kind, ...(parseFilePlace(rest) ?? wrong(`${kind}:PATH:FUNCTION[+OFFSET] or ${kind}:PATH:OFFSET`)) };
     case "kprobe_multi":
     case "kretprobe_multi":
+    case "kprobe_session":
       return { kind, functions: /^[^,]+(,[^,]+)*$/.test(rest) ? rest.split(",") : wrong(`${kind}:FUNCTION,…`) };
     case "uprobe_multi":
-    case "uretprobe_multi": {
-      const [, path, offsets] =
-        /^(.+):((?:0x[0-9a-f]+|\d+)(?:,(?:0x[0-9a-f]+|\d+))*)$/i.exec(rest) ?? wrong(`${kind}:PATH:OFFSET,…`);
-      return { kind, path: path!, offsets: offsets!.split(",").map(Number) };
-    }
+    case "uretprobe_multi":
+    case "uprobe_session":
+      return { kind, ...(parseFilePlaces(rest) ?? wrong(`${kind}:PATH:PLACE,…, a place an offset or a function`)) };
     case "perf_event": {
       const [, event, period] = /^([\w-]+):([1-9]\d*)$/.exec(rest) ?? wrong("perf_event:EVENT:PERIOD");
       const known = PERF_EVENTS.find((name) => name === event) ?? wrong(`an event of ${PERF_EVENTS.join(", ")}`);
       return { kind, event: known, period: Number(period) };
     }
     case "trace":
-      return { kind };
+      return rest ? { kind, target: rest } : { kind };
+    case "freplace": {
+      const [, program, name] = /^(.+):([^:]+)$/.exec(rest) ?? wrong("freplace:ID:FUNCTION or freplace:PIN:FUNCTION");
+      return { kind, program: /^\d+$/.test(program!) ? Number(program) : program!, function: name! };
+    }
     case "struct_ops":
       return { kind, name: rest || wrong("struct_ops:NAME") };
     default:
       return wrong(
-        "xdp, tcx, netkit, tc, cgroup, netns, netfilter, lwt, sockmap, raw_tp, tracepoint, kprobe, uprobe, kprobe_multi, uprobe_multi, perf_event, trace or struct_ops, then :…",
+        "xdp, tcx, netkit, tc, cgroup, netns, netfilter, lwt, sockmap, raw_tp, tracepoint, kprobe, uprobe, ksyscall, kprobe_multi, uprobe_multi, perf_event, trace, freplace or struct_ops, then :…",
       );
   }
 }
@@ -398,9 +493,21 @@ export const HOOK_PROG_TYPES: Readonly<Partial<Record<Hook["kind"], readonly num
     ProgType.BPF_PROG_TYPE_LWT_SEG6LOCAL,
   ],
   sockmap: [ProgType.BPF_PROG_TYPE_SK_SKB, ProgType.BPF_PROG_TYPE_SK_MSG],
+  raw_tp: [ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT, ProgType.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE],
+  tracepoint: [ProgType.BPF_PROG_TYPE_TRACEPOINT],
+  trace: [ProgType.BPF_PROG_TYPE_TRACING, ProgType.BPF_PROG_TYPE_LSM],
+  freplace: [ProgType.BPF_PROG_TYPE_EXT],
   perf_event: [ProgType.BPF_PROG_TYPE_PERF_EVENT],
+  kprobe: [ProgType.BPF_PROG_TYPE_KPROBE],
+  kretprobe: [ProgType.BPF_PROG_TYPE_KPROBE],
+  ksyscall: [ProgType.BPF_PROG_TYPE_KPROBE],
+  kretsyscall: [ProgType.BPF_PROG_TYPE_KPROBE],
+  uprobe: [ProgType.BPF_PROG_TYPE_KPROBE],
+  uretprobe: [ProgType.BPF_PROG_TYPE_KPROBE],
   kprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],
   kretprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],
+  kprobe_session: [ProgType.BPF_PROG_TYPE_KPROBE],
   uprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],
   uretprobe_multi: [ProgType.BPF_PROG_TYPE_KPROBE],
+  uprobe_session: [ProgType.BPF_PROG_TYPE_KPROBE],
 };

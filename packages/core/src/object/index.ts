@@ -8,6 +8,7 @@ export * from "./kfuncs.ts";
 export * from "./map-types.ts";
 export * from "./port.ts";
 export * from "./prog-types.ts";
+export * from "./section-hook.ts";
 export * from "./since.ts";
 export * from "./spec.ts";
 export * from "./target.ts";

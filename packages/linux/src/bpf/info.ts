@@ -50,6 +50,8 @@ export interface LinkInfo {
   readonly id: number;
   readonly progId: number;
   readonly data: DataView;
+  /** Of a tracepoint, a probe: what it is on, as far as this kernel tells (events: Linux 6.6). */
+  readonly name?: string;
 }
 
 const INFO_SIZE = 256;
@@ -170,13 +172,37 @@ export function linkInfo(fd: number): LinkInfo {
   return scratch((memory) => {
     const block = memory.take(INFO_SIZE);
     const size = objInfo(fd, INFO_SIZE, block);
-    const copy = block.bytes.slice(0, Math.max(size, 48));
+    const copy = block.bytes.slice(0, Math.max(size, 64));
+    const type = block.view.getUint32(0, true);
     return {
-      type: block.view.getUint32(0, true),
+      type,
       id: block.view.getUint32(4, true),
       progId: block.view.getUint32(8, true),
       data: new DataView(copy.buffer, 16),
+      name: linkTargetName(fd, type, block),
     };
+  });
+}
+
+/** Where in the info of a kind of link a buffer for a name is given; its length follows. */
+const NAME_AT: Readonly<Record<number, number>> = { 1: 16, 7: 24 };
+const LINK_NAME_MAX = 256;
+
+function linkTargetName(fd: number, type: number, block: Block): string | undefined {
+  const at = NAME_AT[type];
+  if (at === undefined) return undefined;
+  return scratch((memory) => {
+    const name = memory.take(LINK_NAME_MAX);
+    block.bytes.fill(0);
+    setPointer(block.view, at, name.address);
+    block.view.setUint32(at + 8, LINK_NAME_MAX, true);
+    const a = attr(16);
+    a.setUint32(0, fd, true);
+    a.setUint32(4, INFO_SIZE, true);
+    setPointer(a, 8, block.address);
+    // Events that have no name refuse the buffer.
+    if (bpf(Cmd.OBJ_GET_INFO_BY_FD, 16) < 0) return undefined;
+    return cstringAt(name.bytes, 0, LINK_NAME_MAX) || undefined;
   });
 }
 

@@ -37,6 +37,11 @@ export interface ProgLoad {
   readonly attachFd?: number;
   /** fds that kfunc calls and map indexes refer to. */
   readonly fdArray?: readonly number[];
+  /**
+   * The kernel is told how long `fdArray` is (Linux 6.14): each must then be a map or a BTF object, and maps stay with the
+   * program, whether its code names them or not.
+   */
+  readonly bindFds?: boolean;
   readonly tokenFd?: number;
   /**
    * 0, the default: a log only of a failure. 1 the refused path, 2 every state, plus 4 statistics (bits, as for the
@@ -129,6 +134,7 @@ function fillLoad(memory: Scratch, prog: ProgLoad): DataView {
   }
   setPointer(a, 120, fdArray);
   a.setUint32(144, prog.tokenFd ?? 0, true);
+  a.setUint32(148, prog.bindFds ? (prog.fdArray?.length ?? 0) : 0, true);
   return a;
 }
 

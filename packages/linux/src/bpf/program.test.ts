@@ -12,7 +12,15 @@ import {
   kernelSkipReason,
   type Topology,
 } from "../testing.ts";
-import { BPF_F_TEST_XDP_LIVE_FRAMES, enableStats, type LinuxProgram, readIterator } from "./index.ts";
+import {
+  BPF_F_TEST_XDP_LIVE_FRAMES,
+  enableStats,
+  type LinuxMap,
+  type LinuxProgram,
+  progInfo,
+  progLoad,
+  readIterator,
+} from "./index.ts";
 
 const skip = kernelSkipReason();
 const T = ProgType;
@@ -24,6 +32,17 @@ describe.skipIf(skip)(`running programs${skip ? ` (skipped: ${skip})` : ""}`, ()
     net = createTopology();
   });
   afterAll(() => net.close());
+
+  test("maps that the code does not name stay with the program where they are bound to it", () => {
+    using loaded = linuxTarget().load(collectionOf([], [arrayMap("kept")]));
+    const map = loaded.maps.get("kept") as LinuxMap;
+    const { code } = asmProgram("p", T.BPF_PROG_TYPE_XDP, "r0 = 2\nexit");
+    const { fd } = progLoad({ type: T.BPF_PROG_TYPE_XDP, code, fdArray: [map.fd], bindFds: true });
+    // Kernels before 6.14 refuse what they do not know: EINVAL, or E2BIG of a longer attr.
+    if (fd < 0) return expect([-22, -7]).toContain(fd);
+    expect(progInfo(fd).mapIds).toEqual([map.id]);
+    close(fd);
+  });
 
   test("a run shows the verdict, the changed packet and the ctx", () => {
     const text = `

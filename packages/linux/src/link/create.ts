@@ -33,7 +33,7 @@ export function createLink(hook: Hook, link: LinkCreate, words: Readonly<Record<
 }
 
 /** The refusal of a link in words. */
-export function linkRefused(hook: Hook, errno: number, words: Readonly<Record<number, string>> = {}): SysError {
+function linkRefused(hook: Hook, errno: number, words: Readonly<Record<number, string>> = {}): SysError {
   const detail = words[errno] ?? COMMON[errno];
   const where = hookText(hook);
   return sysError(cmdName(Cmd.LINK_CREATE), errno, detail === undefined ? where : `${where}: ${detail}`);

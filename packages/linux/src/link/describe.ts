@@ -46,7 +46,13 @@ export interface LinkDescription {
   readonly hook: Hook | undefined;
   /** What the kernel says beside: attach type, cgroup id, namespace inode. */
   readonly detail: string;
+  /** Of tracing: the function, by BTF object (or program) and type; see `traceTarget`. */
+  readonly traced?: { readonly object: number; readonly type: number };
 }
+
+/** `enum bpf_perf_event_type`: the hooks of events that have a name. */
+const EVENT_KINDS = [undefined, "uprobe", "uretprobe", "kprobe", "kretprobe", "tracepoint"] as const;
+const RETURN = 1;
 
 /** Every link in the system, by id. @throws SysError EPERM without CAP_SYS_ADMIN. */
 export function listLinkObjects(): LinkDescription[] {
@@ -95,8 +101,23 @@ export function describeLink(info: LinkInfo): LinkDescription {
           priority: data.getInt32(8, true),
         },
       };
-    case "tracing":
-      return { ...base, hook: { kind: "trace" }, detail: attachTypeName(ProgType.BPF_PROG_TYPE_TRACING, u32(0)) ?? "" };
+    case "tracing": {
+      const detail = attachTypeName(ProgType.BPF_PROG_TYPE_TRACING, u32(0)) ?? "";
+      return {
+        ...base,
+        hook: { kind: "trace" },
+        detail,
+        traced: detail === "" ? undefined : { object: u32(4), type: u32(8) },
+      };
+    }
+    case "raw_tracepoint":
+      return info.name === undefined ? base : { ...base, hook: { kind: "raw_tp", name: info.name } };
+    case "perf_event":
+      return { ...base, hook: eventHook(EVENT_KINDS[u32(0)], info.name, u32(20)) };
+    case "kprobe_multi":
+      return { ...base, detail: `${u32(8)} functions${u32(12) & RETURN ? ", at return" : ""}` };
+    case "uprobe_multi":
+      return { ...base, detail: `${u32(36)} places${u32(40) & RETURN ? ", at return" : ""}` };
     case "struct_ops":
       return { ...base, hook: { kind: "struct_ops", name: mapName(u32(0)) } };
     case "sockmap": {
@@ -113,6 +134,13 @@ export function describeLink(info: LinkInfo): LinkDescription {
     default:
       return base;
   }
+}
+
+/** A tracepoint is named without its group, which stands open. */
+function eventHook(kind: (typeof EVENT_KINDS)[number], name: string | undefined, offset: number): Hook | undefined {
+  if (kind === undefined || name === undefined) return undefined;
+  if (kind === "tracepoint") return { kind, group: "?", name };
+  return kind === "uprobe" || kind === "uretprobe" ? { kind, path: name, offset } : { kind, function: name, offset };
 }
 
 /** The kernel keeps the first 15 characters. */

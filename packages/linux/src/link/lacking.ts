@@ -16,6 +16,8 @@ const INSTEAD: Partial<Record<Hook["kind"], (hook: never) => string>> = {
   tcx: (hook: { iface: string; direction: string }) => `tc:${hook.iface}:${hook.direction} (clsact)`,
   kprobe_multi: () => "kprobe:FUNCTION, a link for each",
   kretprobe_multi: () => "kretprobe:FUNCTION, a link for each",
+  kprobe_session: () => "kprobe_multi and kretprobe_multi",
+  uprobe_session: () => "uprobe_multi and uretprobe_multi",
   uprobe_multi: () => "uprobe:PATH:OFFSET, a link for each",
   uretprobe_multi: () => "uretprobe:PATH:OFFSET, a link for each",
 };

@@ -1,173 +1,137 @@
 /**
- * Programs on the kernel's and on processes' functions: tracepoints, probes, and what BTF names at load.
- * Source: kernel/bpf/syscall.c `bpf_raw_tp_link_attach`, `bpf_perf_link_attach`; include/uapi/linux/perf_event.h.
+ * Programs at tracepoints, and at what BTF named when they were loaded: functions, LSM hooks, iterators.
+ * Source: kernel/bpf/syscall.c `bpf_raw_tp_link_attach`, `bpf_tracing_prog_attach`; kernel/bpf/bpf_iter.c
+ * `bpf_iter_link_attach`; `union bpf_iter_link_info` in include/uapi/linux/bpf.h.
  */
-import { readFileSync } from "node:fs";
-import { Errno, UnsupportedError } from "@ebplane/core/errors";
-import {
-  AttachType,
-  type Hook,
-  hookText,
-  type KprobeHook,
-  PERF_EVENTS,
-  type PerfEventHook,
-  type RawTracepointHook,
-  type TraceHook,
-  type TracepointHook,
-  type UprobeHook,
-} from "@ebplane/core/object";
-import { attr, bpf, Cmd, cmdName, type LinuxProgram, tryLinkCreate } from "../bpf/index.ts";
-import { type Block, onDetachedMount, scratch, setPointer } from "../mem/index.ts";
-import { check, close, NR, syscall } from "../sys/index.ts";
-import { createLink, linkRefused } from "./create.ts";
-import { BpfLink, PlainLink, type Unwrap } from "./link.ts";
+import { closeSync, openSync } from "node:fs";
+import { Errno, SysError, UnsupportedError } from "@ebplane/core/errors";
+import { AttachType, hookText, type IterOver, type RawTracepointHook, type TraceHook } from "@ebplane/core/object";
+import { attr, bpf, Cmd, cmdName, fdById, type LinuxProgram, tryLinkCreate } from "../bpf/index.ts";
+import { type Scratch, scratch, setPointer } from "../mem/index.ts";
+import { check, close, sysError } from "../sys/index.ts";
+import { createLink } from "./create.ts";
+import { BpfLink, type Unwrap } from "./link.ts";
 
 export function attachRawTracepoint(
   program: LinuxProgram,
   hook: RawTracepointHook,
   unwrap: Unwrap,
 ): BpfLink<RawTracepointHook> {
-  const fd = rawTracepointOpen(program.fd, hook.name);
+  const fd = rawTracepointOpen(program.fd, hook.name, hook.cookie);
   if (fd === -Errno.ENOENT) throw new RangeError(`${hookText(hook)}: this kernel has no such tracepoint`);
+  if (hook.cookie !== undefined && (fd === -Errno.E2BIG || fd === -Errno.EINVAL))
+    throw noCookie(hookText(hook), "6.10");
   return new BpfLink(check(cmdName(Cmd.RAW_TRACEPOINT_OPEN), fd, hookText(hook)), hook, unwrap);
 }
 
 /** fentry, fexit, fmod_ret, tp_btf, lsm and iterators: their place is in the program. */
 export function attachTrace(program: LinuxProgram, hook: TraceHook, unwrap: Unwrap): BpfLink<TraceHook> {
-  if (program.spec.attachType === AttachType.BPF_TRACE_ITER) {
-    const fd = createLink(hook, { progFd: program.fd, target: 0, attachType: AttachType.BPF_TRACE_ITER });
-    return new BpfLink(fd, hook, unwrap);
+  const { name, attachTo, attachType } = program.spec;
+  if (hook.target !== undefined && hook.target !== attachTo) {
+    throw new TypeError(`program ${name}: is loaded for ${attachTo ?? "no target"}, not for ${hook.target}`);
   }
-  const fd = rawTracepointOpen(program.fd, undefined);
-  if (fd === -Errno.EPERM || fd === -Errno.ENOTSUPP) {
-    throw new UnsupportedError("trampoline", `program ${program.spec.name}: this kernel refuses to patch functions`);
-  }
-  return new BpfLink(check(cmdName(Cmd.RAW_TRACEPOINT_OPEN), fd, program.spec.name), hook, unwrap);
+  if (attachType === AttachType.BPF_TRACE_ITER) return attachIterator(program, hook, unwrap);
+  if (hook.over !== undefined) throw new TypeError(`program ${name}: only iterators walk over something`);
+  return new BpfLink(traceOpen(program, hook.cookie), hook, unwrap);
 }
 
-function rawTracepointOpen(progFd: number, name: string | undefined): number {
+function traceOpen(program: LinuxProgram, cookie: bigint | undefined): number {
+  const { name, attachTo, attachType } = program.spec;
+  const where = `program ${name} on ${attachTo ?? "its target"}`;
+  let fd: number;
+  let call: string = cmdName(Cmd.RAW_TRACEPOINT_OPEN);
+  if (cookie === undefined) fd = rawTracepointOpen(program.fd, undefined);
+  else {
+    call = cmdName(Cmd.LINK_CREATE);
+    fd = tryLinkCreate(program.fd, 0, attachType, 0, (a) => a.setBigUint64(24, cookie, true));
+    if (fd === -Errno.EINVAL || fd === -Errno.E2BIG) throw noCookie(where, "5.18");
+  }
+  if (fd === -Errno.EPERM || fd === -Errno.ENOTSUPP) {
+    throw new UnsupportedError("trampoline", `program ${name}: this kernel refuses to patch functions`);
+  }
+  const why = fd === -Errno.EBUSY ? ": others have patched this function in a way that excludes it, or too often" : "";
+  return check(call, fd, `${where}${why}`);
+}
+
+function noCookie(where: string, since: string): UnsupportedError {
+  return new UnsupportedError("bpf_cookie", `${where}: such links have no cookies on this kernel`, since);
+}
+
+const ITER_WORDS: Readonly<Record<number, string>> = {
+  [Errno.EBADF]: "this iterator has to be told what it walks over (`over`: a map)",
+  [Errno.EINVAL]: "this iterator cannot walk over that",
+  [Errno.ESRCH]: "there is no such process",
+  [Errno.ENOENT]: "this kernel has no such iterator",
+};
+
+function attachIterator(program: LinuxProgram, hook: TraceHook, unwrap: Unwrap): BpfLink<TraceHook> {
+  const named: TraceHook = { ...hook, target: program.spec.attachTo };
+  return scratch((memory) => {
+    const { info, done } = iteratorInfo(memory, hook.over);
+    const fill = (a: DataView): void => {
+      setPointer(a, 16, info);
+      a.setUint32(24, info === 0 ? 0 : ITER_INFO, true);
+    };
+    try {
+      if (hook.over !== undefined && "tid" in hook.over) checkNarrowable(memory, program);
+      const create = { progFd: program.fd, target: 0, attachType: AttachType.BPF_TRACE_ITER, fill };
+      return new BpfLink(createLink(named, create, ITER_WORDS), hook, unwrap);
+    } catch (error) {
+      if (!(error instanceof SysError) || error.errno !== Errno.E2BIG) throw error;
+      throw new UnsupportedError("iterator", `${hookText(named)}: cannot be narrowed down to that here`, "6.1");
+    } finally {
+      done();
+    }
+  });
+}
+
+/**
+ * Before 6.1 the struct held a map's fd only: what does not fit is E2BIG, but a thread's number would be taken for one and
+ * not be looked at. Of both a thread and a process newer kernels say EINVAL.
+ */
+function checkNarrowable(memory: Scratch, program: LinuxProgram): void {
+  const { address, view } = memory.take(ITER_INFO);
+  view.setBigUint64(0, 0x1_0000_0001n, true);
+  const answer = tryLinkCreate(program.fd, 0, AttachType.BPF_TRACE_ITER, 0, (a) => {
+    setPointer(a, 16, address);
+    a.setUint32(24, ITER_INFO, true);
+  });
+  if (answer >= 0) close(answer);
+  if (answer === -Errno.E2BIG) throw sysError(cmdName(Cmd.LINK_CREATE), Errno.E2BIG);
+}
+
+/** `union bpf_iter_link_info` */
+const ITER_INFO = 16;
+const BPF_CGROUP_ITER_SELF_ONLY = 1;
+const BPF_CGROUP_ITER_DESCENDANTS_PRE = 2;
+
+function iteratorInfo(memory: Scratch, over: IterOver | undefined): { info: number; done: () => void } {
+  if (over === undefined) return { info: 0, done: () => {} };
+  const { address, view } = memory.take(ITER_INFO);
+  if ("cgroup" in over) {
+    const fd = openSync(over.cgroup, "r");
+    view.setUint32(0, over.only ? BPF_CGROUP_ITER_SELF_ONLY : BPF_CGROUP_ITER_DESCENDANTS_PRE, true);
+    view.setUint32(4, fd, true);
+    return { info: address, done: () => closeSync(fd) };
+  }
+  if ("map" in over) {
+    const fd = fdById("map", over.map.id);
+    if (fd === undefined) throw new RangeError(`map ${over.map.spec.name}: is closed`);
+    view.setUint32(0, fd, true);
+    return { info: address, done: () => close(fd) };
+  }
+  if ("tid" in over) view.setUint32(0, over.tid, true);
+  else view.setUint32(4, over.pid, true);
+  return { info: address, done: () => {} };
+}
+
+function rawTracepointOpen(progFd: number, name: string | undefined, cookie?: bigint): number {
   return scratch((memory) => {
     const address = name === undefined ? 0 : memory.cstring(name);
     const a = attr(24);
     setPointer(a, 0, address);
     a.setUint32(8, progFd, true);
+    a.setBigUint64(16, cookie ?? 0n, true);
     return bpf(Cmd.RAW_TRACEPOINT_OPEN, 24);
   });
-}
-
-const PERF_TYPE_TRACEPOINT = 2;
-const PERF_ATTR_SIZE = 128;
-const PERF_FLAG_FD_CLOEXEC = 8;
-const PERF_EVENT_IOC_SET_BPF = 0x40042408;
-
-/** A link since Linux 5.15; before, the perf event itself holds the program. */
-type PerfLink<H extends Hook> = BpfLink<H> | PlainLink<H>;
-
-export function attachTracepoint(
-  program: LinuxProgram,
-  hook: TracepointHook,
-  unwrap: Unwrap,
-): PerfLink<TracepointHook> {
-  const id = tracepointId(hook);
-  const event = perfEvent(hookText(hook), -1, (pe) => {
-    pe.view.setUint32(0, PERF_TYPE_TRACEPOINT, true);
-    pe.view.setBigUint64(8, BigInt(id), true);
-  });
-  return perfLink(program, hook, event, unwrap);
-}
-
-export function attachKprobe(program: LinuxProgram, hook: KprobeHook, unwrap: Unwrap): PerfLink<KprobeHook> {
-  const event = probeEvent(hook, "kprobe", hook.kind === "kretprobe", hook.function, 0, -1);
-  return perfLink(program, hook, event, unwrap);
-}
-
-export function attachUprobe(program: LinuxProgram, hook: UprobeHook, unwrap: Unwrap): PerfLink<UprobeHook> {
-  const event = probeEvent(hook, "uprobe", hook.kind === "uretprobe", hook.path, hook.offset, hook.pid ?? -1);
-  return perfLink(program, hook, event, unwrap);
-}
-
-const PERF_TYPE_SOFTWARE = 1;
-
-export function attachPerfEvent(program: LinuxProgram, hook: PerfEventHook, unwrap: Unwrap): PerfLink<PerfEventHook> {
-  const event = perfEvent(
-    hookText(hook),
-    hook.pid ?? -1,
-    (pe) => {
-      pe.view.setUint32(0, PERF_TYPE_SOFTWARE, true);
-      pe.view.setBigUint64(8, BigInt(PERF_EVENTS.indexOf(hook.event)), true);
-      pe.view.setBigUint64(16, BigInt(hook.period), true); // sample_period
-    },
-    hook.cpu,
-  );
-  return perfLink(program, hook, event, unwrap);
-}
-
-function perfLink<H extends TracepointHook | KprobeHook | UprobeHook | PerfEventHook>(
-  program: LinuxProgram,
-  hook: H,
-  event: number,
-  unwrap: Unwrap,
-): PerfLink<H> {
-  try {
-    const fd = tryLinkCreate(program.fd, event, AttachType.BPF_PERF_EVENT);
-    if (fd >= 0) return new BpfLink(fd, hook, unwrap, { mode: "native" }, [event]);
-    // A kernel without perf links says so to every program; to a link that is wrong the ioctl has the same answer.
-    const setBpf = fd === -Errno.EINVAL ? syscall(NR.ioctl, event, PERF_EVENT_IOC_SET_BPF, program.fd) : fd;
-    if (setBpf < 0) throw linkRefused(hook, -setBpf, { [Errno.EINVAL]: "not accepted for this event" });
-    // Like a link it ends with its last fd: this process's death detaches.
-    return new PlainLink(hook, unwrap, () => check("close", close(event)));
-  } catch (error) {
-    close(event);
-    throw error;
-  }
-}
-
-function probeEvent(
-  hook: KprobeHook | UprobeHook,
-  pmu: "kprobe" | "uprobe",
-  isReturn: boolean,
-  where: string,
-  offset: number,
-  pid: number,
-): number {
-  const base = `/sys/bus/event_source/devices/${pmu}`;
-  let type: number;
-  let returnBit = 0;
-  try {
-    type = Number(readFileSync(`${base}/type`, "latin1"));
-    if (isReturn) returnBit = Number(/config:(\d+)/.exec(readFileSync(`${base}/format/retprobe`, "latin1"))?.[1] ?? 0);
-  } catch {
-    throw new UnsupportedError(pmu, `${hookText(hook)}: this kernel was built without ${pmu}s`);
-  }
-  return scratch((memory) => {
-    const name = memory.cstring(where);
-    return perfEvent(hookText(hook), pid, (pe) => {
-      pe.view.setUint32(0, type, true);
-      pe.view.setBigUint64(8, isReturn ? 1n << BigInt(returnBit) : 0n, true);
-      setPointer(pe.view, 56, name); // config1: kprobe_func or uprobe_path
-      setPointer(pe.view, 64, offset); // config2: probe_offset
-    });
-  });
-}
-
-/** perf_event_open for one event on CPU 0 (probes and tracepoints fire on all) or in one process. */
-function perfEvent(where: string, pid: number, fill: (attr: Block) => void, cpu: number = pid < 0 ? 0 : -1): number {
-  return scratch((memory) => {
-    const pe = memory.take(PERF_ATTR_SIZE);
-    pe.view.setUint32(4, PERF_ATTR_SIZE, true);
-    fill(pe);
-    return check("perf_event_open", syscall(NR.perf_event_open, pe.address, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC), where);
-  });
-}
-
-/** The event's number, from a tracefs that nobody else sees. */
-function tracepointId(hook: TracepointHook): number {
-  const text = onDetachedMount("tracefs", (root) => {
-    try {
-      return readFileSync(`${root}/events/${hook.group}/${hook.name}/id`, "latin1");
-    } catch {
-      throw new RangeError(`${hookText(hook)}: this kernel has no such tracepoint`);
-    }
-  });
-  return Number(text);
 }

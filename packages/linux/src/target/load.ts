@@ -31,6 +31,7 @@ import {
   type BpfToken,
   Cmd,
   cmdName,
+  fdById,
   LinuxMap,
   LinuxProgram,
   type MapCreate,
@@ -44,11 +45,12 @@ import {
   summarizeLog,
   tryMapCreate,
 } from "../bpf/index.ts";
+import { programFunction } from "../link/freplace.ts";
 import { MappedArena } from "../rings/index.ts";
 import { check, close, PAGE_SIZE, sysError } from "../sys/index.ts";
 import { LoadedBtf, loadBtf } from "./btf.ts";
 import { checkCompatible, specOf } from "./compatible.ts";
-import { attachBtfId, kernelBtf, kernelSymbol, moduleWith } from "./kernel-btf.ts";
+import { attachPlace, findType, kernelSymbol, moduleHint } from "./kernel-btf.ts";
 import { lackingMap, lackingProgram, youngerThan } from "./lacking.ts";
 import { settle } from "./settle.ts";
 import { createStructOps, StructOps, type StructOpsMember, selectStructOps } from "./struct-ops.ts";
@@ -71,6 +73,11 @@ export interface LinuxLoadOptions extends LoadOptions {
    * …), and run nowhere else. By index, in the namespace of the target.
    */
   readonly boundTo?: number;
+  /**
+   * A loaded program: programs of type ext (section `freplace/FUNCTION`) are loaded for its functions, and fentry and fexit
+   * programs trace them in place of the kernel's.
+   */
+  readonly targetProgram?: LinuxProgram;
   /** Everything is made in its name: for a process that has no privileges of its own. */
   readonly token?: BpfToken;
 }
@@ -125,9 +132,10 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
     }
     for (const [name, map] of maps) if (!shared.has(name)) fill(map, maps, arenas.get(name));
     const programs = new Map<string, Program>();
+    const modules = keep(new ModuleFds());
     for (const program of programSpecs) {
       const member = members.get(program.name);
-      programs.set(program.name, keep(loadProgram(spec, program, maps, btf, options, member)));
+      programs.set(program.name, keep(loadProgram(spec, program, maps, btf, options, member, modules)));
     }
     const structOps = new Map<string, StructOps>();
     for (const plan of plans) {
@@ -327,9 +335,12 @@ function loadProgram(
   btf: LoadedBtf | undefined,
   options: LinuxLoadOptions,
   member: StructOpsMember | undefined,
+  modules: ModuleFds,
 ): LinuxProgram {
   const code = relocate(spec, (reloc) => resolveReloc(spec, reloc, maps));
-  settleExterns(spec, code);
+  settleExterns(spec, code, modules);
+  const inProgram = member ? undefined : placeInProgram(spec, options.targetProgram);
+  const place = member || inProgram ? undefined : attachPlace(spec);
   const bound = options.boundTo !== undefined && spec.type === ProgType.BPF_PROG_TYPE_XDP;
   let load: ProgLoad = {
     type: spec.type,
@@ -339,7 +350,9 @@ function loadProgram(
     flags: spec.flags | (bound ? BPF_F_XDP_DEV_BOUND_ONLY : 0),
     ifindex: bound ? options.boundTo : 0,
     expectedAttachType: member?.index ?? attachTypeOf(spec),
-    attachBtfId: member?.structId ?? attachBtfId(spec),
+    attachBtfId: member?.structId ?? inProgram?.type ?? place?.type,
+    attachFd: inProgram?.fd ?? (place?.object ? modules.of(place.object) : undefined),
+    fdArray: modules.array,
     logLevel: options.logLevel,
     tokenFd: options.token?.fd,
   };
@@ -349,6 +362,24 @@ function loadProgram(
   if (fd === -Errno.EINVAL && log.trim() === "") throw lackingProgram(spec, load) ?? refused(spec, -fd, log);
   if (fd < 0) throw refused(spec, -fd, log);
   return new LinuxProgram(fd, spec, { code, license: collection.license, log, request: load });
+}
+
+const OF_PROGRAMS: readonly number[] = [AttachType.BPF_TRACE_FENTRY, AttachType.BPF_TRACE_FEXIT];
+
+/** The function of another program that this one is loaded for. @throws TypeError for an extension of nothing. */
+function placeInProgram(
+  { name, type, attachType, attachTo }: ProgramSpec,
+  target: LinuxProgram | undefined,
+): { type: number; fd: number } | undefined {
+  const extension = type === ProgType.BPF_PROG_TYPE_EXT;
+  if (extension && (!target || attachTo === undefined)) {
+    throw new TypeError(
+      `program ${name}: extends another one: name it and its function (targetProgram; \`ebplane attach … freplace:ID:FUNCTION\`)`,
+    );
+  }
+  const traces = type === ProgType.BPF_PROG_TYPE_TRACING && OF_PROGRAMS.includes(attachType);
+  if (!target || attachTo === undefined || !(extension || traces)) return undefined;
+  return { type: programFunction(target.fd, attachTo), fd: target.fd };
 }
 
 /**
@@ -365,43 +396,75 @@ function resolveReloc(spec: ProgramSpec, reloc: Reloc, maps: ReadonlyMap<string,
     return BigInt(linuxMap(maps.get(reloc.name), reloc.name).fd) | (BigInt(reloc.offset) << 32n);
   }
   // A first look, for the error: settleExterns writes the form that the kind of symbol asks for.
-  const { id, address } = externOf(reloc);
-  if (id === undefined && address === undefined && !reloc.weak) {
+  const { type, address } = externOf(reloc);
+  if (type === undefined && address === undefined && !reloc.weak) {
     const what = reloc.kind === "kfunc" ? "kernel function" : "kernel variable";
-    const module = reloc.kind === "kfunc" ? moduleWith(reloc.name) : undefined;
-    const why =
-      module === undefined
-        ? `this kernel has no ${what} ${reloc.name}`
-        : `${reloc.name} is a function of the module ${module}, and only the kernel's own can be called`;
+    const why = `neither this kernel nor a loaded module has a ${what} ${reloc.name}${moduleHint(reloc.name)}`;
     throw new UnsupportedError(reloc.name, `program ${spec.name}: slot ${reloc.pc}: ${why}`);
   }
-  return BigInt(id ?? address ?? 0);
+  return BigInt(type ?? address ?? 0);
 }
 
-/** What the kernel knows a name by: an id in its BTF, or for a variable without type an address. */
-function externOf({ kind, name }: Reloc): { id?: number; address?: bigint } {
-  const id = kernelBtf().find(name, kind === "kfunc" ? "func" : "var");
-  if (id !== undefined) return { id };
+/** What the kernel knows a name by: an id in its BTF or a module's, or for a variable without type an address. */
+function externOf({ kind, name }: Reloc): { type?: number; object?: number; address?: bigint } {
+  const found = findType(name, kind === "kfunc" ? "func" : "var");
+  if (found !== undefined) return { type: found.type, object: found.in.id };
   return kind === "ksym" ? { address: kernelSymbol(name) } : {};
 }
 
 /** No helper has this number: the verifier refuses the call unless it is dead code behind a check of the weak symbol. */
 const POISON = 0x7eadbeef;
 
-/** The form of instructions that refer to the kernel: by BTF id, by address, or, for a weak symbol it lacks, neither. */
-function settleExterns(spec: ProgramSpec, code: Uint8Array): void {
+/**
+ * The form of instructions that refer to the kernel: by BTF id, by address, or, for a weak symbol it lacks, neither. What a
+ * module has is named with the module's BTF object: a variable by its fd, a function by the fd's place in the array that
+ * comes with the load, the first of which stands for the kernel itself.
+ */
+function settleExterns(spec: ProgramSpec, code: Uint8Array, fds: ModuleFds): void {
   for (const reloc of spec.relocs) {
     if (reloc.kind !== "kfunc" && reloc.kind !== "ksym") continue;
-    const { id } = externOf(reloc);
+    const { type, object = 0 } = externOf(reloc);
     const at = reloc.pc * SLOT;
     const dst = code[at + 1]! & 15;
     const view = viewOf(code);
     if (reloc.kind === "ksym") {
-      code[at + 1] = dst | ((id === undefined ? 0 : BPF_PSEUDO_BTF_ID) << 4);
-    } else if (id === undefined) {
+      code[at + 1] = dst | ((type === undefined ? 0 : BPF_PSEUDO_BTF_ID) << 4);
+      if (object !== 0) view.setInt32(at + SLOT + 4, fds.of(object), true);
+    } else if (type === undefined) {
       code[at + 1] = dst;
       view.setInt32(at + 4, POISON, true);
-    }
+    } else if (object !== 0) view.setInt16(at + 2, fds.indexOf(object), true);
+  }
+}
+
+/** fds of modules' BTF objects, open as long as the collection: its programs' `request` names them. */
+class ModuleFds {
+  readonly #fds = new Map<number, number>();
+
+  /** @throws RangeError when the module was unloaded meanwhile. */
+  of(object: number): number {
+    const known = this.#fds.get(object);
+    if (known !== undefined) return known;
+    const fd = fdById("btf", object);
+    if (fd === undefined) throw new RangeError(`btf ${object}: its module was unloaded`);
+    this.#fds.set(object, fd);
+    return fd;
+  }
+
+  /** The index that calls have in their offset. */
+  indexOf(object: number): number {
+    this.of(object);
+    return [...this.#fds.keys()].indexOf(object) + 1;
+  }
+
+  /** As PROG_LOAD takes them; absent without any. */
+  get array(): readonly number[] | undefined {
+    return this.#fds.size === 0 ? undefined : [0, ...this.#fds.values()];
+  }
+
+  close(): void {
+    for (const fd of this.#fds.values()) close(fd);
+    this.#fds.clear();
   }
 }
 
@@ -445,8 +508,8 @@ export function verifierError(spec: ProgramSpec, log: string, cause: SysError): 
 
 function missingFunction(spec: ProgramSpec, pc: number): string | undefined {
   const called = spec.relocs.find((r) => r.pc === pc && r.kind === "kfunc");
-  if (called === undefined || externOf(called).id !== undefined) return undefined;
-  return `this kernel has no function ${called.name}, and nothing guards the call`;
+  if (called === undefined || externOf(called).type !== undefined) return undefined;
+  return `this kernel has no function ${called.name}, and nothing guards the call${moduleHint(called.name)}`;
 }
 
 /** The kernel object behind a program of the `Program` interface. */

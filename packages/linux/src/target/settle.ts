@@ -4,18 +4,21 @@
  * Source: libbpf.c `bpf_object__resolve_externs`, `bpf_object__read_kconfig_file`, `get_kernel_version`.
  */
 import { release } from "node:os";
+import type { Btf } from "@ebplane/core/btf";
 import { applyKconfig, type KernelConfig, parseKconfig, relocateCore } from "@ebplane/core/elf";
 import { autoloaded, type CollectionSpec } from "@ebplane/core/object";
 import { configText } from "../features/system.ts";
-import { hasKernelSymbol, kernelBtf } from "./kernel-btf.ts";
+import { hasKernelSymbol, kernelBtf, modulesWith } from "./kernel-btf.ts";
 
 /** The collection with the programs that will be loaded relocated to this kernel, and the map `.kconfig` filled. */
 export function settle(spec: CollectionSpec, chosen: readonly string[] | undefined): CollectionSpec {
   const programs = chosen ?? autoloaded(spec).map((p) => p.name);
   const relocate = programs.some((name) => spec.programs.get(name)?.coreRelos?.length);
-  const related = relocate ? relocateCore(spec, kernelBtf(), programs) : spec;
+  const related = relocate ? relocateCore(spec, kernelBtf(), programs, moduleTypes) : spec;
   return spec.externs?.some((e) => e.kind === "kconfig") ? applyKconfig(related, kernelConfig()) : related;
 }
+
+const moduleTypes = (name: string): Btf[] => modulesWith(name).map(({ btf }) => btf);
 
 let config: KernelConfig | undefined;
 

@@ -1,5 +1,13 @@
 /** `Target` on the real kernel: what `sim` does in userspace, through bpf(2). */
-import type { CollectionSpec, Hook, Link, Program, Target, XdpHook } from "@ebplane/core/object";
+import {
+  type CollectionSpec,
+  type Hook,
+  type Link,
+  type Program,
+  sectionHook,
+  type Target,
+  type XdpHook,
+} from "@ebplane/core/object";
 import { LinuxMap, possibleCpus } from "../bpf/index.ts";
 import { attach, type BpfLink, ifindex } from "../link/index.ts";
 import { inNetns } from "../sys/index.ts";
@@ -16,7 +24,8 @@ export interface LinuxTarget extends Target {
   readonly name: "linux";
   load(spec: CollectionSpec, options?: LinuxLoadOptions): LinuxCollection;
   attach(program: Program, hook: XdpHook): BpfLink<XdpHook>;
-  attach(program: Program, hook: Hook): Link<Hook>;
+  /** Without a hook, to the one that the program's section names. @throws TypeError where it names none. */
+  attach(program: Program, hook?: Hook): Link<Hook>;
 }
 
 /** The kernel as a target. @throws UnsupportedError when this is not Linux or koffi is missing. */
@@ -34,7 +43,13 @@ export function linuxTarget(options: LinuxTargetOptions = {}): LinuxTarget {
     },
     ifindex: (device) => inside(() => ifindex(device)),
     // The overloads promise for XDP what attachXdp returns.
-    attach: ((program: Program, hook: Hook) =>
+    attach: ((program: Program, hook: Hook = ownHook(program)) =>
       inside(() => attach(linuxProgram(program), hook, linuxProgram))) as LinuxTarget["attach"],
   };
+}
+
+function ownHook({ spec }: Program): Hook {
+  const hook = sectionHook(spec);
+  if (hook) return hook;
+  throw new TypeError(`program ${spec.name}: name a hook: the section ${JSON.stringify(spec.section)} names none`);
 }
