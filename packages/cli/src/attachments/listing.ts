@@ -116,7 +116,15 @@ export function listAttached(netns: number): Attached[] {
 }
 
 /** Hooks that the kernel tells in full. */
-const IN_PLACE: ReadonlySet<Hook["kind"]> = new Set(["xdp", "tcx", "netkit", "netns", "netfilter", "cgroup"]);
+const IN_PLACE: ReadonlySet<Hook["kind"]> = new Set([
+  "xdp",
+  "tcx",
+  "netkit",
+  "netns",
+  "netfilter",
+  "cgroup",
+  "sockmap",
+]);
 
 interface Found {
   readonly hook?: Hook;
