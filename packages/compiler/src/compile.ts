@@ -239,7 +239,7 @@ function build(
     for (const { callee } of unit.emitted.links) {
       if (units.some((u) => u.callee === callee)) continue;
       const sub = byCallee.get(callee)!;
-      const typeId = types.subprogram(callee.name, sub, type, attachType);
+      const typeId = types.subprogram(callee.name, sub, type, attachType, forms.argumentTags);
       functions.push(sub.fn);
       units.push({
         name: callee.name,

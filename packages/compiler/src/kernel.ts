@@ -44,6 +44,8 @@ export interface KernelForms {
   readonly signedDivision: boolean;
   /** A constant may be stored to the context by one instruction. */
   readonly contextConstants: boolean;
+  /** Tags say that what a global function is given is never null. */
+  readonly argumentTags: boolean;
   /** There is `bpf_iter_num`, the kernel's counter. */
   readonly counter: boolean;
 }
@@ -55,7 +57,7 @@ export const OLDEST_KERNEL = PROFILE_NAMES[0];
 export function formsFor(kernel: KernelVersion | undefined): KernelForms {
   if (kernel === undefined) {
     // The counter has no older form: loops that want it are told.
-    return { kernel, signedDivision: false, contextConstants: false, counter: true };
+    return { kernel, signedDivision: false, contextConstants: false, argumentTags: false, counter: true };
   }
   if (!/^\d+\.\d{1,2}$/.test(kernel) || versionNumber(kernel) < versionNumber(OLDEST_KERNEL)) {
     throw new RangeError(`kernel: expected a version from ${OLDEST_KERNEL} on, as 6.1, got ${kernel}`);
@@ -65,6 +67,7 @@ export function formsFor(kernel: KernelVersion | undefined): KernelForms {
     kernel,
     signedDivision: has(RULES.v4.since),
     contextConstants: has(RULES.contextConstants.since),
+    argumentTags: has(RULES.argumentTags.since),
     counter: has(KFUNCS.get("bpf_iter_num_new")!.since),
   };
 }

@@ -3,6 +3,7 @@ import { compile } from "@ebplane/compiler";
 import { bytesEqual, toHex } from "@ebplane/core/bytes";
 import { CompileError, VerifierError } from "@ebplane/core/errors";
 import type { BpfMap, Collection, CollectionSpec, Target } from "@ebplane/core/object";
+import { type KernelVersion, verify } from "@ebplane/core/verifier";
 import { MAP_ENTRIES, type Num, PACKET_SIZE, seeded, VALUE_SIZE, wrap } from "./random/model.ts";
 import { randomProgram } from "./random-program.ts";
 
@@ -36,12 +37,15 @@ function globalOf(spec: CollectionSpec, loaded: Collection, name: string, type: 
 
 /** What a random program may be refused for: more stack than there is, and asking for what is known to be missing. */
 const REFUSALS = /needs \d+ bytes of stack|may be undefined here|got undefined|undefined cannot be taken apart/;
+/** … and built for an older kernel, for what that one lacks. */
+const LACKS = /needs Linux \d|which Linux has since/;
 
-function compiled(source: string): CollectionSpec | undefined {
+function compiled(source: string, kernel: KernelVersion | undefined): CollectionSpec | undefined {
   try {
-    return compile({ entry: "random.bpf.ts", files: new Map([["random.bpf.ts", source]]) }).spec;
+    return compile({ entry: "random.bpf.ts", files: new Map([["random.bpf.ts", source]]), kernel }).spec;
   } catch (e) {
-    if (e instanceof CompileError && e.diagnostics.every((d) => REFUSALS.test(d.message))) return undefined;
+    const allowed = (message: string) => REFUSALS.test(message) || (kernel !== undefined && LACKS.test(message));
+    if (e instanceof CompileError && e.diagnostics.every((d) => allowed(d.message))) return undefined;
     throw e;
   }
 }
@@ -64,11 +68,18 @@ function tooLong(target: Target, spec: CollectionSpec): boolean {
 /** A program that the compiler refuses, as it may, or that every verifier gives up on. */
 export const REFUSED = "refused";
 
-/** The first difference, REFUSED, or undefined. */
-export function check(seed: number, targets: readonly Target[]): string | undefined {
+/** The rules of an older kernel refuse the program: its verifier need not be asked. */
+function foreseen(spec: CollectionSpec, profile: KernelVersion | undefined): boolean {
+  if (profile === undefined) return false;
+  const { maps, license, btf } = spec;
+  return [...spec.programs.values()].some((p) => verify(p, { maps, license, btf, profile }).verdict === "reject");
+}
+
+/** The first difference, REFUSED, or undefined. `kernel`: the one that the program is built for. */
+export function check(seed: number, targets: readonly Target[], kernel?: KernelVersion): string | undefined {
   const program = randomProgram(seed);
-  const spec = compiled(program.source);
-  if (!spec) return REFUSED;
+  const spec = compiled(program.source, kernel);
+  if (!spec || foreseen(spec, kernel)) return REFUSED;
   if (targets.length && tooLong(targets[0]!, spec)) {
     const others = targets.filter((t) => !tooLong(t, spec));
     return others.length ? `seed ${seed}: too long, but not for ${others.map((t) => t.name).join(", ")}` : REFUSED;

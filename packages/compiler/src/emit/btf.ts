@@ -83,12 +83,16 @@ export class TypeTable {
     return this.btf.func(name, this.btf.funcProto(int, [{ name: "ctx", type: ctx }]), "global");
   }
 
-  /** The FUNC of a subprogram: of a global one the kernel takes its arguments from here. */
+  /**
+   * The FUNC of a subprogram: of a global one the kernel takes its arguments from here. `tagged`: it is told which are never
+   * null; otherwise the code tests them.
+   */
   subprogram(
     name: string,
     sub: Pick<Subprogram, "params" | "returns" | "global">,
     type: number,
     attachType: number,
+    tagged: boolean,
   ): number {
     const params = sub.params.map((p) => {
       if (p.kind === "ctx") return { name: p.name, type: this.context(type, attachType) };
@@ -97,7 +101,7 @@ export class TypeTable {
     const returns = sub.returns ? this.id(sub.returns) : this.btf.int("int", 4, { encoding: "signed" });
     const func = this.btf.func(name, this.btf.funcProto(returns, params), sub.global ? "global" : "static");
     for (const [component, p] of sub.params.entries()) {
-      if (!sub.global || p.kind !== "ref" || p.nullable) continue;
+      if (!tagged || !sub.global || p.kind !== "ref" || p.nullable) continue;
       this.btf.add({ kind: "declTag", name: "arg:nonnull", type: func, component, attribute: false });
     }
     return func;

@@ -123,9 +123,18 @@ function registers(cx: Context, type: ValType, name: string, at: number): SubPar
   }
 }
 
-/** How a subprogram's own code names what it was given. */
-function entryValues(b: Builder, types: readonly ValType[], global: boolean): { values: Val[]; ctx: Insn | undefined } {
+/**
+ * How a subprogram's own code names what it was given. `untold`: of a global function, the verifier is not told that its
+ * pointers are never null (by a tag, since 6.8): the code says it.
+ */
+function entryValues(
+  b: Builder,
+  types: readonly ValType[],
+  global: boolean,
+  untold: boolean,
+): { values: Val[]; ctx: Insn | undefined } {
   let index = 0;
+  const pointers: Insn[] = [];
   let ctx: Insn | undefined;
   const take = (t: ValType): Insn[] => {
     switch (t.k) {
@@ -135,8 +144,11 @@ function entryValues(b: Builder, types: readonly ValType[], global: boolean): { 
         const p = b.param(index++, global ? 0xffff_ffff_ffff_ffffn : most);
         return [p];
       }
-      case "ref":
-        return [b.param(index++, 0xffff_ffff_ffff_ffffn)];
+      case "ref": {
+        const p = b.param(index++, 0xffff_ffff_ffff_ffffn);
+        if (!t.nullable) pointers.push(p);
+        return [p];
+      }
       case "opt":
         return [b.param(index++, 1n), ...take(t.inner)];
       case "record":
@@ -150,8 +162,19 @@ function entryValues(b: Builder, types: readonly ValType[], global: boolean): { 
   };
   // All arguments are taken first: they are gone after the first call.
   const regs = types.map(take);
+  if (global && untold) for (const p of pointers) leaveWhereNull(b, p);
   const values = types.map((t, k) => rebuild(t, narrow(b, t, regs[k]!, global)));
   return { values, ctx };
+}
+
+function leaveWhereNull(b: Builder, p: Insn): void {
+  const [there, none] = [b.newBlock(), b.newBlock()];
+  b.branch("ne", 64, p, constant(0n), there, none);
+  b.seal(there);
+  b.seal(none);
+  b.block = none;
+  b.ret(constant(0n));
+  b.block = there;
 }
 
 function narrow(b: Builder, t: ValType, regs: Insn[], global: boolean): Insn[] {
@@ -279,7 +302,7 @@ export function instanceOf(
   const callee: Callee = { id: cx.nextId++, name: b.fn.name };
   const saved = { ...cx };
   b.at = run.fn.at;
-  const { values, ctx } = entryValues(b, types, global);
+  const { values, ctx } = entryValues(b, types, global, !cx.forms.argumentTags);
   Object.assign(cx, { b, ctx, facts: [new Map()], packet: undefined, label: undefined });
   if (ctx && packetFields(cx.program!)) {
     cx.packet = { data: b.newVar(), end: b.newVar() };

@@ -228,7 +228,7 @@ function prepare(program: ProgramSpec, env: VerifyEnv): Context {
   if (exception?.problem !== undefined)
     throw new Refusal("reject", "exception", exception.problem, 0, undefined, undefined);
   const analysed = analyse(program.code, profile, kfuncAt, exception?.pc);
-  const known = signatures(program, env.btf, layout?.struct, extends_);
+  const known = signatures(program, env.btf, layout?.struct, extends_, allows(profile, "argumentTags"));
   if (exception) checkExceptionCallback(exception.pc, known);
   checkEarlyEnds(analysed, known);
   const cx = new Context({

@@ -122,7 +122,9 @@ function checkKnown({ type, attachType, flags }: ProgramSpec, profile: Profile):
   };
   const rule = (name: RuleName): void => need(RULES[name].since, RULES[name].what);
   need(nameOf(PROG_TYPE_SINCE, ProgType, type), `${progTypeName(type)} programs`);
-  if ((ATTACH_AT_LOAD.has(type) && type !== T.BPF_PROG_TYPE_EXT) || ATTACH_BY_BTF.has(type)) {
+  // The hook of reuseport groups is older than its name, which kernels before it do not look at.
+  const unnamed = type === T.BPF_PROG_TYPE_SK_REUSEPORT && attachType === AttachType.BPF_SK_REUSEPORT_SELECT;
+  if ((ATTACH_AT_LOAD.has(type) && type !== T.BPF_PROG_TYPE_EXT && !unnamed) || ATTACH_BY_BTF.has(type)) {
     const since = nameOf(ATTACH_TYPE_SINCE, AttachType, attachType);
     need(since, `attach type ${attachTypeName(type, attachType) ?? attachType}`);
   }

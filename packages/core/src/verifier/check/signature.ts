@@ -31,13 +31,14 @@ export interface Signature {
 
 /**
  * By first pc. `ctxStruct`: the struct that the program type's ctx is declared as. `entry`: also what the program itself
- * takes, which counts for one that replaces a function.
+ * takes, which counts for one that replaces a function. `tagged`: the kernel reads the tags of parameters (since 6.8).
  */
 export function signatures(
   program: ProgramSpec,
   btf: Btf | undefined,
   ctxStruct: string | undefined,
   entry = false,
+  tagged = true,
 ): ReadonlyMap<number, Signature> {
   const found = new Map<number, Signature>();
   for (const { pc, typeId } of program.funcInfo) {
@@ -54,7 +55,7 @@ export function signatures(
       if (!returnsNumber) problem = refused(`global function ${name} returns no number: only numbers are supported`);
       if (proto.params.length > 5) problem = refused(`global function ${name} has ${proto.params.length} parameters`);
       for (let i = 0; i < proto.params.length && !problem; i++) {
-        const param = paramOf(btf, proto.params[i]!.type, tagsOf(btf, typeId, i), ctxStruct);
+        const param = paramOf(btf, proto.params[i]!.type, tagged ? tagsOf(btf, typeId, i) : NO_TAGS, ctxStruct);
         if (typeof param === "string") problem = refused(`parameter ${i + 1} of global function ${name} ${param}`);
         else params.push(param);
       }
@@ -63,6 +64,8 @@ export function signatures(
   }
   return found;
 }
+
+const NO_TAGS: ReadonlySet<string> = new Set();
 
 function refused(message: string): Signature["problem"] {
   return { verdict: "reject", message };
