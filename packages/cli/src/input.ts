@@ -1,10 +1,11 @@
 /** What the command reads: files with clear errors, and PROG in its forms (TypeScript, ELF object, plane file). */
 import { existsSync, readFileSync } from "node:fs";
+import { release } from "node:os";
 import { dirname, extname, join, relative, resolve } from "node:path";
-import type { Compiled, Constants } from "@ebplane/compiler";
+import type { Compiled, Constants, Receipt } from "@ebplane/compiler";
 import { readElf } from "@ebplane/core/elf";
 import { BpfError, VerifierError } from "@ebplane/core/errors";
-import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
+import { type CollectionSpec, compareVersions, type ProgramSpec } from "@ebplane/core/object";
 import type { KernelVersion } from "@ebplane/core/verifier";
 import type { BuiltPlane, PlaneSpec } from "@ebplane/functions";
 import { UsageError } from "./failure.ts";
@@ -44,17 +45,37 @@ export function explanation(spec: CollectionSpec, program: string, pc: number, r
   return d && `${d.file}:${d.line}:${d.col}: ${d.message}`;
 }
 
-/** Runs what loads the programs; a verifier's rejection is thrown on with the place in the source in front. */
+/** What is younger than Linux 5.4 in what was compiled here. */
+const youngOnes = new WeakMap<CollectionSpec, Receipt["needs"]>();
+
+/** What of an object compiled here a kernel lacks by the tables, and where; undefined where it lacks nothing. */
+export function lackedBy(spec: CollectionSpec, kernelRelease: string): string | undefined {
+  const lacked = youngOnes.get(spec)?.filter(({ since }) => compareVersions(since, kernelRelease) > 0) ?? [];
+  const [first] = lacked;
+  if (!first) return undefined;
+  const more = lacked.length > 1 ? `, and ${lacked.length - 1} more (ebplane build --kernel names all)` : "";
+  const version = kernelRelease.split(".").slice(0, 2).join(".");
+  return `${first.file}:${first.line}: ${first.what} needs Linux ${first.since}, this kernel is ${version}${more}`;
+}
+
+/**
+ * Runs what loads the programs; a verifier's rejection is thrown on with the place in the source in front, or with what
+ * the running kernel is too old for.
+ */
 export function inSource<T>(spec: CollectionSpec, load: () => T): T {
   try {
     return load();
   } catch (e) {
-    if (!(e instanceof VerifierError) || e.program === undefined || e.pc === undefined) throw e;
-    const why = explanation(spec, e.program, e.pc, e.message);
+    if (!(e instanceof BpfError)) throw e;
+    const lacked = lackedBy(spec, release());
+    const rejected = e instanceof VerifierError ? e : undefined;
+    const known = rejected?.program !== undefined && rejected.pc !== undefined;
+    const why = lacked ?? (known ? explanation(spec, rejected.program!, rejected.pc!, e.message) : undefined);
     if (why === undefined || e.message.includes(why)) throw e;
     // Where the compiler knows no better it has given the verifier's words back.
     const message = why.endsWith(e.message) ? why : `${why}\n  ${e.message}`;
-    throw new VerifierError(message, { program: e.program, pc: e.pc, log: e.log, cause: e });
+    if (!rejected) throw new BpfError(e.code, message, { cause: e });
+    throw new VerifierError(message, { program: rejected.program, pc: rejected.pc, log: rejected.log, cause: e });
   }
 }
 
@@ -103,6 +124,7 @@ export async function compileFile(
   const { compile } = await import("@ebplane/compiler");
   const compiled = compile({ entry: path, files, ...settings });
   explainers.set(compiled.spec, compiled.explain);
+  youngOnes.set(compiled.spec, compiled.receipt.needs);
   return compiled;
 }
 

@@ -4,6 +4,7 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { kernelSkipReason } from "@ebplane/linux/testing";
 import { expect, onTestFinished, test } from "vitest";
+import { compileFile, lackedBy } from "../src/input.ts";
 import { COMMAND_NAMES, commandFor } from "../src/main.ts";
 import { ebplane, ebplaneHere, scratchFolder } from "./ebplane.ts";
 
@@ -249,4 +250,13 @@ export const main = xdp((ctx) => {
       stderr: `--kernel: expected a kernel from 5.4 on, as 6.1, got ${word}\n`,
     });
   }
+});
+
+test("what compiled code needs and a kernel lacks is told by release", async () => {
+  const source = file("young.bpf.ts", YOUNG);
+  const { spec } = await compileFile(source);
+  expect(lackedBy(spec, "5.10.0-39-amd64")).toMatch(
+    /young\.bpf\.ts:5: bpf_ktime_get_tai_ns needs Linux 6\.1, this kernel is 5\.10, and 1 more \(ebplane build --kernel names all\)$/,
+  );
+  expect(lackedBy(spec, "6.1.0")).toBe(undefined);
 });
