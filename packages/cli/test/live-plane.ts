@@ -6,6 +6,9 @@ import type { NetNs, Topology } from "@ebplane/linux/testing";
 import { onTestFinished } from "vitest";
 import { COMMAND, ROOT, scratchFolder } from "./ebplane.ts";
 
+/** Milliseconds that the command has for starting; `EBPLANE_SLOW=10` gives an emulated machine ten times as many. */
+export const PATIENCE = 60_000 * Number(process.env.EBPLANE_SLOW ?? 1);
+
 /** The example with the topology's devices and server addresses. */
 export function planeFile(change: (text: string) => string = (t) => t): string {
   const text = readFileSync(join(ROOT, "examples/edge/plane.yaml"), "utf8")
@@ -46,7 +49,7 @@ export function start(ns: NetNs, args: readonly string[]): Running {
       return { code: await exited, stdout };
     },
     async says(text) {
-      const deadline = Date.now() + 60_000;
+      const deadline = Date.now() + PATIENCE;
       while (!stderr.includes(text)) {
         if (Date.now() > deadline || child.exitCode !== null)
           throw new Error(`expected "${text}", got: ${stderr}${stdout}`);
