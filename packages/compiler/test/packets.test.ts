@@ -513,7 +513,7 @@ test.skipIf(skip)("tc reads what XDP found, over a real interface", () => {
   using loaded = target.load(chain("second"), { programs: ["mark", "ingress"] });
   const seen = (k: number) => loaded.maps.get("seen")!.lookup(Uint8Array.of(k, 0, 0, 0))![0]!;
   const ping = () => net.client.spawnSync("ping", ["-c2", "-i0.2", "-W5", "10.2.0.2"]).status;
-  using _tc = target.attach(loaded.programs.get("ingress")!, { kind: "tcx", iface: "e0", direction: "ingress" });
+  using _tc = target.attach(loaded.programs.get("ingress")!, { kind: "tc", iface: "e0", direction: "ingress" });
   expect(ping()).toBe(0);
   const without = seen(0);
   expect([without >= 2, seen(1), seen(2)]).toEqual([true, 0, 0]);

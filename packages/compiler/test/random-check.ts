@@ -75,11 +75,16 @@ function foreseen(spec: CollectionSpec, profile: KernelVersion | undefined): boo
   return [...spec.programs.values()].some((p) => verify(p, { maps, license, btf, profile }).verdict === "reject");
 }
 
-/** The first difference, REFUSED, or undefined. `kernel`: the one that the program is built for. */
-export function check(seed: number, targets: readonly Target[], kernel?: KernelVersion): string | undefined {
+/** The program of a seed, built for a kernel; undefined where compiler or that kernel's rules refuse it, as they may. */
+export function built(seed: number, kernel?: KernelVersion): CollectionSpec | undefined {
+  const spec = compiled(randomProgram(seed).source, kernel);
+  return spec && foreseen(spec, kernel) ? undefined : spec;
+}
+
+/** The first difference, REFUSED, or undefined. */
+export function check(seed: number, targets: readonly Target[], spec = built(seed)): string | undefined {
+  if (!spec) return REFUSED;
   const program = randomProgram(seed);
-  const spec = compiled(program.source, kernel);
-  if (!spec || foreseen(spec, kernel)) return REFUSED;
   if (targets.length && tooLong(targets[0]!, spec)) {
     const others = targets.filter((t) => !tooLong(t, spec));
     return others.length ? `seed ${seed}: too long, but not for ${others.map((t) => t.name).join(", ")}` : REFUSED;

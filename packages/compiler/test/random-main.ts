@@ -9,7 +9,7 @@ import { SimTarget } from "@ebplane/core/sim";
 import type { KernelVersion } from "@ebplane/core/verifier";
 import { linuxTarget } from "@ebplane/linux";
 import { kernelSkipReason } from "@ebplane/linux/testing";
-import { check, REFUSED } from "./random-check.ts";
+import { built, check, REFUSED } from "./random-check.ts";
 
 const [first = 1, count = 1000, seconds = 3600] = process.argv.slice(2, 5).map(Number);
 const kernel = process.argv[5] as KernelVersion | undefined;
@@ -26,7 +26,8 @@ for (let seed = first; seed < first + count && performance.now() - started < sec
   // A fresh machine now and then: its memory only grows.
   if (done % 500 === 499) some = targets();
   try {
-    const difference = check(seed, some, kernel);
+    const spec = built(seed, kernel);
+    const difference = spec ? check(seed, some, spec) : REFUSED;
     if (difference === REFUSED) refused++;
     else if (difference) {
       wrong++;
