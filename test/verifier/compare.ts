@@ -4,6 +4,7 @@ import { closeSync } from "node:fs";
 import { type MapSpec, type ProgramSpec, relocate } from "@ebplane/core/object";
 import { type VerifierReport, type VerifyEnv, verify } from "@ebplane/core/verifier";
 import { cpuNumbersEnd, progLoad, tryMapCreate } from "@ebplane/linux/bpf";
+import { RUNNING_PROFILE } from "./verdicts.ts";
 
 export interface KernelMaps {
   readonly fds: ReadonlyMap<string, number>;
@@ -33,17 +34,22 @@ export interface Comparison {
   readonly log: string;
 }
 
-/** `log`: asks both for their logs, ours with insns as it writes them. */
+/** `log`: asks both for their logs, ours with insns as it writes them. Ours judges by the profile of the running kernel. */
 export function compare(
   program: ProgramSpec,
   maps: ReadonlyMap<string, MapSpec>,
   kernel: KernelMaps,
   log?: VerifyEnv["log"],
 ): Comparison {
-  const report = verify(program, { maps, license: "GPL", cpus: cpuNumbersEnd(), ...(log && { log }) });
+  const profile = RUNNING_PROFILE;
+  const report = verify(program, { maps, license: "GPL", profile, cpus: cpuNumbersEnd(), ...(log && { log }) });
+  return { report, ...ask(program, kernel, log ? 2 : undefined) };
+}
+
+/** The running kernel's verdict; the log is that of `ProgLoad.logLevel`. */
+export function ask(program: ProgramSpec, kernel: KernelMaps, logLevel?: number): Omit<Comparison, "report"> {
   const code = relocate(program, (reloc) => BigInt(kernel.fds.get(reloc.name)!));
-  const logLevel = log ? 2 : 0;
-  const { fd, log: text } = progLoad({ type: program.type, code, license: "GPL", flags: program.flags, logLevel });
+  const { fd, log } = progLoad({ type: program.type, code, license: "GPL", flags: program.flags, logLevel });
   if (fd >= 0) closeSync(fd);
-  return { kernel: fd >= 0 ? "accept" : "reject", report, log: text };
+  return { kernel: fd >= 0 ? "accept" : "reject", log };
 }

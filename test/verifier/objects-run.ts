@@ -5,15 +5,16 @@
  *
  * Prints each program where they differ or ours is `unsupported`, and a table by directory.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { readElf } from "@ebplane/core/elf";
 import { BpfError } from "@ebplane/core/errors";
+import { objectFiles } from "./kernels/programs.ts";
 import { Tally } from "./verdicts.ts";
 
 const tally = new Tally();
 
-for (const path of process.argv.slice(2).flatMap(objects)) {
+for (const path of process.argv.slice(2).flatMap(objectFiles)) {
   try {
     const spec = readElf(readFileSync(path));
     if (spec.byteOrder !== "little") continue;
@@ -27,14 +28,3 @@ for (const path of process.argv.slice(2).flatMap(objects)) {
   }
 }
 tally.print();
-
-function objects(path: string): string[] {
-  if (!statSync(path).isDirectory()) return [path];
-  const entries = readdirSync(path, { withFileTypes: true });
-  return entries
-    .flatMap((entry) => {
-      const inside = join(path, entry.name);
-      return entry.isDirectory() ? objects(inside) : entry.name.endsWith(".o") ? [inside] : [];
-    })
-    .sort();
-}

@@ -1,28 +1,20 @@
 /** Programs that our verifier and the kernel's once parted over: ours says what is recorded, and so does Linux 6.18. */
 import { readFileSync } from "node:fs";
-import { assemble } from "@ebplane/core/asm";
 import { encode } from "@ebplane/core/isa";
-import { type ProgramSpec, ProgType } from "@ebplane/core/object";
 import { verify } from "@ebplane/core/verifier";
 import { kernelSkipReason } from "@ebplane/linux/testing";
 import { expect, test } from "vitest";
 import { parseCases } from "../../packages/core/src/vm/testing/cases.ts";
 import { MAPS } from "./boundary.ts";
 import { compare, kernelMaps } from "./compare.ts";
+import { verdictCase } from "./kernels/programs.ts";
 
 const cases = parseCases(readFileSync(new URL("testdata/verdicts.case", import.meta.url), "utf8"));
 const maps = new Map(MAPS.map((map) => [map.name, map]));
 const skip = kernelSkipReason();
 
-function program(sections: ReadonlyMap<string, string>): ProgramSpec {
-  const { code, relocs, lineInfo } = assemble(sections.get("asm")!);
-  const name = `BPF_PROG_TYPE_${(sections.get("type") ?? "xdp").toUpperCase()}`;
-  const type = (ProgType as Readonly<Record<string, number>>)[name]!;
-  return { name: "test", section: "test", type, attachType: 0, flags: 0, code, relocs, funcInfo: [], lineInfo };
-}
-
 test.each(cases)("$name", ({ sections }) => {
-  const { verdict, pc, message } = verify(program(sections), { maps, license: "GPL" });
+  const { verdict, pc, message } = verify(verdictCase(sections), { maps, license: "GPL" });
   expect(verdict, `${pc}: ${message}`).toBe(sections.get("verdict"));
 });
 
@@ -30,7 +22,7 @@ test.skipIf(skip)(`the kernel agrees with all of them${skip ? ` (skipped: ${skip
   const kernel = kernelMaps(MAPS);
   try {
     const verdicts = cases.map(({ name, sections }) => {
-      const { kernel: said, log } = compare(program(sections), maps, kernel);
+      const { kernel: said, log } = compare(verdictCase(sections), maps, kernel);
       return said === sections.get("verdict") ? undefined : `${name}: ${said}\n${log}`;
     });
     expect(verdicts.filter((difference) => difference !== undefined)).toEqual([]);
@@ -49,7 +41,7 @@ test.skipIf(skip)(`of dead code both know the same opcodes${skip ? ` (skipped: $
       // Two slots, and jumps, which must lead somewhere in dead code, too.
       if (opcode === 0x18 || (opcode & 7) === 5 || (opcode & 7) === 6) continue;
       const code = encode([{ opcode: 0xb7 }, { opcode: 0x05, off: 1 }, { opcode, imm: 0 }, { opcode: 0x95 }]);
-      const spec = { ...program(new Map([["asm", "exit"]])), code, lineInfo: [] };
+      const spec = { ...verdictCase(new Map([["asm", "exit"]])), code, lineInfo: [] };
       const { kernel: said, report } = compare(spec, maps, kernel);
       if (said === "reject") unknown++;
       if (said !== report.verdict) differ.push(`0x${opcode.toString(16)}: kernel ${said}, ours ${report.message}`);

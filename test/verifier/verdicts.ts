@@ -1,7 +1,10 @@
 /** Our verdict and the running kernel's for the programs of a collection, and the count of how they agree. */
+import { release } from "node:os";
+import type { Btf } from "@ebplane/core/btf";
+import { applyKconfig, type KernelConfig, relocateCore } from "@ebplane/core/elf";
 import { VerifierError } from "@ebplane/core/errors";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
-import { type ProfileName, verify } from "@ebplane/core/verifier";
+import { PROFILE_NAMES, type ProfileName, verify } from "@ebplane/core/verifier";
 import { cpuNumbersEnd, kernelAvailable, type LinuxTarget, linuxTarget, NetNs } from "@ebplane/linux";
 import { kernelBtf } from "../../packages/linux/src/target/kernel-btf.ts";
 import { settle } from "../../packages/linux/src/target/settle.ts";
@@ -29,8 +32,30 @@ export function theirs(spec: CollectionSpec, program: ProgramSpec): Verdict {
   }
 }
 
-export function ours(spec: CollectionSpec, original: ProgramSpec, profile?: ProfileName): Verdict {
-  const settled = settle(alone(spec, original), [original.name]);
+/** A kernel as our verifier knows it. */
+export interface Kernel {
+  readonly profile: ProfileName;
+  readonly btf: Btf;
+  readonly config: KernelConfig;
+  readonly cpus: number;
+}
+
+/** The newest profile that is not newer than the version of a release as uname prints it. */
+export function profileOfRelease(text: string): ProfileName {
+  const [, major = "0", minor = "0"] = /^(\d+)\.(\d+)/.exec(text) ?? [];
+  const number = (name: string): number => {
+    const [m, n] = name.split(".");
+    return Number(m) * 100 + Number(n);
+  };
+  const running = number(`${major}.${minor}`);
+  return PROFILE_NAMES.findLast((name) => number(name) <= running) ?? PROFILE_NAMES[0];
+}
+
+export const RUNNING_PROFILE = profileOfRelease(release());
+
+/** Our verdict for the running kernel, or for another one. */
+export function ours(spec: CollectionSpec, original: ProgramSpec, kernel?: Kernel): Verdict {
+  const settled = kernel ? settledFor(alone(spec, original), kernel) : settle(alone(spec, original), [original.name]);
   const program = settled.programs.get(original.name)!;
   const { maps, license, btf, structOps } = settled;
   const report = verify(program, {
@@ -38,11 +63,17 @@ export function ours(spec: CollectionSpec, original: ProgramSpec, profile?: Prof
     license,
     btf,
     structOps,
-    kernelBtf: kernelBtf(),
-    profile,
-    cpus: cpuNumbersEnd(),
+    kernelBtf: kernel ? kernel.btf : kernelBtf(),
+    profile: kernel?.profile ?? RUNNING_PROFILE,
+    cpus: kernel?.cpus ?? cpuNumbersEnd(),
   });
   return { verdict: report.verdict, message: `${report.pc}: [${report.rule}] ${report.message}` };
+}
+
+function settledFor(spec: CollectionSpec, kernel: Kernel): CollectionSpec {
+  const names = [...spec.programs].filter(([, { coreRelos }]) => coreRelos?.length).map(([name]) => name);
+  const related = names.length ? relocateCore(spec, kernel.btf, names) : spec;
+  return spec.externs?.some((e) => e.kind === "kconfig") ? applyKconfig(related, kernel.config) : related;
 }
 
 function alone(spec: CollectionSpec, program: ProgramSpec): CollectionSpec {

@@ -290,7 +290,7 @@ const ROWS: readonly Row[] = [
   [170, "timer_set_callback", "int", "timer func", "g", "5.15", "*"],
   [171, "timer_start", "int", "timer any any", "g", "5.15", "*"],
   [172, "timer_cancel", "int", "timer", "g", "5.15", "*"],
-  [173, "get_func_ip", "int", "ctx", "g", "5.15", "@trace"],
+  [173, "get_func_ip", "int", "ctx", "g", "5.15", "kprobe tracing"],
   [174, "get_attach_cookie", "int", "ctx", "", "5.15", "kprobe tracepoint perf_event raw_tracepoint raw_tracepoint_writable tracing lsm"],
   [175, "task_pt_regs", "btf@pt_regs", "btf@task_struct", "g", "5.15", "*"],
   [176, "get_branch_snapshot", "int", "mem:u size0", "g", "5.16", "*"],
@@ -375,6 +375,11 @@ const ONLY_AT: readonly {
     name: "bind",
     type: ProgType.BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
     attachTypes: [AttachType.BPF_CGROUP_INET4_CONNECT, AttachType.BPF_CGROUP_INET6_CONNECT],
+  },
+  {
+    name: "get_func_ip",
+    type: ProgType.BPF_PROG_TYPE_TRACING,
+    attachTypes: [AttachType.BPF_TRACE_FENTRY, AttachType.BPF_TRACE_FEXIT, AttachType.BPF_MODIFY_RETURN],
   },
   ...["get_retval", "set_retval"].map((name) => ({
     name,

@@ -3,10 +3,10 @@
  * analysis under that kernel's profile. When what came is kept elsewhere too: helpers and kfuncs, program, map and attach
  * types say in their own tables (`object/`) since which kernel they exist.
  *
- * Leaves out how precise the ranges of older kernels are: where 5.4 or 5.15 gives up on a bound that 6.x keeps, the
- * profile still accepts. docs/verifier-profiles.md is this table as text.
+ * What a profile's kernel knows of numbers is in `domain/`, by version (`domain/kernel.ts`); of 5.4, which has no ranges
+ * of 32 bits, it says what 5.7 knows. docs/verifier-profiles.md is this table as text.
  */
-import { type Helper, MapType, ProgType } from "../object/index.ts";
+import { AttachType, type Helper, MapType, ProgType } from "../object/index.ts";
 
 export interface Profile {
   /** Kernel version, `major.minor`. */
@@ -39,6 +39,8 @@ export interface Rule {
   readonly since: string;
   readonly what: string;
   readonly source: string;
+  /** Older kernels whose stable releases have it, too: the newest of them is what a profile stands for. */
+  readonly backports?: readonly ProfileName[];
 }
 
 /** Names are used in the code: `allows(profile, "uninitialisedStack")`. */
@@ -58,6 +60,11 @@ export const RULES = {
     what: "a number with a range keeps it over a spill to the stack; before, only constants do",
     source: "kernel/bpf/verifier.c check_stack_write_fixed_off, register_is_bounded",
   },
+  linkedNumbers: {
+    since: "5.10",
+    what: "what is learnt of a number is learnt of its copies, too",
+    source: "kernel/bpf/verifier.c find_equal_scalars",
+  },
   tailCallsWithFunctions: {
     since: "5.10",
     what: "a program with functions of its own may tail call",
@@ -73,6 +80,12 @@ export const RULES = {
     what: "programs that may sleep (BPF_F_SLEEPABLE)",
     source: "kernel/bpf/syscall.c bpf_prog_load",
   },
+  packetEndRemembered: {
+    since: "5.11",
+    what: "a packet pointer that was compared with data_end once need not be looked at again",
+    source: "kernel/bpf/verifier.c is_pkt_ptr_branch_taken",
+    backports: ["5.10"],
+  },
   atomics: {
     since: "5.12",
     what: "atomic operations beyond add, and those that fetch",
@@ -87,6 +100,7 @@ export const RULES = {
     since: "5.12",
     what: "loads and stores at a variable offset of the stack",
     source: "kernel/bpf/verifier.c check_stack_read_var_off, check_stack_write_var_off",
+    backports: ["5.10"],
   },
   bindResult: {
     since: "5.12",
@@ -107,6 +121,7 @@ export const RULES = {
     since: "5.16",
     what: "a number spilled with fewer than 8 bytes keeps its range",
     source: "kernel/bpf/verifier.c check_stack_write_fixed_off, coerce_reg_to_size",
+    backports: ["5.10", "5.15"],
   },
   xdpFragments: {
     since: "5.18",
@@ -128,10 +143,21 @@ export const RULES = {
     what: "programs that may sleep may use hash maps that allocate while they run",
     source: "kernel/bpf/verifier.c check_map_prog_compatibility",
   },
+  recordsAsKeys: {
+    since: "6.2",
+    what: "keys and values of maps may lie in ring buffer records and other memory, not only on the stack, in packets and in map values",
+    source: "kernel/bpf/verifier.c map_key_value_types, mem_types",
+  },
+  equalIsNotNull: {
+    since: "6.2",
+    what: "a pointer that equals one which is not NULL is not NULL",
+    source: "kernel/bpf/verifier.c check_cond_jmp_op (mark_ptr_not_null_reg)",
+  },
   uninitialisedStack: {
     since: "6.3",
     what: "stack that nothing has written may be read: its bytes are unknown numbers",
     source: "kernel/bpf/verifier.c check_stack_read_fixed_off, check_stack_range_initialized (allow_uninit_stack)",
+    backports: ["5.10", "5.15", "6.1"],
   },
   deviceBound: {
     since: "6.3",
@@ -143,6 +169,11 @@ export const RULES = {
     what: "a constant may be stored to a ctx field by one instruction (BPF_ST)",
     source: "kernel/bpf/verifier.c do_check",
   },
+  linkedMoves32: {
+    since: "6.4",
+    what: "a 32-bit move of a number that fits 32 bits is a copy that stays linked",
+    source: "kernel/bpf/verifier.c check_alu_op (is_src_reg_u32)",
+  },
   sleepableLocks: {
     since: "6.6",
     what: "programs that may sleep may use maps with a bpf_spin_lock",
@@ -152,6 +183,17 @@ export const RULES = {
     since: "6.6",
     what: "instructions of cpu v4: loads and moves with sign, signed division, bswap, gotol",
     source: "kernel/bpf/verifier.c check_alu_op, do_check",
+  },
+  deeperStack: {
+    since: "6.8",
+    what: "stack below all that a path has used so far may be read; before, only what lies above something that was written",
+    source: "kernel/bpf/verifier.c check_stack_access_within_bounds, grow_stack_state",
+    backports: ["6.1", "6.6"],
+  },
+  narrowFills: {
+    since: "6.9",
+    what: "part of a spilled number keeps its range and zeros; before, only as many bytes as were spilled do",
+    source: "kernel/bpf/verifier.c check_stack_read_fixed_off (size <= spill_size)",
   },
   lazyGlobals: {
     since: "6.8",
@@ -173,6 +215,11 @@ export const RULES = {
     since: "6.9",
     what: "arenas and casts to their address space",
     source: "kernel/bpf/verifier.c check_alu_op",
+  },
+  linksAtDistance: {
+    since: "6.11",
+    what: "a copy that a constant was added to stays linked to its original",
+    source: "kernel/bpf/verifier.c adjust_reg_min_max_vals (BPF_ADD_CONST), sync_linked_regs",
   },
   privateStack: {
     since: "6.13",
@@ -203,18 +250,21 @@ export const RULES = {
     since: "6.18",
     what: "a number that is 0 or -1 is walked as both when a constant is masked with it (a stable release; not 6.18.2)",
     source: "kernel/bpf/verifier.c maybe_fork_scalars",
+    backports: ["6.12"],
   },
   linksBackwards: {
     since: "6.18",
     what: "a copy that lies a constant below its original, or was moved in 32 bits, stays linked to it, too (a stable release; not 6.18.2)",
     source: "kernel/bpf/verifier.c adjust_reg_min_max_vals, sync_linked_regs",
+    backports: ["6.12"],
   },
 } as const satisfies Record<string, Rule>;
 export type RuleName = keyof typeof RULES;
 
 /** The kernel of this profile has the rule. */
 export function allows(profile: Profile, rule: RuleName): boolean {
-  return profile.version >= versionNumber(RULES[rule].since);
+  const { since, backports }: Rule = RULES[rule];
+  return profile.version >= versionNumber(since) || backports?.includes(profile.kernel as ProfileName) === true;
 }
 
 /** Ctx fields that are younger than the oldest profile. Source: include/uapi/linux/bpf.h of the versions. */
@@ -260,7 +310,8 @@ const NETWORK =
   "socket_filter sched_cls sched_act xdp cgroup_skb lwt_in lwt_out lwt_xmit lwt_seg6local sock_ops sk_skb " +
   "flow_dissector sk_reuseport sk_lookup";
 const CGROUP = "cgroup_sock cgroup_sock_addr cgroup_device cgroup_sysctl cgroup_sockopt";
-const PROBES = "kprobe tracepoint raw_tracepoint perf_event";
+const RAW = "raw_tracepoint raw_tracepoint_writable";
+const PROBES = `kprobe tracepoint ${RAW} perf_event`;
 /** Had a list of helpers of their own before they took over everybody's. */
 const CONTROL = "cgroup_device cgroup_sysctl cgroup_sockopt";
 
@@ -277,7 +328,7 @@ export const BROADENED: readonly { readonly since: string; readonly helpers: str
     types: "cgroup_sock cgroup_sock_addr",
   },
   { since: "5.7", helpers: "get_socket_cookie", types: "cgroup_sock" },
-  { since: "5.7", helpers: "perf_event_read_value", types: "tracepoint raw_tracepoint perf_event" },
+  { since: "5.7", helpers: "perf_event_read_value", types: `tracepoint ${RAW} perf_event` },
   {
     since: "5.8",
     helpers: "get_current_task probe_read_user probe_read_kernel probe_read_user_str probe_read_kernel_str",
@@ -334,7 +385,7 @@ export const BROADENED: readonly { readonly since: string; readonly helpers: str
   { since: "6.4", helpers: "get_current_cgroup_id get_current_ancestor_cgroup_id", types: NETWORK },
   { since: "6.10", helpers: "get_current_pid_tgid", types: `${NETWORK} netfilter` },
   { since: "6.10", helpers: "get_ns_current_pid_tgid", types: `${NETWORK} ${CGROUP} sk_msg netfilter` },
-  { since: "6.10", helpers: "get_attach_cookie", types: "raw_tracepoint" },
+  { since: "6.10", helpers: "get_attach_cookie", types: RAW },
   { since: "6.12", helpers: "current_task_under_cgroup", types: CGROUP },
   { since: "6.13", helpers: "get_netns_cookie", types: "sched_cls sched_act" },
   {
@@ -350,11 +401,37 @@ export const BROADENED: readonly { readonly since: string; readonly helpers: str
     since: "6.18",
     helpers: "get_cgroup_classid",
     types:
-      "socket_filter xdp cgroup_skb sock_ops sk_skb flow_dissector sk_reuseport sk_lookup kprobe tracepoint " +
-      "raw_tracepoint tracing perf_event syscall netfilter",
+      `socket_filter xdp cgroup_skb sock_ops sk_skb flow_dissector sk_reuseport sk_lookup ${PROBES} tracing syscall ` +
+      "netfilter",
   },
   { since: "6.18", helpers: "get_netns_cookie", types: "socket_filter cgroup_skb" },
 ];
+
+/**
+ * Helpers of BPF_PROG_TYPE_CGROUP_SOCK_ADDR that more of its hooks may call since some kernel; before 5.11 only connect4
+ * and connect6. Source: net/core/filter.c `sock_addr_func_proto`.
+ */
+export const HOOKS_BROADENED: readonly { readonly since: string; readonly helpers: string; readonly hooks: string }[] =
+  [
+    { since: "5.11", helpers: "setsockopt getsockopt", hooks: "INET4_BIND INET6_BIND" },
+    {
+      since: "5.12",
+      helpers: "setsockopt getsockopt",
+      hooks:
+        "UDP4_RECVMSG UDP6_RECVMSG UDP4_SENDMSG UDP6_SENDMSG INET4_GETPEERNAME INET6_GETPEERNAME INET4_GETSOCKNAME " +
+        "INET6_GETSOCKNAME",
+    },
+  ];
+const hooksBroadened = new Map<string, number>(
+  HOOKS_BROADENED.flatMap(({ since, helpers, hooks }) =>
+    helpers.split(" ").flatMap((helper) =>
+      hooks.split(" ").map((hook): [string, number] => {
+        const attachType = (AttachType as Record<string, number>)[`BPF_CGROUP_${hook}`]!;
+        return [`${helper} ${attachType}`, versionNumber(since)];
+      }),
+    ),
+  ),
+);
 
 const broadened = new Map<string, number>();
 for (const { since, helpers, types } of BROADENED) {
@@ -368,8 +445,10 @@ for (const { since, helpers, types } of BROADENED) {
 }
 
 /** The version since which programs of this type may call the helper: its own, or the later one that widened it. */
-export function helperSince(helper: Helper, progType: number): number {
-  return Math.max(versionNumber(helper.since), broadened.get(`${helper.name} ${progType}`) ?? 0);
+export function helperSince(helper: Helper, progType: number, attachType = 0): number {
+  const own = Math.max(versionNumber(helper.since), broadened.get(`${helper.name} ${progType}`) ?? 0);
+  if (progType !== ProgType.BPF_PROG_TYPE_CGROUP_SOCK_ADDR) return own;
+  return Math.max(own, hooksBroadened.get(`${helper.name} ${attachType}`) ?? 0);
 }
 
 const mapTypeOf = (name: string): number => (MapType as Record<string, number>)[`BPF_MAP_TYPE_${name.toUpperCase()}`]!;

@@ -32,6 +32,7 @@ import { checkMapsNamed } from "./check/maps.ts";
 import { checkEarlyEnds, checkExceptionCallback, signatures } from "./check/signature.ts";
 import { type StructOpsMember, tracedBy } from "./check/traced.ts";
 import { Context, MAX_CPUS, MAX_PROCESSED, type MapRef, type Observer, Refusal } from "./context.ts";
+import { asKernel } from "./domain/kernel.ts";
 import { Kind, pointer } from "./domain/reg.ts";
 import { Frame, type PathStep, State } from "./domain/state.ts";
 import { TypeTable } from "./domain/type-ref.ts";
@@ -164,6 +165,11 @@ export interface ProgramFacts {
 
 /** Verifies one program. */
 export function verify(program: ProgramSpec, env: VerifyEnv): VerifierReport {
+  const { version } = env.profile ? profileOf(env.profile) : DEFAULT_PROFILE;
+  return asKernel(version, () => verified(program, env));
+}
+
+function verified(program: ProgramSpec, env: VerifyEnv): VerifierReport {
   let cx: Context | undefined;
   try {
     cx = prepare(program, env);

@@ -56,7 +56,7 @@ import {
   slotsOf,
 } from "../../isa/index.ts";
 import { Refusal } from "../context.ts";
-import { type Profile, RULES, type RuleName, versionNumber } from "../profile.ts";
+import { allows, type Profile, RULES, type RuleName } from "../profile.ts";
 
 export interface Program {
   /** Slots, lddw counted twice. */
@@ -109,7 +109,9 @@ export function decodeProgram(code: Uint8Array, profile: Profile): Pick<Program,
   for (const insn of list) {
     const problem = formProblem(insn, profile);
     const cls = insn.opcode & CLASS_MASK;
-    if (problem && (problem === unknown(insn) || cls === BPF_LDX || insn.opcode === OP_LDDW)) {
+    // Looked at also where no path leads, and before 5.12 stores were.
+    const always = cls === BPF_LDX || insn.opcode === OP_LDDW || (cls === BPF_STX && !allows(profile, "atomics"));
+    if (problem && (problem === unknown(insn) || always)) {
       throw new Refusal("reject", "encoding", problem, insn.pc, undefined, undefined);
     }
     if (problem) problems.set(insn.pc, problem);
@@ -120,9 +122,8 @@ export function decodeProgram(code: Uint8Array, profile: Profile): Pick<Program,
 
 function formProblem(insn: Insn, profile: Profile): string | undefined {
   const rule = ruleOf(insn);
-  const since = rule && RULES[rule].since;
-  if (since && versionNumber(since) > profile.version) {
-    return `the instruction needs Linux ${since}, the profile is ${profile.kernel}`;
+  if (rule && !allows(profile, rule)) {
+    return `the instruction needs Linux ${RULES[rule].since}, the profile is ${profile.kernel}`;
   }
   if (insn.dst > BPF_REG_FP) return `r${insn.dst} is no register: there are r0 to r10`;
   const cls = insn.opcode & CLASS_MASK;

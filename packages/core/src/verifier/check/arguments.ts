@@ -24,7 +24,7 @@ import {
 } from "../domain/reg.ts";
 import type { Special } from "../domain/state.ts";
 import type { TypeRef } from "../domain/type-ref.ts";
-import { allows } from "../profile.ts";
+import { allows, RULES } from "../profile.ts";
 import { checkFree, dynptrAt } from "../transfer/dynptr.ts";
 import { loadTyped } from "../transfer/kernel.ts";
 import { readReg } from "../transfer/registers.ts";
@@ -73,6 +73,24 @@ export function noFacts(): CallFacts {
   };
 }
 
+const ELEMENT_PLACES: ReadonlySet<Kind> = new Set([
+  Kind.STACK,
+  Kind.PACKET,
+  Kind.PACKET_META,
+  Kind.MAP_VALUE,
+  Kind.MAP_KEY,
+]);
+
+/** Where keys and values may lie. */
+function checkElementPlace(cx: Context, register: number, r: Reg, place: string): void {
+  if (ELEMENT_PLACES.has(r.kind) || !isPointer(r) || allows(cx.profile, "recordsAsKeys")) return;
+  cx.reject(
+    "profile",
+    `${place} is ${kindName(r)}; as a key or value only newer kernels take it, since ${RULES.recordsAsKeys.since}`,
+    { register, fix: "copy it to the stack first" },
+  );
+}
+
 /** Checks argument `n` (0-based, register n + 1) of the call. */
 export function checkArgument(cx: Context, helper: Helper, n: number, facts: CallFacts): void {
   const arg = helper.args[n]!;
@@ -97,6 +115,7 @@ export function checkArgument(cx: Context, helper: Helper, n: number, facts: Cal
     case "key": {
       const map = needMap(cx, facts, place, register);
       facts.keyRegister = register;
+      checkElementPlace(cx, register, r, place);
       memory(cx, helper, arg, register, r, map.spec.keySize, false, place, facts);
       return;
     }
@@ -106,6 +125,7 @@ export function checkArgument(cx: Context, helper: Helper, n: number, facts: Cal
         socket(cx, { ...arg, kind: "sock" }, register, r, place, facts);
         return;
       }
+      checkElementPlace(cx, register, r, place);
       memory(cx, helper, arg, register, r, map.spec.valueSize, map.spec.valueSize === 0, place, facts);
       return;
     }

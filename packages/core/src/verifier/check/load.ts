@@ -20,7 +20,7 @@ import {
   progTypeName,
 } from "../../object/index.ts";
 import { Refusal } from "../context.ts";
-import { type Profile, RULES, type RuleName, versionNumber } from "../profile.ts";
+import { allows, type Profile, RULES, type RuleName, versionNumber } from "../profile.ts";
 
 function refuseUnknown(type: number): void {
   if (type > ProgType.BPF_PROG_TYPE_UNSPEC && type <= ProgType.BPF_PROG_TYPE_NETFILTER) return;
@@ -120,11 +120,13 @@ function checkKnown({ type, attachType, flags }: ProgramSpec, profile: Profile):
     if (since === undefined || versionNumber(since) <= profile.version) return;
     refuse("profile", `${what} came with Linux ${since}, the profile is ${profile.kernel}`);
   };
-  const rule = (name: RuleName): void => need(RULES[name].since, RULES[name].what);
+  const rule = (name: RuleName): void => {
+    if (!allows(profile, name)) need(RULES[name].since, RULES[name].what);
+  };
   need(nameOf(PROG_TYPE_SINCE, ProgType, type), `${progTypeName(type)} programs`);
-  // The hook of reuseport groups is older than its name, which kernels before it do not look at.
-  const unnamed = type === T.BPF_PROG_TYPE_SK_REUSEPORT && attachType === AttachType.BPF_SK_REUSEPORT_SELECT;
-  if ((ATTACH_AT_LOAD.has(type) && type !== T.BPF_PROG_TYPE_EXT && !unnamed) || ATTACH_BY_BTF.has(type)) {
+  // Kernels before the two reuseport hooks do not look at the attach type there.
+  const looksAt = ATTACH_AT_LOAD.has(type) && type !== T.BPF_PROG_TYPE_EXT && type !== T.BPF_PROG_TYPE_SK_REUSEPORT;
+  if (looksAt || ATTACH_BY_BTF.has(type)) {
     const since = nameOf(ATTACH_TYPE_SINCE, AttachType, attachType);
     need(since, `attach type ${attachTypeName(type, attachType) ?? attachType}`);
   }

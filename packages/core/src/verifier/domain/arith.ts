@@ -20,7 +20,9 @@ import {
   BPF_XOR,
   isShift,
 } from "../../isa/index.ts";
+import { kernel } from "./kernel.ts";
 import { Memo } from "./memo.ts";
+import { assign64, ranges32From64 } from "./older.ts";
 import {
   constScalar,
   forget32,
@@ -40,11 +42,14 @@ import {
   UNKNOWN,
 } from "./scalar.ts";
 import {
+  type Tnum,
   tnumAdd,
   tnumAnd,
   tnumCast,
   tnumConst,
   tnumMul,
+  tnumMulApart,
+  tnumMulByMask,
   tnumOr,
   tnumRange,
   tnumSar,
@@ -69,6 +74,9 @@ function compute(op: number, a: Scalar, b: Scalar, is32: boolean): Scalar {
     const outOfRange = isShift(op) && b.tnum.value >= (is32 ? 32n : 64n);
     const exact = outOfRange ? undefined : aluResult(op, a.tnum.value, b.tnum.value, is32 ? 32 : 64);
     if (exact !== undefined) return constScalar(exact);
+  }
+  if (kernel < 610 && op !== BPF_ADD && op !== BPF_SUB && op !== BPF_AND && !(is32 ? b.isConst32 : b.isConst)) {
+    return UNKNOWN;
   }
   const d = a.clone();
   switch (op) {
@@ -137,15 +145,7 @@ function moved(op: number, v: Scalar, by: Scalar): Scalar {
 /** A 32-bit result in a 64-bit register: the upper half is zero, the 64-bit bounds come from the 32-bit ones. */
 export function zeroExtend(d: Scalar): Scalar {
   d.tnum = tnumCast(d.tnum, 4);
-  d.umin = BigInt(d.u32min);
-  d.umax = BigInt(d.u32max);
-  if (d.s32min >= 0) {
-    d.smin = BigInt(d.s32min);
-    d.smax = BigInt(d.s32max);
-  } else {
-    d.smin = 0n;
-    d.smax = U32;
-  }
+  assign64(d);
   return sync(d);
 }
 
@@ -156,8 +156,8 @@ function add(d: Scalar, b: Scalar): void {
   const u32min = d.u32min + b.u32min;
   const u32max = d.u32max + b.u32max;
   const over32 = Number(u32min > U32_MAX) + Number(u32max > U32_MAX);
-  // Both ends overflow: every sum does, and the order is kept modulo 2^32.
-  if (over32 === 1) setU32(d, 0, U32_MAX);
+  // Both ends overflow: every sum does, and the order is kept modulo 2^32. Older kernels give up at the first.
+  if (over32 === 1 || (over32 === 2 && kernel < 617)) setU32(d, 0, U32_MAX);
   else setU32(d, u32min >>> 0, u32max >>> 0);
   const smin = d.smin + b.smin;
   const smax = d.smax + b.smax;
@@ -165,7 +165,7 @@ function add(d: Scalar, b: Scalar): void {
   const umin = d.umin + b.umin;
   const umax = d.umax + b.umax;
   const over64 = Number(umin > U64_MAX) + Number(umax > U64_MAX);
-  if (over64 === 1) setU64(d, 0n, U64_MAX);
+  if (over64 === 1 || (over64 === 2 && kernel < 617)) setU64(d, 0n, U64_MAX);
   else setU64(d, BigInt.asUintN(64, umin), BigInt.asUintN(64, umax));
   d.tnum = tnumAdd(d.tnum, b.tnum);
 }
@@ -175,20 +175,24 @@ function sub(d: Scalar, b: Scalar): void {
   const u32min = d.u32min - b.u32max;
   const u32max = d.u32max - b.u32min;
   const under32 = Number(u32min < 0) + Number(u32max < 0);
-  if (under32 === 1) setU32(d, 0, U32_MAX);
+  if (under32 === 1 || (under32 === 2 && kernel < 617)) setU32(d, 0, U32_MAX);
   else setU32(d, u32min >>> 0, u32max >>> 0);
   setS64(d, d.smin - b.smax, d.smax - b.smin);
   const umin = d.umin - b.umax;
   const umax = d.umax - b.umin;
   const under64 = Number(umin < 0n) + Number(umax < 0n);
-  if (under64 === 1) setU64(d, 0n, U64_MAX);
+  if (under64 === 1 || (under64 === 2 && kernel < 617)) setU64(d, 0n, U64_MAX);
   else setU64(d, BigInt.asUintN(64, umin), BigInt.asUintN(64, umax));
   d.tnum = tnumSub(d.tnum, b.tnum);
 }
 
 /** Products of the extremes, unless one overflows. */
 function mul(d: Scalar, b: Scalar): void {
-  const tnum = tnumMul(d.tnum, b.tnum);
+  if (kernel < 614) {
+    mulOlder(d, b);
+    return;
+  }
+  const tnum = product(d.tnum, b.tnum);
   const u32max = d.u32max * b.u32max;
   if (u32max > U32_MAX) setU32(d, 0, U32_MAX);
   else setU32(d, d.u32min * b.u32min, u32max);
@@ -209,6 +213,29 @@ function mul(d: Scalar, b: Scalar): void {
   d.tnum = tnum;
 }
 
+/** Before 6.14: of factors that are not negative, and below 2^16 or 2^32. */
+function mulOlder(d: Scalar, b: Scalar): void {
+  const tnum = product(d.tnum, b.tnum);
+  if (b.s32min < 0 || d.s32min < 0 || b.u32max > 0xffff || d.u32max > 0xffff) forget32(d);
+  else {
+    setU32(d, d.u32min * b.u32min, d.u32max * b.u32max);
+    if (d.u32max > S32_MAX) setS32(d, S32_MIN, S32_MAX);
+    else setS32(d, d.u32min, d.u32max);
+  }
+  if (b.smin < 0n || d.smin < 0n || b.umax > U32 || d.umax > U32) forget64(d);
+  else {
+    setU64(d, d.umin * b.umin, d.umax * b.umax);
+    if (d.umax > S64_MAX) setS64(d, S64_MIN, S64_MAX);
+    else setS64(d, d.umin, d.umax);
+  }
+  d.tnum = tnum;
+}
+
+function product(a: Tnum, b: Tnum): Tnum {
+  if (kernel >= 618) return tnumMul(a, b);
+  return kernel >= 514 ? tnumMulApart(a, b) : tnumMulByMask(a, b);
+}
+
 function extremes(products: readonly bigint[]): [bigint, bigint] {
   let least = products[0]!;
   let most = least;
@@ -221,37 +248,53 @@ function extremes(products: readonly bigint[]): [bigint, bigint] {
 
 /** The least result is the known ones of the tnum; it cannot exceed either operand. */
 function and(d: Scalar, b: Scalar): void {
+  const signs = signsOf(d, b);
   d.tnum = tnumAnd(d.tnum, b.tnum);
-  bitwise32(d, low32(d.tnum.value), Math.min(d.u32max, b.u32max));
-  bitwise64(d, d.tnum.value, d.umax < b.umax ? d.umax : b.umax);
+  bitwise32(d, low32(d.tnum.value), Math.min(d.u32max, b.u32max), signs);
+  bitwise64(d, d.tnum.value, d.umax < b.umax ? d.umax : b.umax, signs);
 }
 
 /** The result is at least each operand; at most all bits that may be set. */
 function or(d: Scalar, b: Scalar): void {
+  const signs = signsOf(d, b);
   d.tnum = tnumOr(d.tnum, b.tnum);
-  bitwise32(d, Math.max(d.u32min, b.u32min), low32(d.tnum.value | d.tnum.mask));
-  bitwise64(d, d.umin > b.umin ? d.umin : b.umin, d.tnum.value | d.tnum.mask);
+  bitwise32(d, Math.max(d.u32min, b.u32min), low32(d.tnum.value | d.tnum.mask), signs);
+  bitwise64(d, d.umin > b.umin ? d.umin : b.umin, d.tnum.value | d.tnum.mask, signs);
 }
 
 function xor(d: Scalar, b: Scalar): void {
+  const signs = signsOf(d, b);
   d.tnum = tnumXor(d.tnum, b.tnum);
-  bitwise32(d, low32(d.tnum.value), low32(d.tnum.value | d.tnum.mask));
-  bitwise64(d, d.tnum.value, d.tnum.value | d.tnum.mask);
+  bitwise32(d, low32(d.tnum.value), low32(d.tnum.value | d.tnum.mask), signs);
+  bitwise64(d, d.tnum.value, d.tnum.value | d.tnum.mask, signs);
+}
+
+/** Which of the signed ranges a bitwise result may keep: before 6.10 those whose operands are not negative. */
+interface Signs {
+  readonly keep32: boolean;
+  readonly keep64: boolean;
+}
+
+const ANY_SIGNS: Signs = { keep32: true, keep64: true };
+
+function signsOf(d: Scalar, b: Scalar): Signs {
+  if (kernel >= 610) return ANY_SIGNS;
+  return { keep32: d.s32min >= 0 && b.s32min >= 0, keep64: d.smin >= 0n && b.smin >= 0n };
 }
 
 /** Unsigned bounds of a bitwise result; signed ones follow when the range keeps its sign. */
-function bitwise64(d: Scalar, umin: bigint, umax: bigint): void {
+function bitwise64(d: Scalar, umin: bigint, umax: bigint, { keep64 }: Signs): void {
   setU64(d, umin, umax);
   const smin = BigInt.asIntN(64, umin);
   const smax = BigInt.asIntN(64, umax);
-  if (smin <= smax) setS64(d, smin, smax);
+  if (keep64 && smin <= smax) setS64(d, smin, smax);
   else setS64(d, S64_MIN, S64_MAX);
   learnFromTnum(d);
 }
 
-function bitwise32(d: Scalar, umin: number, umax: number): void {
+function bitwise32(d: Scalar, umin: number, umax: number, { keep32 }: Signs): void {
   setU32(d, umin, umax);
-  if ((umin | 0) <= (umax | 0)) setS32(d, umin | 0, umax | 0);
+  if (keep32 && (umin | 0) <= (umax | 0)) setS32(d, umin | 0, umax | 0);
   else setS32(d, S32_MIN, S32_MAX);
 }
 
@@ -320,8 +363,18 @@ function lowBytes(s: Scalar, size: number): Scalar {
   if (d.umin >> bits === d.umax >> bits) setU64(d, d.umin & keep, d.umax & keep);
   else setU64(d, 0n, keep);
   setS64(d, d.umin, d.umax);
+  if (kernel < 608) {
+    // Of a number of 32 bits nothing more is deduced.
+    if (size < 4) ranges32From64(d);
+    return d;
+  }
   if (size < 4) forget32(d);
   return sync(d);
+}
+
+/** What a 32-bit move leaves. */
+export function truncate32(s: Scalar): Scalar {
+  return kernel < 608 ? zeroExtend(s.clone()) : truncate(s, 4);
 }
 
 /** The low `size` bytes, sign-extended to 64 bits. */

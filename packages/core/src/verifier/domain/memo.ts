@@ -3,6 +3,7 @@
  * Scalar is immutable: the same objects in, the same object out. So results keep their identity from path to path, too,
  * and comparing states seldom has to look inside of them.
  */
+import { kernel } from "./kernel.ts";
 import type { Scalar } from "./scalar.ts";
 
 const SLOTS = 4096;
@@ -13,14 +14,16 @@ export class Memo<T> {
   readonly #bs: (Scalar | undefined)[] = new Array(SLOTS).fill(undefined);
   readonly #results: (T | undefined)[] = new Array(SLOTS).fill(undefined);
 
-  /** What `op` (from 0) gave for these two; undefined where another result took its place, or none was kept. */
-  get(op: number, a: Scalar, b: Scalar): T | undefined {
+  /** What `code` (below 4,096) gave for these two; undefined where another result took its place, or none was kept. */
+  get(code: number, a: Scalar, b: Scalar): T | undefined {
+    const op = code + kernel * 4096;
     const slot = slotOf(op, a, b);
     if (this.#as[slot] !== a || this.#bs[slot] !== b || this.#ops[slot] !== op) return undefined;
     return this.#results[slot];
   }
 
-  keep(op: number, a: Scalar, b: Scalar, result: T): T {
+  keep(code: number, a: Scalar, b: Scalar, result: T): T {
+    const op = code + kernel * 4096;
     const slot = slotOf(op, a, b);
     this.#ops[slot] = op;
     this.#as[slot] = a;

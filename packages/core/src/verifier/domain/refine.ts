@@ -2,7 +2,7 @@
  * What a comparison says about two Scalars: whether its outcome is already decided, and what each side must be when it
  * comes out true. Sound: `refine` keeps every pair (a, b) for which the comparison holds.
  *
- * Source: kernel/bpf/verifier.c `is_scalar_branch_taken`, `regs_refine_cond_op`.
+ * Source: kernel/bpf/verifier.c `is_scalar_branch_taken`, `regs_refine_cond_op`; before 6.8 see `older.ts`.
  */
 import {
   BPF_JEQ,
@@ -17,7 +17,9 @@ import {
   BPF_JSLE,
   BPF_JSLT,
 } from "../../isa/index.ts";
+import { kernel } from "./kernel.ts";
 import { Memo } from "./memo.ts";
+import { decidedByConstant, learnEqual, learnFromConstant } from "./older.ts";
 import { forgetRanges, type Scalar, scalarEqual, settle, sync } from "./scalar.ts";
 import { type Tnum, tnumAnd, tnumCast, tnumIntersect, tnumOr, tnumOverlap, tnumWithSubreg, U32, U64 } from "./tnum.ts";
 
@@ -72,6 +74,7 @@ export function outcome(op: number, a: Scalar, b: Scalar, is32: boolean): boolea
 }
 
 function decided(op: number, a: Scalar, b: Scalar, is32: boolean): boolean | undefined {
+  if (kernel < 608) return decidedOlder(op, a, b, is32);
   const ta = is32 ? tnumCast(a.tnum, 4) : a.tnum;
   const tb = is32 ? tnumCast(b.tnum, 4) : b.tnum;
   switch (op) {
@@ -94,6 +97,12 @@ function decided(op: number, a: Scalar, b: Scalar, is32: boolean): boolean | und
     default:
       return decided(flippedOf(op), b, a, is32);
   }
+}
+
+function decidedOlder(op: number, a: Scalar, b: Scalar, is32: boolean): boolean | undefined {
+  if (is32 ? b.isConst32 : b.isConst) return decidedByConstant(op, a, b, is32);
+  const flips = kernel >= 604 && (is32 ? a.isConst32 : a.isConst);
+  return flips ? decidedByConstant(flippedOf(op), b, a, is32) : undefined;
 }
 
 function equality(a: Scalar, b: Scalar, ta: Tnum, tb: Tnum, is32: boolean): boolean | undefined {
@@ -133,6 +142,12 @@ const REFINED = new Memo<readonly [Scalar, Scalar]>();
 function refined(op: number, a: Scalar, b: Scalar, is32: boolean, same: boolean): [Scalar, Scalar] {
   const x = a.clone();
   const y = same ? x : b.clone();
+  if (kernel < 608) {
+    if (is32 ? b.isConst32 : b.isConst) learnFromConstant(op, x, b, is32, JNSET);
+    else if (is32 ? a.isConst32 : a.isConst) learnFromConstant(flippedOf(op), y, a, is32, JNSET);
+    else if (op === BPF_JEQ && !is32) learnEqual(x, y);
+    return [scalarEqual(x, a) ? a : x, scalarEqual(y, b) ? b : y];
+  }
   if (op === BPF_JGT || op === BPF_JGE || op === BPF_JSGT || op === BPF_JSGE) narrow(flippedOf(op), y, x, is32);
   else narrow(op, x, y, is32);
   sync(x);

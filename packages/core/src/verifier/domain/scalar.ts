@@ -5,8 +5,9 @@
  *
  * 64-bit bounds are bigints in their own signedness, 32-bit bounds are numbers. A Scalar is immutable once it has left
  * the function that made it; the arithmetic on it is in `arith.ts`, what comparisons teach in `refine.ts`.
- * Source: kernel/bpf/verifier.c `reg_bounds_sync`, Linux 6.12 to 6.18.
+ * Source: kernel/bpf/verifier.c `reg_bounds_sync`, Linux 6.12 to 6.18; before 6.8 as in 6.1.
  */
+import { kernel } from "./kernel.ts";
 import {
   TNUM_UNKNOWN,
   type Tnum,
@@ -192,6 +193,7 @@ function learnFromTnum64(s: Scalar): void {
   if (most < s.smax) s.smax = most;
   if (value > s.umin) s.umin = value;
   if ((value | mask) < s.umax) s.umax = value | mask;
+  if (kernel < 618) return;
   // A range from the tnum's least to its greatest member holds no member alone, and neither do two of all numbers.
   if (mask === U64_MAX ? s.umin >= s.umax : s.umin !== value || s.umax !== (value | mask)) onlyMember(s);
 }
@@ -354,9 +356,43 @@ function learnBits(s: Scalar): void {
   s.tnum = tnumOr({ value: whole.value & HIGH, mask: whole.mask & HIGH }, low);
 }
 
+/** Before 6.8: signed and unsigned ranges are one where the sign is known; those of 32 and 64 bits learn nothing. */
+function deduceOlder(s: Scalar): void {
+  if (s.s32min >= 0 || s.s32max < 0) {
+    s.u32min = Math.max(s.s32min >>> 0, s.u32min);
+    s.u32max = Math.min(s.s32max >>> 0, s.u32max);
+    s.s32min = s.u32min | 0;
+    s.s32max = s.u32max | 0;
+  } else if ((s.u32max | 0) >= 0) {
+    s.u32max = Math.min(s.s32max >>> 0, s.u32max);
+    s.s32min = s.u32min | 0;
+    s.s32max = s.u32max | 0;
+  } else if ((s.u32min | 0) < 0) {
+    s.u32min = Math.max(s.s32min >>> 0, s.u32min);
+    s.s32min = s.u32min | 0;
+    s.s32max = s.u32max | 0;
+  }
+  const low = BigInt.asUintN(64, s.smin);
+  const high = BigInt.asUintN(64, s.smax);
+  const knownSign = s.smin >= 0n || s.smax < 0n;
+  if (!knownSign && s.umax > BigInt(S64_MAX) && s.umin <= BigInt(S64_MAX)) return;
+  // Where the ranges disagree about the sign only one end of the signed range says something.
+  const positive = s.umax <= BigInt(S64_MAX);
+  if ((knownSign || !positive) && low > s.umin) s.umin = low;
+  if ((knownSign || positive) && high < s.umax) s.umax = high;
+  s.smin = BigInt.asIntN(64, s.umin);
+  s.smax = BigInt.asIntN(64, s.umax);
+}
+
 /** Lets tnum and ranges learn from each other; changes and returns `s`. Each step only intersects sound facts. */
 export function sync(s: Scalar): Scalar {
   learnFromTnum(s);
+  if (kernel < 608) {
+    deduceOlder(s);
+    learnBits(s);
+    learnFromTnum(s);
+    return s;
+  }
   for (let round = 0; round < 3; round++) {
     const { smin, smax, umin, umax, s32min, s32max, u32min, u32max } = s;
     deduce32(s);
@@ -387,9 +423,9 @@ export function isContradiction(s: Scalar): boolean {
   return s.u32min !== low || s.u32max !== low || s.s32min !== (low | 0) || s.s32max !== (low | 0);
 }
 
-/** A Scalar that contradicts itself keeps only its known bits, as in the kernel. Changes and returns `s`. */
+/** A Scalar that contradicts itself keeps only its known bits, as in the kernel since 6.8. Changes and returns `s`. */
 export function settle(s: Scalar): Scalar {
-  if (isContradiction(s)) forgetRanges(s);
+  if (kernel >= 608 && isContradiction(s)) forgetRanges(s);
   return s;
 }
 

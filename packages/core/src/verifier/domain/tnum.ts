@@ -117,6 +117,35 @@ export function tnumMul(a: Tnum, b: Tnum): Tnum {
   return sum;
 }
 
+/** As `tnumMul`, Linux 5.14 to 6.17: unknown bits are added up apart from the known product. */
+export function tnumMulApart(a: Tnum, b: Tnum): Tnum {
+  let unknown = TNUM_ZERO;
+  let { value, mask } = a;
+  let other = b;
+  while (value || mask) {
+    if (mask & 1n) unknown = tnumAdd(unknown, { value: 0n, mask: other.value | other.mask });
+    else if (value & 1n) unknown = tnumAdd(unknown, { value: 0n, mask: other.mask });
+    value >>= 1n;
+    mask >>= 1n;
+    other = tnumShl(other, 1n);
+  }
+  return tnumAdd(tnumConst((a.value * b.value) & U64), unknown);
+}
+
+/** As `tnumMul`, before 5.14: one unknown bit of a factor after the other adds the other factor's bits. */
+export function tnumMulByMask(a: Tnum, b: Tnum): Tnum {
+  const known = tnumConst((a.value * b.value) & U64);
+  return addEach(addEach(known, a.mask, b.mask | b.value), b.mask, a.value);
+}
+
+function addEach(sum: Tnum, mask: bigint, bits: bigint): Tnum {
+  let total = sum;
+  for (let at = 0n; mask >> at; at++) {
+    if ((mask >> at) & 1n) total = tnumAdd(total, { value: 0n, mask: (bits << at) & U64 });
+  }
+  return total;
+}
+
 /** Numbers of either. */
 function tnumUnion(a: Tnum, b: Tnum): Tnum {
   const mask = (a.value ^ b.value) | a.mask | b.mask;

@@ -25,7 +25,7 @@ import {
 } from "../../isa/index.ts";
 import { MapType } from "../../object/index.ts";
 import { type Context, MAX_VAR_OFF } from "../context.ts";
-import { arith, negate, offset, signExtend, signExtend32, swapBytes, truncate } from "../domain/arith.ts";
+import { arith, negate, offset, signExtend, signExtend32, swapBytes, truncate, truncate32 } from "../domain/arith.ts";
 import {
   ADD_CONST,
   ADD_CONST32,
@@ -132,6 +132,7 @@ function settled(val: Scalar): Scalar {
  */
 function linkDistance(cx: Context, op: number, is32: boolean, dst: Reg, b: Scalar, same: boolean): number | undefined {
   const newer = allows(cx.profile, "linksBackwards");
+  if (!allows(cx.profile, "linksAtDistance")) return undefined;
   if (same || dst.id === 0 || (dst.id & ADD_CONST) !== 0) return undefined;
   if (is32 && (!newer || dst.val.umax > 0xffff_ffffn)) return undefined;
   if (!(is32 ? b.isConst32 : b.isConst) || (op !== BPF_ADD && !(newer && op === BPF_SUB))) return undefined;
@@ -214,9 +215,9 @@ function move(cx: Context, insn: Insn, is32: boolean, byReg: boolean): void {
     return;
   }
   if (bytes === 0) {
-    const fits = src.val.umax <= 0xffff_ffffn;
+    const fits = src.val.umax <= 0xffff_ffffn && allows(cx.profile, "linkedMoves32");
     const shared = fits ? sharedId(cx, insn.src, src) : src;
-    const val = fits ? src.val : truncate(src.val, 4);
+    const val = fits ? src.val : truncate32(src.val);
     cx.setReg(insn.dst, fits ? shared : linkedScalar(val, 0, 0, node(src.node)));
     return;
   }

@@ -122,7 +122,7 @@ function helperCall(cx: Context, insn: Insn): void {
     cx.reject("helper", `${progTypeName(cx.progType)} programs cannot call ${name}`);
   }
   if (cx.progType === ProgType.BPF_PROG_TYPE_STRUCT_OPS) checkStructOpsHelper(cx, helper);
-  const since = helperSince(helper, cx.progType);
+  const since = helperSince(helper, cx.progType, cx.attachType);
   if (since > cx.profile.version) {
     const who = since > versionNumber(helper.since) ? ` in ${progTypeName(cx.progType)} programs` : "";
     cx.reject("helper", `${name} needs Linux ${versionText(since)}${who}, the profile is ${cx.profile.kernel}`);

@@ -45,6 +45,7 @@ import {
 } from "../domain/reg.ts";
 import { immScalar, ZERO } from "../domain/scalar.ts";
 import { mapRegs, type State } from "../domain/state.ts";
+import { allows } from "../profile.ts";
 import { liveOf } from "../prune.ts";
 import { isTrusted } from "./kernel.ts";
 import { readReg } from "./registers.ts";
@@ -56,7 +57,7 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
   const byReg = (insn.opcode & BPF_X) !== 0;
   const dst = readReg(cx, insn.dst);
   const src = byReg ? readReg(cx, insn.src) : scalarReg(immScalar(insn.imm));
-  const decided = decide(op, dst, src, is32);
+  const decided = decide(cx, op, dst, src, is32);
   if (decided !== undefined) {
     if (!isPointer(dst)) cx.markPrecise(dst.node);
     if (byReg && !isPointer(src)) cx.markPrecise(src.node);
@@ -73,7 +74,8 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
     return next;
   }
   const there = cx.push(target, here.clone());
-  if (!is32 && byReg && isPointer(dst) && isPointer(src)) learnNotNull(op, here, there, insn, dst, src);
+  const both = !is32 && byReg && isPointer(dst) && isPointer(src);
+  if (both && allows(cx.profile, "equalIsNotNull")) learnNotNull(op, here, there, insn, dst, src);
   const zeroTest = !is32 && !byReg && insn.imm === 0 && (op === BPF_JEQ || op === BPF_JNE);
   if (zeroTest && dst.flags & MAYBE_NULL) {
     markNull(here, dst, op === BPF_JNE);
@@ -84,12 +86,17 @@ export function condJump(cx: Context, insn: Insn, target: number, next: number):
   return next;
 }
 
-function decide(op: number, dst: Reg, src: Reg, is32: boolean): boolean | undefined {
+function decide(cx: Context, op: number, dst: Reg, src: Reg, is32: boolean): boolean | undefined {
   if (dst.kind === Kind.SCALAR && src.kind === Kind.SCALAR) return outcome(op, dst.val, src.val, is32);
   if (is32) return undefined;
-  if (anyPacket(dst) && anyPacket(src)) return packetOutcome(op, dst, src);
-  // A pointer that cannot be NULL differs from 0.
+  if (anyPacket(dst) && anyPacket(src)) {
+    return allows(cx.profile, "packetEndRemembered") ? packetOutcome(op, dst, src) : undefined;
+  }
+  // A pointer that cannot be NULL differs from 0. Before 6.4 the kernel did not look at a number on the left.
+  const { version } = cx.profile;
+  if (version < 604 && !isPointer(dst)) return undefined;
   const [ptr, num] = isPointer(dst) ? [dst, src] : [src, dst];
+  if (version < notNullSince(ptr.kind)) return undefined;
   if (num.kind !== Kind.SCALAR || !num.val.isConst || num.val.tnum.value !== 0n || !isNotNull(ptr)) return undefined;
   return op === BPF_JEQ ? false : op === BPF_JNE ? true : undefined;
 }
@@ -110,6 +117,12 @@ function packetOutcome(op: number, dst: Reg, src: Reg): boolean | undefined {
 }
 
 const VAR_OFF_LIMIT = BigInt(MAX_VAR_OFF);
+
+/** The kernel since which a kind is known to be no NULL. Source: `reg_not_null` of the versions. */
+function notNullSince(kind: Kind): number {
+  if (kind === Kind.MEM || kind === Kind.BTF_ID) return 606;
+  return kind === Kind.XDP_SOCK || kind === Kind.MAP_PTR ? 612 : 0;
+}
 
 /** Pointer kinds whose value is never 0 once the NULL flag is off. */
 export function isNotNull(r: Reg): boolean {
@@ -151,6 +164,7 @@ function limitLinks(cx: Context, ids: readonly number[]): void {
  * are left alone since Linux 6.18: nobody learns what they hold.
  */
 function mapLinked(cx: Context, { frames }: State, id: number, f: (r: Reg) => Reg): void {
+  if (!allows(cx.profile, "linkedNumbers")) return;
   const base = id & ~ADD_CONST;
   const isLinked = (r: Reg | undefined) => r?.kind === Kind.SCALAR && r.id !== 0 && (r.id & ~ADD_CONST) === base;
   for (let depth = frames.length - 1; depth >= 0; depth--) {

@@ -237,6 +237,7 @@ function fixedOffset(cx: Context, register: number, base: Reg, fixedOk: boolean)
 function loadCtx(cx: Context, register: number, base: Reg, off: number, size: number, signed: boolean): Reg {
   const variable = cx.progType === ProgType.BPF_PROG_TYPE_SYSCALL;
   if (variable) {
+    checkArgumentsAligned(cx, base, register, off, size);
     checkRegion(cx, { base, register, off, size, write: false, zeroOk: false });
     return scalarReg(loadedScalar(size, signed));
   }
@@ -262,6 +263,15 @@ function loadCtx(cx: Context, register: number, base: Reg, off: number, size: nu
     );
   }
   return field.value === "scalar" ? scalarReg(loadedScalar(size, signed)) : ctxPointer(cx, field.value, field.of);
+}
+
+/** What a syscall program is called with is accessed aligned. Source: kernel/bpf/syscall.c `syscall_prog_is_valid_access`. */
+function checkArgumentsAligned(cx: Context, base: Reg, register: number, off: number, size: number): void {
+  const at = base.off + off;
+  if (at % size === 0) return;
+  cx.reject("ctx-access", `${size} bytes at offset ${at} of a syscall program's arguments are not aligned`, {
+    register,
+  });
 }
 
 /** An argument of the kernel function that the program is attached to. */
@@ -386,7 +396,10 @@ export function write(
       return;
     }
     case Kind.CTX: {
-      if (cx.progType === ProgType.BPF_PROG_TYPE_SYSCALL) break;
+      if (cx.progType === ProgType.BPF_PROG_TYPE_SYSCALL) {
+        checkArgumentsAligned(cx, base, register, off, size);
+        break;
+      }
       fixedOffset(cx, register, base, false);
       if (cx.traced) cx.reject("ctx-access", "the arguments of a traced function may only be read", { register });
       const layout = cx.ctxLayout;

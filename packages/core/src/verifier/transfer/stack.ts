@@ -157,11 +157,13 @@ function keepsNumber(cx: Context, value: Reg, size: number): boolean {
 }
 
 /** A byte that no path has written: its value says nothing, and older kernels refuse to read it. */
-function checkSet(cx: Context, b: Byte, at: number, register: number): void {
-  if (b !== Byte.INVALID || allows(cx.profile, "uninitialisedStack")) return;
+function checkSet(cx: Context, frame: Frame, b: Byte, at: number, register: number): void {
+  if (b !== Byte.INVALID) return;
+  const used = slotIndex(at) < frame.stack.length || allows(cx.profile, "deeperStack");
+  if (used && allows(cx.profile, "uninitialisedStack")) return;
   cx.reject(
     "uninitialised",
-    `the stack at fp${at} is read and not set on this path, which needs Linux ${RULES.uninitialisedStack.since}`,
+    `the stack at fp${at} is read and not set on this path, which needs Linux ${RULES[used ? "uninitialisedStack" : "deeperStack"].since}`,
     {
       register,
       fix: "set it before, for instance with = {} at its declaration",
@@ -246,25 +248,27 @@ export function readFixed(cx: Context, frame: Frame, at: number, size: number, r
         },
       );
     }
-    if ((at & 7) === 0 && size <= spilled) {
+    const narrow = allows(cx.profile, "narrowFills");
+    if ((at & 7) === 0 && (narrow ? size <= spilled : size === spilled)) {
       return fitsBytes(held.val, size) ? held : linkedScalar(held.val, 0, 0, held.node);
     }
     let spillBytes = 0;
     let zeroBytes = 0;
     for (let k = 0; k < size; k++) {
       const b = byteAt(slot.bytes, byteIndex(at) + k);
-      checkSet(cx, b, at + k, register);
+      checkSet(cx, frame, b, at + k, register);
       if (b === Byte.SPILL) spillBytes++;
       else if (b === Byte.ZERO) zeroBytes++;
       else if (b !== Byte.MISC && b !== Byte.INVALID) badRead(cx, at, size, register);
     }
+    if (!narrow) return scalarReg(UNKNOWN);
     if (spillBytes === size && isNull(held)) return scalarReg(ZERO, held.node);
     return scalarReg(zeroBytes === size ? ZERO : UNKNOWN);
   }
   let zeroBytes = 0;
   for (let k = 0; k < size; k++) {
     const b = slot ? byteAt(slot.bytes, byteIndex(at) + k) : Byte.INVALID;
-    checkSet(cx, b, at + k, register);
+    checkSet(cx, frame, b, at + k, register);
     if (b === Byte.ZERO) zeroBytes++;
     else if (b !== Byte.MISC && b !== Byte.INVALID) badRead(cx, at, size, register);
   }
@@ -312,12 +316,12 @@ export function requireReadable(
     const i = slotIndex(p);
     const slot = frame.stack[i];
     if (!slot) {
-      checkSet(cx, Byte.INVALID, p, register);
+      checkSet(cx, frame, Byte.INVALID, p, register);
       continue;
     }
     for (let q = p; q < next; q++) {
       const b = byteAt(slot.bytes, byteIndex(q));
-      checkSet(cx, b, q, register);
+      checkSet(cx, frame, b, q, register);
       if (b === Byte.DYNPTR || b === Byte.ITER || b === Byte.IRQ) badRead(cx, q, 1, register);
     }
     markRead(cx.state, frame, i);
