@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { assemble } from "@ebplane/core/asm";
 import { readElf } from "@ebplane/core/elf";
 import { BpfError } from "@ebplane/core/errors";
-import { type CollectionSpec, type MapSpec, type ProgramSpec, ProgType } from "@ebplane/core/object";
+import { BPF_F_SLEEPABLE, type CollectionSpec, type MapSpec, type ProgramSpec, ProgType } from "@ebplane/core/object";
 import { parseCases } from "../../../packages/core/src/vm/testing/cases.ts";
 import { MAPS } from "../boundary.ts";
 import { cases, inC, specOf } from "../rules-cases.ts";
@@ -38,7 +38,8 @@ export function verdictCase(sections: ReadonlyMap<string, string>): ProgramSpec 
   const { code, relocs, lineInfo } = assemble(sections.get("asm")!);
   const name = `BPF_PROG_TYPE_${(sections.get("type") ?? "xdp").toUpperCase()}`;
   const type = (ProgType as Readonly<Record<string, number>>)[name]!;
-  return { name: "test", section: "test", type, attachType: 0, flags: 0, code, relocs, funcInfo: [], lineInfo };
+  const flags = type === ProgType.BPF_PROG_TYPE_SYSCALL ? BPF_F_SLEEPABLE : 0;
+  return { name: "test", section: "test", type, attachType: 0, flags, code, relocs, funcInfo: [], lineInfo };
 }
 
 function* objects(path: string): Generator<Asked> {
