@@ -334,6 +334,42 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     expect(after.attachments.filter((a) => a.linkId === linkId)).toEqual([]);
   });
 
+  test("beside xdp-loader's programs, and with them, as members of libxdp's dispatcher", async ({ skip: skipTest }) => {
+    const { net, edge } = setUp();
+    const folder = scratchFolder();
+    const compile = async (name: string): Promise<string> => {
+      const source = join(folder, `${name}.bpf.ts`);
+      const object = join(folder, `${name}.o`);
+      writeFileSync(
+        source,
+        `import { percpuArray, u64, xdp, XDP_PASS } from "ebplane/bpf";
+        export const seen = percpuArray(u64, { maxEntries: 1 });
+        export const ${name} = xdp((ctx) => { const n = seen.lookup(0); if (n) n.value += u64(1); return XDP_PASS; });`,
+      );
+      await done(edge, "build", source, "-o", object);
+      return object;
+    };
+    const [first, second] = [await compile("first"), await compile("second")];
+    const made = await ebplane(edge, "attach", first, "xdp:e0", "--libxdp");
+    if (/patch|libxdp1/.test(made.stderr)) skipTest(made.stderr.trim());
+    expect(made).toMatchObject({ code: 0, stdout: expect.stringContaining("1 programs in one chain") });
+    const names = async () => (await listed(edge)).map((a) => [a.hook, a.program, a.by]);
+    expect(await names()).toEqual([["xdp:e0:native", "first", "libxdp"]]);
+    expect((await ebplane(edge, "attach", second, "xdp:e0")).stderr).toContain("ebplane attach --join");
+    await done(edge, "attach", second, "xdp:e0", "--join", "--priority", "10");
+    expect(await names()).toEqual([
+      ["xdp:e0:native", "second", "libxdp"],
+      ["xdp:e0:native", "first", "libxdp"],
+    ]);
+    expect(ping(net)).toBe(true);
+    const { error, stdout } = edge.spawnSync("xdp-loader", ["status"]);
+    if (!error) expect(stdout).toMatch(/=> +10 +second(.|\n)*=> +50 +first/);
+    await done(edge, "detach", "xdp:e0", "--prog", "second");
+    expect(await names()).toEqual([["xdp:e0:native", "first", "libxdp"]]);
+    await done(edge, "detach", "xdp:e0");
+    expect(await names()).toEqual([]);
+  });
+
   test("without a hook it is the one that the section names, with a cookie where asked", async () => {
     const { edge, object } = setUp();
     const answer = JSON.parse(await done(edge, "attach", `${object}#point`, "--cookie", "7", "--json"));

@@ -86,6 +86,14 @@ export {
   XdpDispatcher,
 } from "./target/dispatcher.ts";
 export { traceTarget } from "./target/kernel-btf.ts";
+export {
+  joinLibxdp,
+  type LibxdpDispatcher,
+  type LibxdpMember,
+  type LibxdpOptions,
+  leaveLibxdp,
+  libxdpOn,
+} from "./target/libxdp.ts";
 export { LinuxCollection, type LinuxLoadOptions } from "./target/load.ts";
 export { openLink, openMap, openProgram, type Where } from "./target/open.ts";
 export { kernelConfig as runningConfig } from "./target/settle.ts";

@@ -102,3 +102,47 @@ export function congestionControl(
   };
   return { ...collectionOf(programs, [arrayMap("hits")]), btf, structOps: [structOps] };
 }
+
+/**
+ * A struct of the kernel's operations, in the variable `ops`: programs by member, and bytes of other members. Its own
+ * reading of the struct has no more members than these.
+ */
+export function structOpsOf(
+  struct: string,
+  programs: Readonly<Record<string, string>>,
+  values: Readonly<Record<string, Uint8Array>>,
+): CollectionSpec {
+  const b = new BtfBuilder();
+  const op = b.ptr(0);
+  const char = b.int("char", 1, { encoding: "char" });
+  let end = 0;
+  const member = (name: string, type: number, size: number) => {
+    const at = end;
+    end += size;
+    return { name, type, offset: at };
+  };
+  const members = [
+    ...Object.keys(programs).map((name) => member(name, op, 8)),
+    ...Object.entries(values).map(([name, { length }]) => member(name, b.array(char, length), length)),
+  ];
+  const typeId = b.struct(`${struct}___mine`, end, members);
+  const variable = b.add({ kind: "var", name: "ops", type: typeId, linkage: "global" });
+  const section = ".struct_ops.link";
+  b.add({ kind: "datasec", name: section, size: end, vars: [{ type: variable, offset: 0, size: end }] });
+  const data = new Uint8Array(end);
+  for (const { name, offset } of members) data.set(values[name] ?? [], offset);
+  const specs = Object.entries(programs).map(([name, body]) =>
+    asmProgram(`op_${name}`, ProgType.BPF_PROG_TYPE_STRUCT_OPS, body, {
+      section: `struct_ops/${name}`,
+      attachTo: name,
+    }),
+  );
+  const structOps: StructOpsSpec = {
+    name: "ops",
+    section,
+    typeId,
+    data,
+    programs: specs.map((p, i) => ({ offset: i * 8, program: p.name })),
+  };
+  return { ...collectionOf(specs, [arrayMap("hits")]), btf: b.build(), structOps: [structOps] };
+}

@@ -39,4 +39,5 @@ export {
   collectionOf,
   congestionControl,
   countingProgram,
+  structOpsOf,
 } from "./testing-programs.ts";

@@ -23,8 +23,10 @@ import {
   checkedMember,
   DEFAULT_PRIORITY,
   ensureBpffs,
+  joinLibxdp,
   type LinuxCollection,
   LinuxMap,
+  libxdpOn,
   linuxTarget,
   openLink,
   openMap,
@@ -77,6 +79,8 @@ export interface AttachRequest {
   readonly following: readonly { readonly spec: CollectionSpec; readonly program: string }[];
   /** XDP: the place in the chain. */
   readonly chain: ChainOptions;
+  /** XDP: as a member of libxdp's dispatcher, made where there is none. */
+  readonly libxdp: boolean;
   /** XDP: beside what this command has attached there, as one chain. */
   readonly join: boolean;
   /** Inode of the namespace that the thread is in. */
@@ -113,6 +117,7 @@ const STAYS: ReadonlySet<Hook["kind"]> = new Set(["tc", "lwt", "sockmap"]);
 
 export function attachAndKeep(request: AttachRequest): AttachAnswer {
   const { source } = request;
+  if (request.libxdp) return attachToLibxdp(request);
   let hook = request.hook;
   const beside = request.join ? toJoin(hook, request.netns) : undefined;
   const old = request.replace ? toReplace(hook, request.netns) : undefined;
@@ -131,6 +136,7 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
   const target = linuxTarget();
   let collection: LinuxCollection | undefined;
   let live: LinuxProgram | undefined;
+  let extended: LinuxProgram | undefined;
   const after: LinuxCollection[] = [];
   let chain: LinuxProgram | undefined;
   try {
@@ -144,8 +150,13 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
     if ("spec" in source) {
       const chosen = hook.kind === "struct_ops" ? { structOps: [hook.name] } : { programs: [source.program!] };
       const own = hook.kind === "sockmap" && !request.socketMap ? [hook.map.spec.name] : undefined;
+      if (hook.kind === "freplace") {
+        const { program } = hook;
+        extended = openProgram(typeof program === "number" ? { id: program } : { path: program });
+      }
       collection = target.load(source.spec, {
         ...chosen,
+        targetProgram: extended,
         maps: own,
         reuse,
         pinDirectory: request.pinDirectory,
@@ -197,9 +208,34 @@ export function attachAndKeep(request: AttachRequest): AttachAnswer {
   } finally {
     chain?.close();
     live?.close();
+    extended?.close();
     for (const made of after) made.close();
     collection?.close();
     for (const map of opened) map.close();
+  }
+}
+
+/** libxdp's files in bpffs hold the program: there is nothing of ours to keep. */
+function attachToLibxdp({ source, hook, chain, pinDirectory, reuse, fill }: AttachRequest): AttachAnswer {
+  if (hook.kind !== "xdp" || !("spec" in source)) throw new UsageError("libxdp takes an xdp program of an object");
+  const opened = new Map([...reuse].map(([name, where]) => [name, openMap(where)]));
+  try {
+    const options = { ...chain, reuse: opened, pinDirectory, prepare: fill };
+    using made = joinLibxdp(source.spec, source.program!, hook, options);
+    const there = libxdpOn(ifindex(hook.iface));
+    return {
+      hook,
+      program: source.program!,
+      progId: made.programs.get(source.program!)!.id,
+      linkId: 0,
+      mode: there?.mode,
+      fallbackReason: undefined,
+      replaced: undefined,
+      joined: there?.members.length,
+      maps: [...made.maps].map(([name, { id }]) => ({ name, id, pin: undefined })),
+    };
+  } finally {
+    for (const map of opened.values()) map.close();
   }
 }
 

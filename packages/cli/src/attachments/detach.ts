@@ -1,7 +1,7 @@
 /** Detaches what is attached, whoever did it, and takes away what our attaching left beside. */
 import { closeSync } from "node:fs";
 import { BpfError, Errno, SysError } from "@ebplane/core/errors";
-import { openLink } from "@ebplane/linux";
+import { leaveLibxdp, openLink } from "@ebplane/linux";
 import { fdById, progDetach } from "@ebplane/linux/bpf";
 import {
   addRoute,
@@ -37,6 +37,11 @@ export function detach(attached: Attached): void {
       withSocket((socket) => {
         for (const mode of XDP_MODES[way.mode]) setLinkXdp(socket, way.index, -1, mode);
       });
+      break;
+    case "libxdp":
+      if (!leaveLibxdp(way.index, way.program)) {
+        throw new BpfError("ENOENT", `${text}: program ${way.program} is in libxdp's dispatcher no more`);
+      }
       break;
     case "filter": {
       const ours = record !== undefined && marksOf(record).has("clsact");

@@ -15,7 +15,7 @@ import {
   SOCKMAP_HOOKS,
   type TcHook,
 } from "@ebplane/core/object";
-import { type LinkDescription, listLinkObjects, queryPrograms, traceTarget } from "@ebplane/linux";
+import { type LinkDescription, libxdpOn, listLinkObjects, queryPrograms, traceTarget } from "@ebplane/linux";
 import { fdById, mapInfo, objectIds, progInfo } from "@ebplane/linux/bpf";
 import { SOCKMAP_TYPES } from "@ebplane/linux/link";
 import {
@@ -36,6 +36,8 @@ import { type AttachmentRecord, readRecords, recordText } from "./records.ts";
 export type Way =
   | { readonly by: "link"; readonly id: number }
   | { readonly by: "xdp"; readonly index: number; readonly mode: "native" | "generic" | "offload" | "multi" }
+  /** A member of libxdp's dispatcher. */
+  | { readonly by: "libxdp"; readonly index: number; readonly program: number }
   | { readonly by: "filter"; readonly place: FilterPlace }
   | { readonly by: "program"; readonly target: Target; readonly attachType: number }
   | { readonly by: "route"; readonly route: RouteSpec }
@@ -77,15 +79,17 @@ export function listAttached(netns: number): Attached[] {
   const socket = new NetlinkSocket(NETLINK_ROUTE);
   try {
     const devices = listLinks(socket);
+    const xdp = xdpAttached(devices, links, records, netns);
+    const members = new Set(xdp.filter(({ way }) => way.by === "libxdp").map(({ progId }) => progId));
     const found: Found[] = [
-      ...xdpAttached(devices, links, records, netns),
+      ...xdp,
       ...devices.flatMap(tcxAttached),
       ...filtersAttached(socket, devices),
       ...routesAttached(socket, devices),
       ...netnsAttached(links, netns),
       ...cgroupsAttached(links),
       ...sockmapsAttached(links),
-      ...elsewhere(links),
+      ...elsewhere(links.filter(({ type, progId }) => type !== "tracing" || !members.has(progId))),
     ];
     const recordOf = (f: Found): AttachmentRecord | undefined =>
       records.find((r) => (f.linkId ? r.linkId === f.linkId : isRecordOf(r, f, netns)));
@@ -154,6 +158,15 @@ function xdpAttached(
 ): Found[] {
   return devices.flatMap(({ index, name, xdp }): Found[] => {
     if (!xdp) return [];
+    const libxdp = libxdpOn(index);
+    if (libxdp) {
+      return libxdp.members.map(({ program }) => ({
+        hook: { kind: "xdp", iface: name, mode: libxdp.mode },
+        progId: program,
+        mode: libxdp.mode,
+        way: { by: "libxdp", index, program },
+      }));
+    }
     // The kernel gives a link's device by number, and numbers repeat across namespaces: our records know better.
     const candidates = links.filter((l) => l.type === "xdp" && l.ifindex === index && l.progId === xdp.progId);
     const recorded = (l: LinkDescription): AttachmentRecord | undefined => records.find((r) => r.linkId === l.id);

@@ -37,6 +37,7 @@ interface AttachOptions {
   readonly cookie?: string;
   readonly next: readonly string[];
   readonly join?: boolean;
+  readonly libxdp?: boolean;
   readonly priority?: string;
   readonly chainCall?: string;
   readonly json?: boolean;
@@ -59,6 +60,7 @@ A hook is one of
   kprobe_multi:PATTERN,…          uprobe_multi:PATH:PATTERN,…     ksyscall:NAME
   kretprobe, kretprobe_multi, uretprobe, uretprobe_multi, kretsyscall at return; kprobe_session, uprobe_session at both
   netkit:IFACE:primary|peer       struct_ops:NAME                 perf_event:EVENT:PERIOD
+  freplace:ID|PIN:FUNCTION        (in the place of a function of a loaded program)
   sockmap:MAP:parser|verdict|skb_verdict|msg     (MAP: of the object, or a live one's name, id or file)
 Without one it is what the program's section names (kprobe/tcp_connect, fentry/…, lsm/…, tp/…/…).
 PROG may also be a loaded one: id:NUMBER, or its file in bpffs.`;
@@ -78,7 +80,8 @@ export function registerAttach(program: Command): void {
     .option("--headroom <bytes>", "lwt: what an xmit program may push")
     .option("--defrag", "netfilter: whole packets only")
     .option("--next <prog>", "xdp: another program, run when those before it passed (repeatable)", collect, [])
-    .option("--join", "xdp: beside what ebplane attached there, as one chain")
+    .option("--join", "xdp: beside what ebplane, or xdp-loader, attached there, as one chain")
+    .option("--libxdp", "xdp: as a member of libxdp's dispatcher, which xdp-loader adds to")
     .option("--priority <number>", "xdp: place in the chain: lower runs first, 50 unless said")
     .option("--chain-call <actions>", "xdp: verdicts after which the next one runs, XDP_PASS unless said")
     .option("--cookie <number>", "probes, tracepoints, trace: what bpf_get_attach_cookie gives the program")
@@ -113,7 +116,7 @@ export function registerAttach(program: Command): void {
       await requireKernel("attach");
       const socketMap = hook.kind === "sockmap" && !spec?.maps.has(hook.map.spec.name) ? hook.map.spec.name : undefined;
       const socketMapPlace = socketMap === undefined ? undefined : await findMap(socketMap);
-      const { findingText, preflight } = await import("@ebplane/linux");
+      const { findingText, libxdpOn, linuxTarget, preflight } = await import("@ebplane/linux");
       const { attachAndKeep, chainAt } = await import("../attachments/attach.ts");
       const answer = await inNamespace(options.netns, (netns) => {
         const chainToCheck = (program: ProgramSpec): Attachment => {
@@ -121,8 +124,12 @@ export function registerAttach(program: Command): void {
           const chained = [...following.map((next) => next.program), ...(there?.members ?? [])];
           return { program, hook, chained, replaces: there?.link };
         };
+        const libxdp =
+          options.libxdp ||
+          (options.join && hook.kind === "xdp" && libxdpOn(linuxTarget().ifindex(hook.iface)) !== undefined);
+        if (libxdp && following.length) throw new UsageError("--next: libxdp's dispatcher takes one program at a time");
         // Of a hook that works already there is nothing to find out but that it is taken.
-        const attachments = options.replace || !chosen ? [] : [chainToCheck(chosen)];
+        const attachments = options.replace || libxdp || !chosen ? [] : [chainToCheck(chosen)];
         for (const finding of preflight(attachments)) {
           if (finding.severity === "error") throw new BpfError("EPREFLIGHT", findingText(finding));
           note(findingText(finding));
@@ -133,6 +140,7 @@ export function registerAttach(program: Command): void {
             hook,
             socketMap: socketMapPlace,
             chain,
+            libxdp: libxdp ?? false,
             join: options.join ?? false,
             following: following.map(({ spec, program }) => ({ spec, program: program.name })),
             netns,
@@ -272,11 +280,16 @@ export function registerAttach(program: Command): void {
 }
 
 /** Priority and chain-call actions. @throws UsageError for hooks without chains and for what is no action. */
-function chainOptions(hook: Hook, { next, join, priority, chainCall, bound, replace }: AttachOptions): ChainOptions {
+function chainOptions(
+  hook: Hook,
+  { next, join, libxdp, priority, chainCall, bound, replace }: AttachOptions,
+): ChainOptions {
   const used = next.length
     ? "--next"
-    : join
-      ? "--join"
+    : join || libxdp
+      ? join
+        ? "--join"
+        : "--libxdp"
       : priority
         ? "--priority"
         : chainCall
@@ -285,7 +298,7 @@ function chainOptions(hook: Hook, { next, join, priority, chainCall, bound, repl
   if (used === undefined) return {};
   if (hook.kind !== "xdp") throw new UsageError(`${used}: only xdp programs are chained`);
   if (bound) throw new UsageError(`${used}: a chain is not bound to a device: leave out --bound`);
-  if (join && replace) throw new UsageError("--join and --replace exclude each other");
+  if ((join || libxdp) && replace) throw new UsageError(`${used} and --replace exclude each other`);
   const chainCallActions = chainCall?.split(",").map((text) => {
     const known = Object.keys(XdpAction).find((name) => name === text) as XdpActionName | undefined;
     if (known) return known;
@@ -408,6 +421,7 @@ function hookOfSection(object: CollectionSpec, name: string | undefined, file: s
 
 /** The program as it is loaded for the hook: of tracing the target is part of it. */
 function aimed(program: ProgramSpec, hook: Hook): ProgramSpec {
+  if (hook.kind === "freplace") return { ...program, attachTo: hook.function };
   return hook.kind === "trace" && hook.target !== undefined ? { ...program, attachTo: hook.target } : program;
 }
 

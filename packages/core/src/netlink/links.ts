@@ -85,7 +85,17 @@ export type LinkSpec = LinkBase &
       }
     | { readonly kind: "macvlan"; readonly link: number; readonly mode?: "private" | "vepa" | "bridge" | "passthru" }
     | { readonly kind: "vlan"; readonly link: number; readonly id: number }
-    | { readonly kind: "ifb" | "dummy" | "netkit" }
+    | {
+        readonly kind: "netkit";
+        /** The other end; the kernel names it when absent. */
+        readonly peer?: LinkBase;
+        /** With Ethernet headers, or (the kernel's own choice) without. */
+        readonly mode?: "l2" | "l3";
+        /** What becomes of packets where no program decides, at this end and at the peer; forwarded when absent. */
+        readonly policy?: "forward" | "blackhole";
+        readonly peerPolicy?: "forward" | "blackhole";
+      }
+    | { readonly kind: "ifb" | "dummy" }
   );
 
 /** A device as the kernel describes it. */
@@ -148,12 +158,23 @@ function baseAttrs(spec: LinkBase): Attr[] {
 
 const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
 
+/** Source: include/uapi/linux/if_link.h `IFLA_NETKIT_*`, `enum netkit_action`, `enum netkit_mode`. */
+const NETKIT = { peerInfo: 1, policy: 3, peerPolicy: 4, mode: 5 } as const;
+const NETKIT_POLICIES = { forward: 0, blackhole: 2 } as const;
+const NETKIT_MODES = { l2: 0, l3: 1 } as const;
+
 function linkData(spec: LinkSpec): Attr[] {
   const attrs: Attr[] = [];
   switch (spec.kind) {
     case "veth":
       // The peer is described like a device of its own: header and attributes.
       attrs.push([VETH_INFO_PEER | NESTED, encodeBody(ifinfo(0), baseAttrs(spec.peer))]);
+      break;
+    case "netkit":
+      if (spec.peer) attrs.push([NETKIT.peerInfo | NESTED, encodeBody(ifinfo(0), baseAttrs(spec.peer))]);
+      if (spec.policy) attrs.push([NETKIT.policy, u32(NETKIT_POLICIES[spec.policy])]);
+      if (spec.peerPolicy) attrs.push([NETKIT.peerPolicy, u32(NETKIT_POLICIES[spec.peerPolicy])]);
+      if (spec.mode) attrs.push([NETKIT.mode, u32(NETKIT_MODES[spec.mode])]);
       break;
     case "bridge":
       if (spec.stp !== undefined) attrs.push([5, u32(Number(spec.stp))]);

@@ -24,6 +24,8 @@ export interface MapCreate {
   readonly btfValueTypeId?: number;
   /** For struct_ops: the BTF id of the `bpf_struct_ops_*` value type in vmlinux. */
   readonly btfVmlinuxValueTypeId?: number;
+  /** With `BPF_F_VTYPE_BTF_OBJ_FD` (Linux 6.9): the module's BTF object that has that type. */
+  readonly valueTypeBtfFd?: number;
   readonly tokenFd?: number;
 }
 
@@ -44,6 +46,7 @@ export function tryMapCreate(map: MapCreate): number {
   a.setUint32(56, map.btfValueTypeId ?? 0, true);
   a.setUint32(60, map.btfVmlinuxValueTypeId ?? 0, true);
   a.setBigUint64(64, map.mapExtra ?? 0n, true);
+  a.setUint32(72, map.valueTypeBtfFd ?? 0, true);
   a.setUint32(76, map.tokenFd ?? 0, true);
   return bpf(Cmd.MAP_CREATE, size);
 }

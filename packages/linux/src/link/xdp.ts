@@ -72,7 +72,7 @@ function holder(index: number, otherMode: boolean): string {
   }
   const who = `program ${there.progId} (${name || "without a name"}) is attached to this interface in ${there.mode} mode`;
   if (name !== LIBXDP_DISPATCHER) return who;
-  return `${who}: libxdp's dispatcher, which ebplane does not join; chain there with xdp-loader, or take it away first (xdp-loader unload --all)`;
+  return `${who}: libxdp's dispatcher: join it (joinLibxdp, ebplane attach --join), or take it away first (xdp-loader unload --all)`;
 }
 
 function xdpOf(index: number): LinkInfo["xdp"] {

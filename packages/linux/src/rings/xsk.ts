@@ -94,6 +94,7 @@ export class XskSocket {
   readonly #copier = new FrameCopier();
   #gather = new Uint8Array(0);
   #open = true;
+  readonly #zerocopy: boolean;
 
   /** Opens and binds in the calling thread's network namespace. @throws SysError EBUSY for a queue that is taken. */
   constructor(umem: Umem, options: XskOptions) {
@@ -111,6 +112,7 @@ export class XskSocket {
       this.#fill = this.#map(fill!, options.ringSize, 2, PGOFF.fill);
       this.#completion = this.#map(completion!, options.ringSize, 2, PGOFF.completion);
       this.#bind(options);
+      this.#zerocopy = this.#isZerocopy();
       this.#sendInLargeParts(options.ringSize);
     } catch (error) {
       this.close();
@@ -226,6 +228,10 @@ export class XskSocket {
 
   /** Whether packets come without a copy. */
   get zerocopy(): boolean {
+    return this.#zerocopy;
+  }
+
+  #isZerocopy(): boolean {
     return scratch((memory) => {
       const out = memory.take(4);
       const length = memory.take(4);
@@ -237,7 +243,7 @@ export class XskSocket {
 
   /** Gives the kernel up to `count` frames to receive into. */
   fill(count: number): void {
-    const { words, mask, size, producer, consumer, flags } = this.#fill;
+    const { words, mask, size, producer, consumer } = this.#fill;
     const room = size - ((this.#fillProducer - Atomics.load(consumer, 0)) >>> 0);
     let n = Math.min(room, count);
     while (n-- > 0) {
@@ -249,7 +255,12 @@ export class XskSocket {
       this.#fillProducer = (this.#fillProducer + 1) >>> 0;
     }
     Atomics.store(producer, 0, this.#fillProducer);
-    if (flags[0]! & XDP_RING_NEED_WAKEUP) syscall(NR.recvfrom, this.fd, 0, 0, MSG_DONTWAIT);
+    this.#wakeReceiver();
+  }
+
+  /** In copy mode the flag is never set. */
+  #wakeReceiver(): void {
+    if (this.#fill.flags[0]! & XDP_RING_NEED_WAKEUP) syscall(NR.recvfrom, this.fd, 0, 0, MSG_DONTWAIT);
   }
 
   /** As `PacketPort.receive`. The frames go back to the kernel when `sink` has seen them. */
@@ -278,6 +289,8 @@ export class XskSocket {
       }
       return packets;
     } finally {
+      // A driver that found no frame to receive into waits to be told of more, of which it may just have missed some.
+      if (waiting === 0) this.#wakeReceiver();
       if (taken > 0 && this.#open) {
         this.#rxConsumer = (this.#rxConsumer + taken) >>> 0;
         Atomics.store(consumer, 0, this.#rxConsumer);
@@ -354,6 +367,8 @@ export class XskSocket {
     while (Atomics.load(consumer, 0) !== this.#txProducer && flags[0]! & XDP_RING_NEED_WAKEUP) {
       const result = syscall(NR.sendto, this.fd, 0, 0, MSG_DONTWAIT);
       if (result === -Errno.EAGAIN) continue;
+      // Without copies the driver takes them in its own time, or when its carrier is back.
+      if (result === 0 && this.#zerocopy) break;
       if (result === -Errno.EBUSY || result === -Errno.ENOBUFS || result === -Errno.ENETDOWN) break;
       check("sendto(AF_XDP)", result);
     }

@@ -116,7 +116,7 @@ describe.skipIf(skip)(`several XDP programs on one device${skip ? ` (skipped: ${
     using chain = new XdpDispatcher(target, hook);
     for (const attach of [() => chain.add(pass), () => target.attach(pass, hook)]) {
       expect(attach).toThrow(
-        `bpf(LINK_CREATE): EBUSY: xdp:e0:native: program ${theirs.id} (xdp_dispatcher) is attached to this interface in native mode: libxdp's dispatcher, which ebplane does not join; chain there with xdp-loader, or take it away first (xdp-loader unload --all)`,
+        `bpf(LINK_CREATE): EBUSY: xdp:e0:native: program ${theirs.id} (xdp_dispatcher) is attached to this interface in native mode: libxdp's dispatcher: join it (joinLibxdp, ebplane attach --join), or take it away first (xdp-loader unload --all)`,
       );
     }
     expect(() => target.attach(pass, { ...hook, mode: "offload" })).toThrow(

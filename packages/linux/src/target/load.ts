@@ -31,7 +31,6 @@ import {
   type BpfToken,
   Cmd,
   cmdName,
-  fdById,
   LinuxMap,
   LinuxProgram,
   type MapCreate,
@@ -52,6 +51,7 @@ import { LoadedBtf, loadBtf } from "./btf.ts";
 import { checkCompatible, specOf } from "./compatible.ts";
 import { attachPlace, findType, kernelSymbol, moduleHint } from "./kernel-btf.ts";
 import { lackingMap, lackingProgram, youngerThan } from "./lacking.ts";
+import { ModuleFds } from "./module-fds.ts";
 import { settle } from "./settle.ts";
 import { createStructOps, StructOps, type StructOpsMember, selectStructOps } from "./struct-ops.ts";
 
@@ -144,7 +144,10 @@ export function loadCollection(object: CollectionSpec, options: LinuxLoadOptions
         throw new UnsupportedError("struct_ops", `struct_ops ${plan.spec.name}: needs BTF, and ${why}`, "5.6");
       }
       const fdOf = (name: string): number => linuxProgram(programs.get(name)!).fd;
-      structOps.set(plan.spec.name, new StructOps(plan, keep(createStructOps(plan, btf, options.token?.fd)), fdOf));
+      structOps.set(
+        plan.spec.name,
+        new StructOps(plan, keep(createStructOps(plan, btf, modules, options.token?.fd)), fdOf),
+      );
     }
     for (const [name, map] of maps) if (!shared.has(name)) fillPrograms(map, programs);
     // Last, so that a failure leaves no file behind.
@@ -351,7 +354,7 @@ function loadProgram(
     ifindex: bound ? options.boundTo : 0,
     expectedAttachType: member?.index ?? attachTypeOf(spec),
     attachBtfId: member?.structId ?? inProgram?.type ?? place?.type,
-    attachFd: inProgram?.fd ?? (place?.object ? modules.of(place.object) : undefined),
+    attachFd: inProgram?.fd ?? moduleFd(modules, member ?? place),
     fdArray: modules.array,
     logLevel: options.logLevel,
     tokenFd: options.token?.fd,
@@ -362,6 +365,10 @@ function loadProgram(
   if (fd === -Errno.EINVAL && log.trim() === "") throw lackingProgram(spec, load) ?? refused(spec, -fd, log);
   if (fd < 0) throw refused(spec, -fd, log);
   return new LinuxProgram(fd, spec, { code, license: collection.license, log, request: load });
+}
+
+function moduleFd(modules: ModuleFds, place: { readonly object: number } | undefined): number | undefined {
+  return place?.object ? modules.of(place.object) : undefined;
 }
 
 const OF_PROGRAMS: readonly number[] = [AttachType.BPF_TRACE_FENTRY, AttachType.BPF_TRACE_FEXIT];
@@ -434,37 +441,6 @@ function settleExterns(spec: ProgramSpec, code: Uint8Array, fds: ModuleFds): voi
       code[at + 1] = dst;
       view.setInt32(at + 4, POISON, true);
     } else if (object !== 0) view.setInt16(at + 2, fds.indexOf(object), true);
-  }
-}
-
-/** fds of modules' BTF objects, open as long as the collection: its programs' `request` names them. */
-class ModuleFds {
-  readonly #fds = new Map<number, number>();
-
-  /** @throws RangeError when the module was unloaded meanwhile. */
-  of(object: number): number {
-    const known = this.#fds.get(object);
-    if (known !== undefined) return known;
-    const fd = fdById("btf", object);
-    if (fd === undefined) throw new RangeError(`btf ${object}: its module was unloaded`);
-    this.#fds.set(object, fd);
-    return fd;
-  }
-
-  /** The index that calls have in their offset. */
-  indexOf(object: number): number {
-    this.of(object);
-    return [...this.#fds.keys()].indexOf(object) + 1;
-  }
-
-  /** As PROG_LOAD takes them; absent without any. */
-  get array(): readonly number[] | undefined {
-    return this.#fds.size === 0 ? undefined : [0, ...this.#fds.values()];
-  }
-
-  close(): void {
-    for (const fd of this.#fds.values()) close(fd);
-    this.#fds.clear();
   }
 }
 

@@ -67,44 +67,51 @@ describe.skipIf(skip)(`what modules have${skip ? ` (skipped: ${skip})` : ""}`, (
     using before = target.load(collectionOf([LOOKUP]));
     expect(before.programs.get("lookup")!.testRun({ packet }).verdict).toBe(1);
     if (!findType("bpf_xdp_ct_alloc", "func")) context.skip("connections are made by programs since Linux 6.0");
-    // struct nf_conn comes from the module's types: where in it the fields are, the functions know.
-    const nat = findType("bpf_ct_set_nat_info", "func") !== undefined;
-    const insert = asmProgram(
-      "insert",
-      T.BPF_PROG_TYPE_XDP,
-      `${TUPLE}
-       call kfunc[bpf_xdp_ct_alloc]
-       if r0 == 0 goto none
-       r6 = r0
-       ${
-         nat
-           ? `*(u32 *)(r10 - 48) = 0x0300000a
-              *(u32 *)(r10 - 44) = 0
-              *(u32 *)(r10 - 40) = 0
-              *(u32 *)(r10 - 36) = 0
-              r1 = r6
-              r2 = r10
-              r2 += -48
-              r3 = 0
-              r4 = 0
-              call kfunc[bpf_ct_set_nat_info]`
-           : ""
-       }
-       r1 = r6
-       r2 = 30000
-       call kfunc[bpf_ct_set_timeout]
-       r1 = r6
-       call kfunc[bpf_ct_insert_entry]
-       if r0 == 0 goto none
-       r1 = r0
-       call kfunc[bpf_ct_release]
-       r0 = 2
-       exit
-      none:
-       r0 = 1
-       exit`,
-    );
-    using loaded = target.load(collectionOf([insert, LOOKUP]));
+    const insert = (nat: string) =>
+      asmProgram(
+        "insert",
+        T.BPF_PROG_TYPE_XDP,
+        `${TUPLE}
+         call kfunc[bpf_xdp_ct_alloc]
+         if r0 == 0 goto none
+         r6 = r0
+         ${nat}
+         r1 = r6
+         r2 = 30000
+         call kfunc[bpf_ct_set_timeout]
+         r1 = r6
+         call kfunc[bpf_ct_insert_entry]
+         if r0 == 0 goto none
+         r1 = r0
+         call kfunc[bpf_ct_release]
+         r0 = 2
+         exit
+        none:
+         r0 = 1
+         exit`,
+      );
+    const translated = `
+      *(u32 *)(r10 - 48) = 0x0300000a
+      *(u32 *)(r10 - 44) = 0
+      *(u32 *)(r10 - 40) = 0
+      *(u32 *)(r10 - 36) = 0
+      r1 = r6
+      r2 = r10
+      r2 += -48
+      r3 = 0
+      r4 = 0
+      call kfunc[bpf_ct_set_nat_info]`;
+    if (findType("bpf_ct_set_nat_info", "func")) {
+      try {
+        target.load(collectionOf([insert(translated)])).close();
+      } catch (error) {
+        // From 6.18 on both modules have a struct of that name of their own, which the verifier takes for two.
+        expect((error as Error).message).toContain(
+          "expected pointer to STRUCT nf_conn___init but R1 has a pointer to STRUCT nf_conn___init",
+        );
+      }
+    }
+    using loaded = target.load(collectionOf([insert(""), LOOKUP]));
     expect(loaded.programs.get("insert")!.testRun({ packet }).verdict).toBe(2);
     expect(loaded.programs.get("lookup")!.testRun({ packet }).verdict).toBe(2);
     expect(loaded.programs.get("insert")!.testRun({ packet }).verdict, "it is there already").toBe(1);

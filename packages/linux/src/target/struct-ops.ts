@@ -24,7 +24,8 @@ import { Cmd, cmdName, LinuxMap, tryLinkCreate, tryLinkUpdate, tryMapCreate } fr
 import { BpfLink, PlainLink } from "../link/link.ts";
 import { check, sysError } from "../sys/index.ts";
 import type { LoadedBtf } from "./btf.ts";
-import { kernelBtf } from "./kernel-btf.ts";
+import { findType } from "./kernel-btf.ts";
+import type { ModuleFds } from "./module-fds.ts";
 
 /** A variable of the object, as this kernel has its struct. */
 export interface StructOpsPlan {
@@ -32,6 +33,8 @@ export interface StructOpsPlan {
   /** The kernel's name of the struct: `tcp_congestion_ops`. */
   readonly struct: string;
   readonly valueTypeId: number;
+  /** As `StructOpsMember.object`. */
+  readonly object: number;
   /** The map's value; the fds of programs are still 0 in it. */
   readonly value: Uint8Array;
   /** By program: where its fd goes, and what the verifier holds it against. */
@@ -42,9 +45,19 @@ export interface StructOpsMember {
   /** Bytes into the value. */
   readonly at: number;
   readonly structId: number;
+  /** The BTF object that has it: a module's, or 0 for the kernel's own. */
+  readonly object: number;
   /** The member's number in the kernel's struct: the program's expected attach type. */
   readonly index: number;
 }
+
+/** Since when Linux has programs for it; what it can be without depends on its configuration. */
+const STRUCT_SINCE: Readonly<Record<string, string>> = {
+  tcp_congestion_ops: "5.6",
+  hid_bpf_ops: "6.11",
+  sched_ext_ops: "6.12",
+  Qdisc_ops: "6.16",
+};
 
 /**
  * @throws UnsupportedError for a struct, or a member that is not zero, that this kernel lacks; RangeError where the
@@ -54,12 +67,15 @@ export function planStructOps(spec: StructOpsSpec, btf: Btf): StructOpsPlan {
   const local = structAt(btf, spec.typeId);
   if (!local) throw new RangeError(`struct_ops ${spec.name}: expected a struct, got ${btf.type(spec.typeId).kind}`);
   const struct = essentialName(local.name);
-  const kernel = kernelBtf();
-  const structId = kernel.find(struct, "struct");
-  const valueTypeId = kernel.find(`bpf_struct_ops_${struct}`, "struct");
-  if (structId === undefined || valueTypeId === undefined) {
-    throw new UnsupportedError(struct, `struct_ops ${spec.name}: this kernel takes no programs for ${struct}`, "5.6");
+  const found = findType(`bpf_struct_ops_${struct}`, "struct");
+  const kernel = found?.in.btf;
+  const structId = kernel?.find(struct, "struct");
+  if (!found || !kernel || structId === undefined) {
+    const why = `neither this kernel nor a loaded module takes programs for ${struct}`;
+    const since = STRUCT_SINCE[struct];
+    throw new UnsupportedError(struct, `struct_ops ${spec.name}: ${why}`, since);
   }
+  const valueTypeId = found.type;
   const target = structAt(kernel, structId)!;
   const valueType = structAt(kernel, valueTypeId)!;
   const data = valueType.members.find((m) => resolve(kernel, m.type) === structId)!.bitOffset / 8;
@@ -78,13 +94,13 @@ export function planStructOps(spec: StructOpsSpec, btf: Btf): StructOpsPlan {
     }
     const at = data + there.bitOffset / 8;
     if (program !== undefined) {
-      members.set(program, { at, structId, index });
+      members.set(program, { at, structId, object: found.in.id, index });
       continue;
     }
     checkMember(spec, btf, member, kernel, there, size);
     value.set(bytes, at);
   }
-  return { spec, struct, valueTypeId, value, members };
+  return { spec, struct, valueTypeId, object: found.in.id, value, members };
 }
 
 function checkMember(spec: StructOpsSpec, local: Btf, member: BtfMember, kernel: Btf, there: BtfMember, size: number) {
@@ -104,6 +120,8 @@ function structAt(btf: Btf, id: number): BtfStruct | undefined {
 }
 
 const BPF_F_LINK = 1 << 13;
+/** The value's type is a module's. */
+const BPF_F_VTYPE_BTF_OBJ_FD = 1 << 15;
 
 /** The plans of what is to be loaded: those asked for by name, else all without a `?`. */
 export function selectStructOps(spec: CollectionSpec, names: readonly string[] | undefined): StructOpsPlan[] {
@@ -122,10 +140,12 @@ export function selectStructOps(spec: CollectionSpec, names: readonly string[] |
  * the section's name says, since only a link detaches itself.
  */
 export function createStructOps(
-  { spec, struct, valueTypeId, value }: StructOpsPlan,
+  { spec, struct, valueTypeId, object, value }: StructOpsPlan,
   btf: LoadedBtf,
+  modules: ModuleFds,
   tokenFd?: number,
 ): LinuxMap {
+  const ofModule = object === 0 ? 0 : BPF_F_VTYPE_BTF_OBJ_FD;
   const plain: MapSpec = {
     name: spec.name,
     type: MapType.BPF_MAP_TYPE_STRUCT_OPS,
@@ -135,7 +155,14 @@ export function createStructOps(
     flags: BPF_F_LINK,
   };
   const create = (map: MapSpec): number =>
-    tryMapCreate({ ...map, btfFd: btf.fd, btfVmlinuxValueTypeId: valueTypeId, tokenFd });
+    tryMapCreate({
+      ...map,
+      flags: map.flags | ofModule,
+      btfFd: btf.fd,
+      btfVmlinuxValueTypeId: valueTypeId,
+      valueTypeBtfFd: object === 0 ? undefined : modules.of(object),
+      tokenFd,
+    });
   const fd = create(plain);
   if (fd >= 0) return new LinuxMap(fd, plain);
   const map = { ...plain, flags: 0 };

@@ -57,13 +57,13 @@ export function registerDevices(net: Command): void {
   link
     .command("add <name> <kind>")
     .description("a new device: veth, bridge, vxlan, macvlan, vlan, ifb, dummy or netkit")
-    .option("--peer <name>", "veth: the other end")
+    .option("--peer <name>", "veth, netkit: the other end")
     .option("--dev <name>", "macvlan, vlan, vxlan: the device below")
     .option("--vni <number>", "vxlan")
     .option("--local <address>", "vxlan")
     .option("--remote <address>", "vxlan")
     .option("--id <number>", "vlan")
-    .option("--mode <name>", "macvlan: private, vepa, bridge or passthru")
+    .option("--mode <name>", "macvlan: private, vepa, bridge or passthru; netkit: l2 or l3")
     .option("--mac <address>")
     .option("--mtu <bytes>")
     .option("--queues <number>", "receive and transmit queues")
@@ -183,8 +183,14 @@ function linkSpec(name: string, kind: string, o: AddOptions, n: Network): LinkSp
     case "bridge":
     case "ifb":
     case "dummy":
-    case "netkit":
       return { ...base, kind };
+    case "netkit": {
+      if (o.mode !== undefined && o.mode !== "l2" && o.mode !== "l3") {
+        throw new UsageError(`--mode: expected l2 or l3, got ${o.mode}`);
+      }
+      const peer = o.peer === undefined ? undefined : { name: o.peer, mtu: base.mtu };
+      return { ...base, kind, peer, mode: o.mode };
+    }
     default:
       throw new UsageError(`kind: expected veth, bridge, vxlan, macvlan, vlan, ifb, dummy or netkit, got ${kind}`);
   }
