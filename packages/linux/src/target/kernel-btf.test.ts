@@ -3,9 +3,8 @@ import { BtfBuilder } from "@ebplane/core/btf";
 import { UnsupportedError } from "@ebplane/core/errors";
 import { AttachType, ProgType } from "@ebplane/core/object";
 import { describe, expect, test } from "vitest";
-import { kernelKfuncs } from "../features/index.ts";
 import { arrayMap, asmProgram, collectionOf, countingProgram, createTopology, kernelSkipReason } from "../testing.ts";
-import { moduleHint } from "./kernel-btf.ts";
+import { findType, moduleHint } from "./kernel-btf.ts";
 import { linuxProgram } from "./load.ts";
 import { linuxTarget } from "./target.ts";
 
@@ -101,16 +100,18 @@ describe.skipIf(skip)(`names of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     expect(linuxProgram(loaded.programs.get("p")!).info().btfId).toBeGreaterThan(0);
   });
 
-  test("a program that is bound to a device calls its metadata functions, and goes nowhere else", ({
-    skip: skipTest,
-  }) => {
-    if (!kernelKfuncs().includes("bpf_xdp_metadata_rx_timestamp")) skipTest("the kernel has no XDP metadata (6.3)");
-    using net = createTopology();
-    const target = linuxTarget({ netns: net.edge.fd });
-    const text = `
+  test.for(["bpf_xdp_metadata_rx_timestamp", "bpf_xdp_metadata_rx_hash"])(
+    "a program that is bound to a device calls %s, and goes nowhere else",
+    (metadata, { skip: skipTest }) => {
+      if (!findType(metadata, "func")) skipTest("the kernel has no XDP metadata (6.3)");
+      using net = createTopology();
+      const target = linuxTarget({ netns: net.edge.fd });
+      const text = `
       r2 = r10
       r2 += -8
-      call 0
+      r3 = r10
+      r3 += -16
+      call kfunc[${metadata}]
       r6 = r0
       *(u32 *)(r10 - 12) = 0
       r2 = r10
@@ -124,27 +125,25 @@ describe.skipIf(skip)(`names of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
     out:
       r0 = 2
       exit`;
-    const plain = asmProgram("stamp", T.BPF_PROG_TYPE_XDP, text, { lineInfo: [] });
-    const pc = 2;
-    const code = plain.code.slice();
-    code[pc * 8 + 1] = 2 << 4; // BPF_PSEUDO_KFUNC_CALL
-    const kfunc = { pc, kind: "kfunc", name: "bpf_xdp_metadata_rx_timestamp", weak: false } as const;
-    const spec = collectionOf([{ ...plain, code, relocs: [kfunc, ...plain.relocs] }], [arrayMap("hits")]);
-    expect(() => target.load(spec)).toThrow(/metadata kfuncs require device-bound program/);
-    using loaded = target.load(spec, { boundTo: target.ifindex("e0") });
-    const stamp = loaded.programs.get("stamp")!;
-    {
-      using _ = target.attach(stamp, { kind: "xdp", iface: "e0", mode: "native" });
-      expect(net.client.spawnSync("ping", ["-c2", "-i0.01", "-W2", "10.2.0.2"]).status).toBe(0);
-      expect(loaded.maps.get("hits")!.lookup(new Uint8Array(4))![0]).toBeGreaterThan(1);
-    }
-    for (const [iface, mode, why] of [
-      ["e1", "native", "program bound to different device"],
-      ["e0", "generic", "can't attach device-bound programs in generic mode"],
-    ] as const) {
-      expect(() => target.attach(stamp, { kind: "xdp", iface, mode })).toThrow(`EINVAL: xdp:${iface}:${mode}: ${why}`);
-    }
-  });
+      const spec = collectionOf([asmProgram("stamp", T.BPF_PROG_TYPE_XDP, text)], [arrayMap("hits")]);
+      expect(() => target.load(spec)).toThrow(/metadata kfuncs require device-bound program/);
+      using loaded = target.load(spec, { boundTo: target.ifindex("e0") });
+      const stamp = loaded.programs.get("stamp")!;
+      {
+        using _ = target.attach(stamp, { kind: "xdp", iface: "e0", mode: "native" });
+        expect(net.client.spawnSync("ping", ["-c2", "-i0.01", "-W2", "10.2.0.2"]).status).toBe(0);
+        expect(loaded.maps.get("hits")!.lookup(new Uint8Array(4))![0]).toBeGreaterThan(1);
+      }
+      for (const [iface, mode, why] of [
+        ["e1", "native", "program bound to different device"],
+        ["e0", "generic", "can't attach device-bound programs in generic mode"],
+      ] as const) {
+        expect(() => target.attach(stamp, { kind: "xdp", iface, mode })).toThrow(
+          `EINVAL: xdp:${iface}:${mode}: ${why}`,
+        );
+      }
+    },
+  );
 
   test("a kernel variable is reached by its type", () => {
     const text = "r1 = 0 ll\nr2 = *(u64 *)(r1 + 0)\nr0 = 2\nexit";
