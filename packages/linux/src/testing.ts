@@ -2,6 +2,8 @@
  * For tests that need the kernel: whether to skip, and why. Under EBPLANE_REQUIRE_KERNEL=1 (CI as root) a missing
  * kernel is a failure, so that such tests cannot vanish unseen.
  */
+import { release } from "node:os";
+import { compareVersions } from "@ebplane/core/object";
 import { kernelAvailable } from "./available.ts";
 import { kernelFeatures } from "./features/index.ts";
 
@@ -28,6 +30,11 @@ export function kernelLacks(what: "progTypes" | "mapTypes" | "attachTypes", name
   const answer = kernelFeatures()[what][name];
   if (!answer) throw new RangeError(`${what}: no probe for ${name}`);
   return answer.supported ? undefined : answer.reason;
+}
+
+/** Whether the running kernel is older: only for what no probe can tell. */
+export function kernelOlder(version: string): boolean {
+  return compareVersions(release(), version) < 0;
 }
 
 export { NetNs } from "./netns/index.ts";

@@ -365,17 +365,23 @@ export const BROADENED: readonly { readonly since: string; readonly helpers: str
       "flow_dissector sk_lookup cgroup_sock_addr",
   },
   { since: "5.10", helpers: "skb_adjust_room", types: "sk_skb" },
+  { since: "5.11", helpers: "sk_storage_get sk_storage_delete", types: "tracing" },
+  { since: "5.11", helpers: "spin_lock spin_unlock", types: "lsm" },
+  { since: "5.12", helpers: "get_socket_cookie", types: "tracing lsm" },
   { since: "5.14", helpers: "get_socket_cookie", types: "sk_reuseport" },
+  { since: "5.14", helpers: "get_current_ancestor_cgroup_id", types: "tracing lsm" },
   { since: "5.14", helpers: "get_current_ancestor_cgroup_id task_storage_get task_storage_delete", types: PROBES },
   { since: "5.15", helpers: "get_current_task_btf", types: `${NETWORK} ${CGROUP} sk_msg` },
   { since: "5.15", helpers: "get_netns_cookie", types: "sock_ops sk_msg cgroup_sockopt" },
   { since: "5.15", helpers: "setsockopt getsockopt", types: "cgroup_sockopt" },
-  { since: "5.15", helpers: "spin_lock spin_unlock", types: `${PROBES} syscall` },
+  { since: "5.15", helpers: "spin_lock spin_unlock", types: `${PROBES} tracing syscall` },
   {
     since: "6.1",
     helpers: "strtol strtoul",
-    types: `${NETWORK} sk_msg cgroup_sock cgroup_sock_addr cgroup_device cgroup_sockopt ${PROBES} syscall`,
+    types: `${NETWORK} sk_msg cgroup_sock cgroup_sock_addr cgroup_device cgroup_sockopt ${PROBES} tracing lsm syscall`,
   },
+  // Before, only programs that may sleep had it: tracing and LSM ones.
+  { since: "6.1", helpers: "copy_from_user", types: PROBES },
   { since: "6.1", helpers: "get_retval set_retval", types: "cgroup_sock cgroup_sock_addr" },
   {
     since: "6.1",
@@ -401,7 +407,7 @@ export const BROADENED: readonly { readonly since: string; readonly helpers: str
     since: "6.18",
     helpers: "get_cgroup_classid",
     types:
-      `socket_filter xdp cgroup_skb sock_ops sk_skb flow_dissector sk_reuseport sk_lookup ${PROBES} tracing syscall ` +
+      `socket_filter xdp cgroup_skb sock_ops sk_skb flow_dissector sk_reuseport sk_lookup ${PROBES} tracing lsm syscall ` +
       "netfilter",
   },
   { since: "6.18", helpers: "get_netns_cookie", types: "socket_filter cgroup_skb" },

@@ -1,6 +1,8 @@
 /** A live program of the kernel: its fd, its info, and runs of it on bytes of ours. */
+import { release } from "node:os";
 import { Errno, UnsupportedError } from "@ebplane/core/errors";
 import {
+  compareVersions,
   type Program,
   type ProgramSpec,
   ProgType,
@@ -12,7 +14,7 @@ import { check, close } from "../sys/index.ts";
 import { Cmd, cmdName } from "./command.ts";
 import { type ProgInfo, progInfo } from "./info.ts";
 import type { ProgLoad } from "./prog-calls.ts";
-import { progTestRun, type TestRunCall } from "./test-run-calls.ts";
+import { BPF_F_TEST_XDP_LIVE_FRAMES, progTestRun, type TestRunCall } from "./test-run-calls.ts";
 
 export interface LoadedHow {
   readonly code?: Uint8Array;
@@ -79,10 +81,27 @@ export class LinuxProgram implements Program {
     if (answer.result === -Errno.ENOTSUPP) {
       throw new UnsupportedError("test_run", `the kernel has no test run for ${progTypeName(this.spec.type)} programs`);
     }
+    if (answer.result === -Errno.EINVAL) this.#tooOldFor(input);
     const short = answer.result === -Errno.EINVAL && input.packet.length < ETH_HLEN && input.packet.length > 0;
     const why = short ? `: a frame has at least ${ETH_HLEN} bytes, this one ${input.packet.length}` : "";
     check(cmdName(Cmd.PROG_TEST_RUN), answer.result, `${this.spec.name}${why}`);
     return { verdict: answer.retval, packet: answer.packet, ctx: answer.ctx, durationNs: answer.duration };
+  }
+
+  /** What test runs learned later, and older kernels call invalid. Source: net/bpf/test_run.c of the versions. */
+  #tooOldFor({ ctx, flags = 0 }: TestRunInput & Pick<TestRunCall, "flags">): void {
+    const name = this.spec.name;
+    const older = (version: string): boolean => compareVersions(release(), version) < 0;
+    if ((flags & BPF_F_TEST_XDP_LIVE_FRAMES) !== 0 && older("5.18")) {
+      throw new UnsupportedError("live frames", `${name}: this kernel's test run has no live frames`, "5.18");
+    }
+    if (ctx && this.spec.type === ProgType.BPF_PROG_TYPE_XDP && older("5.15")) {
+      throw new UnsupportedError(
+        "test_run ctx",
+        `${name}: this kernel's test run takes no ctx for xdp programs`,
+        "5.15",
+      );
+    }
   }
 
   close(): void {

@@ -166,6 +166,14 @@ export function probedAttachType(type: number): number {
 }
 
 /**
+ * Whether the smallest program of a type tells which helpers it may call: those of struct_ops may what each struct's own
+ * code allows, those that extend another what that one may.
+ */
+export function tellsHelpers(type: number): boolean {
+  return type !== ProgType.BPF_PROG_TYPE_STRUCT_OPS && type !== EXT;
+}
+
+/**
  * The helpers that programs of a type may call. The kernel refuses a call either because the type may not make it, or
  * for its arguments: only the first counts.
  */

@@ -51,11 +51,21 @@ const NATIVE_PROBLEMS: Readonly<Record<number, string>> = {
 
 /** A NIC that runs programs itself takes them translated by its driver; none was ever at hand to try it on. */
 function noOffload(hook: XdpHook, index: number): UnsupportedError {
-  const capable = deviceXdpFeatures().some((d) => d.ifindex === index && d.features.includes("hw-offload"));
+  const capable = offloads(index);
   const why = capable
     ? "ebplane does not load programs into NICs: native mode runs them in the driver"
     : `the driver of ${hook.iface} cannot run programs on the NIC (no hw-offload among its XDP features)`;
   return new UnsupportedError("XDP offload", `${hookText(hook)}: ${why}`);
+}
+
+/** Drivers tell since Linux 6.3. */
+function offloads(index: number): boolean {
+  try {
+    return deviceXdpFeatures().some((d) => d.ifindex === index && d.features.includes("hw-offload"));
+  } catch (error) {
+    if (error instanceof UnsupportedError) return false;
+    throw error;
+  }
 }
 
 /** The name that libxdp's dispatcher is loaded by. Source: xdp-tools lib/libxdp/xdp-dispatcher.c.in. */

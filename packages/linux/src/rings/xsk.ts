@@ -3,8 +3,11 @@
  * bound to one queue of one device. The XDP program that redirects to it is the port's: see xsk-port.ts.
  * Source: Documentation/networking/af_xdp.rst, include/uapi/linux/if_xdp.h, net/xdp/xsk.c.
  */
+
+import { release } from "node:os";
 import { FrameCopier } from "@ebplane/core/bytes";
-import { Errno } from "@ebplane/core/errors";
+import { Errno, SysError, UnsupportedError } from "@ebplane/core/errors";
+import { compareVersions } from "@ebplane/core/object";
 import { mapFd, type Region, releaseRegion, scratch, setPointer } from "../mem/index.ts";
 import { check, close, MAP_POPULATE, MAP_SHARED, NR, PROT_READ, PROT_WRITE, sleep, syscall } from "../sys/index.ts";
 import type { Umem } from "./umem.ts";
@@ -133,7 +136,12 @@ export class XskSocket {
   }
 
   #busyPoll(microseconds: number): void {
-    this.#option(SOL_SOCKET, SO_PREFER_BUSY_POLL, 1);
+    try {
+      this.#option(SOL_SOCKET, SO_PREFER_BUSY_POLL, 1);
+    } catch (error) {
+      if (!(error instanceof SysError) || error.errno !== Errno.ENOPROTOOPT) throw error;
+      throw new UnsupportedError("AF_XDP busy polling", "AF_XDP: this kernel's sockets do not poll busily", "5.11");
+    }
     this.#option(SOL_SOCKET, SO_BUSY_POLL, microseconds);
     this.#option(SOL_SOCKET, SO_BUSY_POLL_BUDGET, 64);
   }
@@ -222,6 +230,13 @@ export class XskSocket {
         [Errno.EOPNOTSUPP]: `the driver has no ${options.copy} mode`,
         [Errno.EINVAL]: "no such queue",
       };
+      if (result === -Errno.EINVAL && options.multiBuffer && compareVersions(release(), "6.6") < 0) {
+        throw new UnsupportedError(
+          "AF_XDP multi-buffer",
+          `${what}: this kernel gives a packet in one buffer only`,
+          "6.6",
+        );
+      }
       check("bind", result, words[-result] ? `${what}: ${words[-result]}` : what);
     });
   }

@@ -10,7 +10,7 @@ import { fdById, linkInfo, mapInfo, objectIds, progInfo } from "../bpf/index.ts"
 import { addAddress, addLink, addRoute, getLink, setLink } from "../netlink/index.ts";
 import { bindUdp, NetNs } from "../netns/index.ts";
 import { close } from "../sys/index.ts";
-import { arrayMap, asmProgram, collectionOf, congestionControl, kernelSkipReason } from "../testing.ts";
+import { arrayMap, asmProgram, collectionOf, congestionControl, kernelLacks, kernelSkipReason } from "../testing.ts";
 import { processResources } from "../testing-resources.ts";
 import { linuxTarget } from "./target.ts";
 
@@ -136,7 +136,12 @@ describe.skipIf(skip)(`${CYCLES} attachments of each kind${skip ? ` (skipped: ${
   }
 
   const options = { timeout: 3_600_000 };
-  test.each(Object.keys(KINDS))("%s", options, async (name) => {
+  const LACKING: Readonly<Record<string, string | undefined>> = {
+    tcx: kernelLacks("attachTypes", "tcx_ingress"),
+    netfilter: kernelLacks("progTypes", "netfilter"),
+    uprobe_multi: kernelLacks("attachTypes", "trace_uprobe_multi"),
+  };
+  test.each(Object.keys(KINDS).filter((name) => !LACKING[name]))("%s", options, async (name) => {
     const { type, verdict = 0, more, hook } = KINDS[name]!;
     const target = linuxTarget({ netns: ns.fd });
     const program = asmProgram(TAG, type, `r1 = map[${TAG}][0]+0\nr0 = ${verdict}\nexit`, more);

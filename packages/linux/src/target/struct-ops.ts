@@ -227,6 +227,10 @@ export class StructOps {
 
   /** Puts this struct in the place of the one behind `link`, atomically; the kernel may ask for the same name in both. */
   replace(link: BpfLink<Hook>): void {
+    if (!this.#hasLink) {
+      const why = `${hookText(link.hook)}: this kernel takes no struct in the place of another: close the link, then attach`;
+      throw new UnsupportedError("struct_ops link", why, "6.4");
+    }
     this.#write();
     check(cmdName(Cmd.LINK_UPDATE), tryLinkUpdate(link.fd, this.map.fd), hookText(link.hook));
   }

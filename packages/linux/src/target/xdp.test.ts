@@ -170,9 +170,19 @@ describe.skipIf(skip)(`XDP on a veth${skip ? ` (skipped: ${skip})` : ""}`, () =>
     }
     using link = attach("lo");
     expect(link.fallbackReason).toBe("underlying driver does not support XDP in native mode");
-    expect(() => target.attach(loaded.programs.get(`c${tag}`)!, { kind: "xdp", iface: "lo", mode: "native" })).toThrow(
-      `bpf(LINK_CREATE): EEXIST: xdp:lo:native: program ${loaded.programs.get(`c${tag}`)!.id} (c${tag}) is attached to this interface in generic mode`,
-    );
+    // What the kernel looks at first, the driver or who is there, changed with 6.6.
+    const { id } = loaded.programs.get(`c${tag}`)!;
+    const refusals = [
+      `bpf(LINK_CREATE): EEXIST: xdp:lo:native: program ${id} (c${tag}) is attached to this interface in generic mode`,
+      "bpf(LINK_CREATE): EOPNOTSUPP: xdp:lo:native: underlying driver does not support XDP in native mode",
+    ];
+    let said = "";
+    try {
+      target.attach(loaded.programs.get(`c${tag}`)!, { kind: "xdp", iface: "lo", mode: "native" }).close();
+    } catch (error) {
+      said = (error as Error).message;
+    }
+    expect(refusals).toContain(said);
     expect(() => attach("e9")).toThrow(new RangeError("interface e9: no such interface in this network namespace"));
   });
 
@@ -227,7 +237,7 @@ describe.skipIf(skip)(`XDP on a veth${skip ? ` (skipped: ${skip})` : ""}`, () =>
     await nothingLeft();
   });
 
-  test("links that another process is just making are passed over, not stumbled on", { timeout: 30_000 }, async () => {
+  test("links that another process is just making are passed over, not stumbled on", async () => {
     using net = createTopology();
     const script = new URL("./testdata/attach-over-and-over.ts", import.meta.url).pathname;
     const child = net.edge.run(() =>
