@@ -97,7 +97,7 @@ export function matrixText(matrix: SupportMatrix): string {
     `\`since.ts\` and core's helper table (each cites its source); the last column is what a ${matrix.release} answered.`,
     "Distributions leave things out and bring others back: `ebplane features` asks the kernel at hand.",
     "",
-    "Every row was held to the answers of Debian's 5.10.262, 6.1.192, 6.12.117 and 7.2.12, too (the tests of this folder in scripts/kernel-vm);",
+    "Every row was held to the answers of Debian's 5.10.262, 6.1.192, 6.12.117 and 7.2.12, too (this folder's tests by scripts/kernels/run.sh);",
     "what those lack against the tables they were built without: lirc_mode2 in all, kprobe_multi in 6.1. 5.4, 5.15 and 6.6 are by the tables alone.",
     "",
     ...tables.flatMap(([title, list]) => [`## ${title}`, "", ...table(list), ""]),
