@@ -13,11 +13,14 @@ import { addLink, deleteLink, getLink, type LinkInfo, setLink } from "../netlink
 import { NetNs } from "../netns/index.ts";
 import { chainPrograms } from "../target/dispatcher.ts";
 import { linuxTarget } from "../target/target.ts";
-import { asmProgram, collectionOf, kernelSkipReason } from "../testing.ts";
+import { asmProgram, collectionOf, kernelLacks, kernelOlder, kernelSkipReason } from "../testing.ts";
 import { type Attachment, findingText, preflight, requirementsOf, type System } from "./index.ts";
 import { checkXdp } from "./xdp.ts";
 
 const skip = kernelSkipReason();
+const noTcx = kernelLacks("attachTypes", "tcx_ingress");
+const noNetfilter = kernelLacks("progTypes", "netfilter");
+const noFrags = kernelOlder("5.18");
 const XDP = ProgType.BPF_PROG_TYPE_XDP;
 const pass = asmProgram("pass", XDP, "r0 = 2\nexit");
 const redirect = asmProgram("go", XDP, "r1 = 1\nr2 = 0\ncall 23\nexit");
@@ -194,7 +197,7 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     ]);
   });
 
-  test("an MTU that needs frags is refused for a program without, as the kernel would", () => {
+  test.skipIf(noFrags)("an MTU that needs frags is refused for a program without, as the kernel would", () => {
     const { index } = getLink(ns.route, "a0");
     setLink(ns.route, getLink(ns.route, "a1").index, { mtu: 9000 });
     setLink(ns.route, index, { mtu: 9000 });
@@ -217,7 +220,7 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     for (const name of ["a0", "a1"]) setLink(ns.route, getLink(ns.route, name).index, { mtu: 1500 });
   });
 
-  test("every program of a chain is looked at: one without frags is enough for a large MTU", () => {
+  test.skipIf(noFrags)("every program of a chain is looked at: one without frags is enough for a large MTU", () => {
     const frags = { ...pass, name: "frags", flags: BPF_F_XDP_HAS_FRAGS };
     for (const name of ["a0", "a1"]) setLink(ns.route, getLink(ns.route, name).index, { mtu: 9000 });
     const target = linuxTarget({ netns: ns.fd });
@@ -245,6 +248,15 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     ]);
   });
 
+  test("before 5.18 a large MTU is no matter of the program's", () => {
+    const eth0: LinkInfo = { ...ns.run(() => getLink(ns.route, "a0")), mtu: 9000 };
+    const hook = xdp("a0");
+    const said = checkXdp({ program: pass, hook }, hook, eth0, new Map([["a0", eth0]]), [], "5.10.0");
+    expect(said.map(findingText)).toEqual([
+      "error: xdp:a0:native: MTU 9000 needs packets of several buffers, and the program is without frags; set an MTU of 3506 or less, or take generic mode (several buffers need Linux 5.18)",
+    ]);
+  });
+
   test("a bridge has no native XDP: an error when native is asked for, else a warning", () => {
     expect(check({ program: pass, hook: xdp("br0") })[0]).toMatch(
       /^error: xdp:br0:native: a bridge device has no native XDP; /,
@@ -266,14 +278,17 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     const attachment = { program: redirect, hook: xdp("a0"), redirectsTo: ["b0"] };
     ns.run(() => setOffload("b1", "gro", false));
     expect(check(attachment)).toEqual([
-      "warning: b0: a veth takes native redirects only when its peer has native XDP or GRO: redirected packets would vanish; attach a program to the peer, or ethtool -K PEER gro on",
+      kernelOlder("5.13")
+        ? "warning: b0: a veth takes native redirects only when its peer has native XDP: redirected packets would vanish; attach a program to the peer"
+        : "warning: b0: a veth takes native redirects only when its peer has native XDP or GRO: redirected packets would vanish; attach a program to the peer, or ethtool -K PEER gro on",
       "warning: a0: a veth's peer leaves checksums open (CHECKSUM_PARTIAL), and native redirects lose them; ethtool -K a1 tx off",
     ]);
     ns.run(() => {
       setOffload("b1", "gro", true);
       setOffload("a1", "txChecksum", false);
     });
-    expect(check(attachment)).toEqual([]);
+    // Before 5.13 GRO does not give a veth the queues for it.
+    expect(check(attachment).length).toBe(kernelOlder("5.13") ? 1 : 0);
     expect(check({ ...attachment, redirectsTo: ["c0"] })[0]).toMatch(
       /^error: c0: there is no such device to redirect to/,
     );
@@ -286,35 +301,38 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     ]);
   });
 
-  test("neighbours that are not there and places that are taken are told before the kernel's errno", () => {
-    const target = linuxTarget({ netns: ns.fd });
-    const cls = ["one", "two"].map((name) => asmProgram(name, ProgType.BPF_PROG_TYPE_SCHED_CLS, "r0 = -1\nexit"));
-    using loaded = target.load(collectionOf(cls));
-    const [one, two] = [loaded.programs.get("one")!, loaded.programs.get("two")!];
-    const tcx = { kind: "tcx", iface: "a0", direction: "ingress" } as const;
-    using link = target.attach(one, tcx);
-    const ordered = (order: Order) => check({ program: cls[1]!, hook: { ...tcx, order } });
-    expect(ordered({ before: { link: link.id } })).toEqual([]);
-    expect(ordered({ before: { link: 4_000_000 } })).toEqual([
-      `error: tcx:a0:ingress: link 4000000 is not attached there, to be next to; name one of those there: ${link.id}`,
-    ]);
-    expect(ordered({ after: { program: 4_000_000 } })).toEqual([
-      `error: tcx:a0:ingress: program 4000000 is not attached there, to be next to; name one of those there: ${one.id}`,
-    ]);
-    expect(() => target.attach(two, { ...tcx, order: { before: { link: 4_000_000 } } })).toThrow();
-    expect(ordered({ expectedRevision: 77n })).toEqual([
-      "error: tcx:a0:ingress: the hook is at revision 2, expected 77; look at it anew, and decide again",
-    ]);
-    const tc = { kind: "tc", iface: "b0", direction: "ingress" } as const;
-    using _filter = target.attach(one, tc);
-    expect(check({ program: cls[1]!, hook: tc })).toEqual([
-      "error: tc:b0:ingress: filter one has priority 1; choose another priority, or replace it",
-    ]);
-    expect(check({ program: cls[1]!, hook: { ...tc, priority: 2 } })).toEqual([]);
-    expect(() => target.attach(two, tc)).toThrow("EEXIST");
-  });
+  test.skipIf(noTcx)(
+    "neighbours that are not there and places that are taken are told before the kernel's errno",
+    () => {
+      const target = linuxTarget({ netns: ns.fd });
+      const cls = ["one", "two"].map((name) => asmProgram(name, ProgType.BPF_PROG_TYPE_SCHED_CLS, "r0 = -1\nexit"));
+      using loaded = target.load(collectionOf(cls));
+      const [one, two] = [loaded.programs.get("one")!, loaded.programs.get("two")!];
+      const tcx = { kind: "tcx", iface: "a0", direction: "ingress" } as const;
+      using link = target.attach(one, tcx);
+      const ordered = (order: Order) => check({ program: cls[1]!, hook: { ...tcx, order } });
+      expect(ordered({ before: { link: link.id } })).toEqual([]);
+      expect(ordered({ before: { link: 4_000_000 } })).toEqual([
+        `error: tcx:a0:ingress: link 4000000 is not attached there, to be next to; name one of those there: ${link.id}`,
+      ]);
+      expect(ordered({ after: { program: 4_000_000 } })).toEqual([
+        `error: tcx:a0:ingress: program 4000000 is not attached there, to be next to; name one of those there: ${one.id}`,
+      ]);
+      expect(() => target.attach(two, { ...tcx, order: { before: { link: 4_000_000 } } })).toThrow();
+      expect(ordered({ expectedRevision: 77n })).toEqual([
+        "error: tcx:a0:ingress: the hook is at revision 2, expected 77; look at it anew, and decide again",
+      ]);
+      const tc = { kind: "tc", iface: "b0", direction: "ingress" } as const;
+      using _filter = target.attach(one, tc);
+      expect(check({ program: cls[1]!, hook: tc })).toEqual([
+        "error: tc:b0:ingress: filter one has priority 1; choose another priority, or replace it",
+      ]);
+      expect(check({ program: cls[1]!, hook: { ...tc, priority: 2 } })).toEqual([]);
+      expect(() => target.attach(two, tc)).toThrow("EEXIST");
+    },
+  );
 
-  test("a netfilter priority that is taken is told with who has it", () => {
+  test.skipIf(noNetfilter)("a netfilter priority that is taken is told with who has it", () => {
     const target = linuxTarget({ netns: ns.fd });
     const program = asmProgram("accept", ProgType.BPF_PROG_TYPE_NETFILTER, "r0 = 1\nexit", {
       attachType: AttachType.BPF_NETFILTER,
@@ -322,7 +340,12 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     using loaded = target.load(collectionOf([program]));
     const accept = loaded.programs.get("accept")!;
     // A priority of this test alone: netfilter links of other namespaces are listed, too.
-    const hook = { kind: "netfilter", family: 4, point: "forward", priority: -1000 - (process.pid % 100_000) } as const;
+    const hook = {
+      kind: "netfilter",
+      family: 4,
+      point: "forward",
+      priority: -1000 - (process.pid % 100_000),
+    } as const;
     expect(check({ program, hook })).toEqual([]);
     using link = target.attach(accept, hook);
     expect(check({ program, hook })).toEqual([

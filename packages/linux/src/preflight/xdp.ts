@@ -1,6 +1,6 @@
 /** Preflight of XDP on one device: mode, buffers, headroom, what it redirects to, what stands above it. */
-import { type Hook, hookText } from "@ebplane/core/object";
-import type { DeviceFeatures } from "../features/index.ts";
+import { compareVersions, type Hook, hookText } from "@ebplane/core/object";
+import { type DeviceFeatures, systemState } from "../features/index.ts";
 import { getOffload } from "../link/index.ts";
 import type { LinkInfo } from "../netlink/index.ts";
 import type { Finding } from "./finding.ts";
@@ -24,6 +24,7 @@ export function checkXdp(
   device: LinkInfo,
   devices: ReadonlyMap<string, LinkInfo>,
   drivers: readonly DeviceFeatures[],
+  release: string = systemState().release,
 ): Finding[] {
   const place = hookText(hook);
   const findings: Finding[] = [];
@@ -79,7 +80,10 @@ export function checkXdp(
       severity: hook.mode === "native" ? "error" : "warning",
       place,
       reason: `MTU ${device.mtu} needs packets of several buffers, and ${chained.length ? without.join(", ") : "the program"} is without frags`,
-      remedy: `mark ${chained.length ? "each program of the chain" : "the program"} xdp.frags, or set an MTU of ${LINEAR_MTU} or less`,
+      remedy:
+        compareVersions(release, "5.18") < 0
+          ? `set an MTU of ${LINEAR_MTU} or less, or take generic mode (several buffers need Linux 5.18)`
+          : `mark ${chained.length ? "each program of the chain" : "the program"} xdp.frags, or set an MTU of ${LINEAR_MTU} or less`,
     });
   }
   if (frags && features && native && !features.includes("rx-sg")) {
@@ -107,7 +111,8 @@ export function checkXdp(
       }
     }
   }
-  if (needs.some((n) => n.redirects)) findings.push(...checkRedirects(redirectsTo ?? [], device, devices, drivers));
+  if (needs.some((n) => n.redirects))
+    findings.push(...checkRedirects(redirectsTo ?? [], device, devices, drivers, release));
   return findings;
 }
 
@@ -128,8 +133,10 @@ function checkRedirects(
   device: LinkInfo,
   devices: ReadonlyMap<string, LinkInfo>,
   drivers: readonly DeviceFeatures[],
+  release: string,
 ): Finding[] {
   const findings: Finding[] = [];
+  const gro = groReceives(release);
   for (const name of names) {
     const target = devices.get(name);
     if (!target) {
@@ -138,17 +145,17 @@ function checkRedirects(
       continue;
     }
     const features = drivers.find((d) => d.ifindex === target.index)?.features;
-    if (features && !features.includes("ndo-xmit")) {
-      const veth = target.kind === "veth";
+    const veth = target.kind === "veth";
+    if (features ? !features.includes("ndo-xmit") : veth && !peerReceives(target, devices, release)) {
       // What is not redirected is not hurt, and a peer may get its program later.
       findings.push({
         severity: "warning",
         place: name,
         reason: veth
-          ? "a veth takes native redirects only when its peer has native XDP or GRO: redirected packets would vanish"
+          ? `a veth takes native redirects only when its peer has native XDP${gro ? " or GRO" : ""}: redirected packets would vanish`
           : "its driver takes no native redirects: redirected packets would vanish",
         remedy: veth
-          ? "attach a program to the peer, or ethtool -K PEER gro on"
+          ? `attach a program to the peer${gro ? ", or ethtool -K PEER gro on" : ""}`
           : "take generic mode, or redirect at tcx",
       });
     }
@@ -164,6 +171,16 @@ function checkRedirects(
     });
   }
   return findings;
+}
+
+/** Since 5.13 a veth with GRO has the queues that redirected packets need. Source: drivers/net/veth.c `veth_set_features`. */
+const groReceives = (release: string): boolean => compareVersions(release, "5.13") >= 0;
+
+/** What drivers tell since 6.3 (ndo-xmit), of a veth whose peer is in this namespace; false where it cannot be seen. */
+function peerReceives(target: LinkInfo, devices: ReadonlyMap<string, LinkInfo>, release: string): boolean {
+  const name = target.peerNetnsId === undefined ? nameOf(target.link, devices) : undefined;
+  if (name === undefined) return false;
+  return devices.get(name)!.xdp?.mode === "native" || (groReceives(release) && getOffload(name, "gro"));
 }
 
 function nameOf(index: number | undefined, devices: ReadonlyMap<string, LinkInfo>): string | undefined {
