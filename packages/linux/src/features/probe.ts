@@ -189,7 +189,8 @@ export function probeHelpers(type: number): string[] {
 }
 
 /** 6.8 and later, before it, a number that is no helper at all, and one that is asked after its arguments. */
-const NOT_FOR_TYPE = /program of this type cannot use helper|unknown func |invalid func |func \S+ not supported for program type/;
+const NOT_FOR_TYPE =
+  /program of this type cannot use helper|unknown func |invalid func |func \S+ not supported for program type/;
 
 /** What programs for these attach types are attached to at load, by name and kind in the kernel's BTF. */
 const PLACES: Readonly<Record<number, readonly [string, BtfKind]>> = {
