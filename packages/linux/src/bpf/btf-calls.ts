@@ -5,7 +5,7 @@
 import { type Scratch, scratch, setPointer } from "../mem/index.ts";
 import { check, close } from "../sys/index.ts";
 import { attr, BPF_F_TOKEN_FD, bpf, Cmd, cmdName } from "./command.ts";
-import { fdById } from "./info.ts";
+import { bytesTold, fdById } from "./info.ts";
 
 /** Loads encoded BTF. @returns the fd or `-errno`, and the kernel's log of a refused one. */
 export function btfLoad(btf: Uint8Array, tokenFd?: number): { fd: number; log: string } {
@@ -70,7 +70,7 @@ export function btfInfo(id: number): BtfInfo | undefined {
 export function btfBytes(id: number): Uint8Array | undefined {
   return withBtf(id, (memory, ask) => {
     const size = ask(() => {}).getUint32(8, true); // Without a buffer it tells the size.
-    const data = memory.take(size);
+    const data = memory.take(bytesTold(`btf ${id}`, size, 1));
     ask((info) => {
       setPointer(info, 0, data.address);
       info.setUint32(8, size, true);

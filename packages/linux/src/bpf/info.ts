@@ -4,7 +4,7 @@
  */
 import { Errno } from "@ebplane/core/errors";
 import { type Block, scratch, setPointer } from "../mem/index.ts";
-import { check } from "../sys/index.ts";
+import { check, sysError } from "../sys/index.ts";
 import { attr, bpf, Cmd, cmdName } from "./command.ts";
 
 export interface ProgInfo {
@@ -56,6 +56,16 @@ export interface LinkInfo {
 
 const INFO_SIZE = 256;
 
+/** More of anything than a kernel has: a million instructions, rewritten and compiled, stay below it. */
+const MAX_BYTES = 1 << 28;
+
+/** A length or count that the kernel told, times a size. @throws SysError EBADMSG for one that cannot be. */
+export function bytesTold(what: string, count: number, size: number): number {
+  const bytes = count * size;
+  if (bytes <= MAX_BYTES) return bytes;
+  throw sysError(cmdName(Cmd.OBJ_GET_INFO_BY_FD), Errno.EBADMSG, `${what}: ${count} of ${size} bytes`);
+}
+
 /** Reads the info of the object behind `fd`: the first `size` bytes of its struct as this kernel fills them. */
 function objInfo(fd: number, size: number, block: Block): number {
   const a = attr(16);
@@ -75,7 +85,7 @@ export function progInfo(fd: number): ProgInfo {
     const mapIds: number[] = [];
     if (mapCount > 0) {
       // Asking for map ids needs a second call with room for them; everything else stays out of that one.
-      const ids = memory.take(mapCount * 4);
+      const ids = memory.take(bytesTold("map ids", mapCount, 4));
       const again = memory.take(INFO_SIZE);
       again.view.setUint32(52, mapCount, true);
       setPointer(again.view, 56, ids.address);
@@ -115,7 +125,7 @@ export function progCode(fd: number, form: "xlated" | "jited"): Uint8Array | und
     objInfo(fd, INFO_SIZE, block);
     const length = block.view.getUint32(lengthAt, true);
     if (length === 0) return undefined;
-    const code = memory.take(length);
+    const code = memory.take(bytesTold(`${form} code`, length, 1));
     block.bytes.fill(0);
     block.view.setUint32(lengthAt, length, true);
     setPointer(block.view, pointerAt, code.address);
@@ -135,7 +145,7 @@ export function progLineInfo(fd: number): { readonly recordSize: number; readonl
     const count = block.view.getUint32(countAt, true);
     const recordSize = block.view.getUint32(sizeAt, true);
     if (count === 0 || recordSize === 0) return undefined;
-    const records = memory.take(count * recordSize);
+    const records = memory.take(bytesTold("line info", count, recordSize));
     block.bytes.fill(0);
     block.view.setUint32(countAt, count, true);
     block.view.setUint32(sizeAt, recordSize, true);
@@ -172,7 +182,7 @@ export function linkInfo(fd: number): LinkInfo {
   return scratch((memory) => {
     const block = memory.take(INFO_SIZE);
     const size = objInfo(fd, INFO_SIZE, block);
-    const copy = block.bytes.slice(0, Math.max(size, 64));
+    const copy = block.bytes.slice(0, Math.min(INFO_SIZE, Math.max(size, 64)));
     const type = block.view.getUint32(0, true);
     return {
       type,
@@ -231,7 +241,10 @@ export function objectIds(kind: ObjectKind): number[] {
     const result = bpf(cmd, 12);
     if (result === -Errno.ENOENT) return ids;
     check(cmdName(cmd), result);
-    id = a.getUint32(4, true);
+    const next = a.getUint32(4, true);
+    // Otherwise the walk would never end.
+    if (next <= id) throw sysError(cmdName(cmd), Errno.EBADMSG, `id ${next} after ${id}`);
+    id = next;
     ids.push(id);
   }
 }

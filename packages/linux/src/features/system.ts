@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { gunzipSync } from "node:zlib";
 import { parseKconfig } from "@ebplane/core/elf";
+import { BpfError } from "@ebplane/core/errors";
 
 export interface SystemState {
   /** `uname -r`. */
@@ -34,7 +35,8 @@ export function systemState(): SystemState {
 
 function sysctl(path: string): number | undefined {
   try {
-    return Number(readFileSync(`/proc/sys/${path}`, "latin1"));
+    const text = readFileSync(`/proc/sys/${path}`, "latin1").trim();
+    return /^-?\d{1,15}$/.test(text) ? Number(text) : undefined;
   } catch {
     return undefined;
   }
@@ -55,9 +57,18 @@ export function kernelConfig(): ReadonlyMap<string, string> | undefined {
   return new Map([...parseKconfig(text)].map(([name, value]) => [name, value.replace(/^"|"$/g, "")]));
 }
 
+const PACKED = "/proc/config.gz";
+
 /** The configuration that the running kernel was built with, as it keeps or as its package put it. */
 export function configText(): string | undefined {
-  if (existsSync("/proc/config.gz")) return gunzipSync(readFileSync("/proc/config.gz")).toString("latin1");
+  if (existsSync(PACKED)) {
+    const packed = readFileSync(PACKED);
+    try {
+      return gunzipSync(packed).toString("latin1");
+    } catch (error) {
+      throw new BpfError("ECONFIG", `${PACKED}: ${(error as Error).message}`);
+    }
+  }
   const boot = `/boot/config-${release()}`;
   return existsSync(boot) ? readFileSync(boot, "latin1") : undefined;
 }

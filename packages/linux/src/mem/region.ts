@@ -6,7 +6,19 @@
  * object that was mapped there is let go, stale views read zeros) and keeps range and view for the next mapping of
  * the same length. The number of mappings is then bounded by the largest number alive at once.
  */
-import { check, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, mmap, PAGE_SIZE, PROT_READ, PROT_WRITE } from "../sys/index.ts";
+import { constants } from "node:buffer";
+import { Errno } from "@ebplane/core/errors";
+import {
+  check,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  mmap,
+  PAGE_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+  sysError,
+} from "../sys/index.ts";
 import { viewMemory } from "../sys/native.ts";
 
 /**
@@ -32,6 +44,9 @@ function take(length: number, readOnly: boolean): Region {
   const size = roundToPages(length);
   const region = idle[readOnly ? "readOnly" : "writable"].get(size)?.pop();
   if (region) return region;
+  // A longer view is no exception but the end of the process.
+  if (size > constants.MAX_LENGTH)
+    throw sysError("mmap", Errno.ENOMEM, `${size} bytes, at most ${constants.MAX_LENGTH}`);
   const address = check("mmap", mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   return { address, length: size, readOnly, buffer: viewMemory(address, size) };
 }
