@@ -320,8 +320,9 @@ const OWN: ReadonlySet<number> = new Set([4, 5]);
 /** All that both sides tell of a namespace. Link-local addresses and multicast are the kernel's own affairs. */
 export function stateOf({ route }: Side) {
   return {
-    links: listLinks(route).map(({ stats, flags, peerNetnsId, rxQueues, txQueues, operState, ...link }) => ({
-      ...link,
+    // What a kind has beside, such as a bridge's timers, sim's devices do not have.
+    links: listLinks(route).map(({ index, name, kind, mac, mtu, up, carrier, master, link, peerNetnsId, xdp }) => ({
+      ...{ index, name, kind, mac, mtu, up, carrier, master, link, xdp },
       elsewhere: peerNetnsId !== undefined,
     })),
     addresses: sorted(listAddresses(route)),

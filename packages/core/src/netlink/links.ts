@@ -3,8 +3,9 @@
  */
 
 import { viewOf } from "../bytes/index.ts";
-import { formatMac, parseIp, parseMac } from "../wire/index.ts";
+import { formatMac, parseMac } from "../wire/index.ts";
 import type { NetlinkClient } from "./client.ts";
+import { LINK_KINDS, type LinkKind, type LinkOptions, PORT_KINDS } from "./link-kinds.ts";
 import {
   type Attr,
   cstring,
@@ -20,10 +21,9 @@ import {
   NLM_F_EXCL,
   onlyAnswer,
   splitBody,
-  u8,
-  u16,
   u32,
 } from "./message.ts";
+import { decodeValues, encodeValues, type Table } from "./schema.ts";
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
@@ -46,6 +46,8 @@ export const IFLA_XDP = 43;
 export const IFLA_INFO_KIND = 1;
 export const IFLA_INFO_DATA = 2;
 export const VETH_INFO_PEER = 1;
+const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_INFO_SLAVE_DATA = 5;
 
 const IFLA_XDP_FD = 1;
 export const IFLA_XDP_ATTACHED = 2;
@@ -67,36 +69,18 @@ export interface LinkBase {
   readonly netns?: number;
 }
 
-/** A device to be created. */
+/** A device to be created: what any has, and what its kind has. */
 export type LinkSpec = LinkBase &
-  (
-    | { readonly kind: "veth"; readonly peer: LinkBase }
-    | { readonly kind: "bridge"; readonly vlanFiltering?: boolean; readonly stp?: boolean }
-    | {
-        readonly kind: "vxlan";
-        readonly vni?: number;
-        readonly local?: string;
-        readonly remote?: string;
-        readonly port?: number;
-        /** Underlying device. */
-        readonly link?: number;
-        /** Tunnel metadata come with each packet (`bpf_skb_set_tunnel_key`); no vni then. */
-        readonly external?: boolean;
-      }
-    | { readonly kind: "macvlan"; readonly link: number; readonly mode?: "private" | "vepa" | "bridge" | "passthru" }
-    | { readonly kind: "vlan"; readonly link: number; readonly id: number }
-    | {
-        readonly kind: "netkit";
-        /** The other end; the kernel names it when absent. */
-        readonly peer?: LinkBase;
-        /** With Ethernet headers, or (the kernel's own choice) without. */
-        readonly mode?: "l2" | "l3";
-        /** What becomes of packets where no program decides, at this end and at the peer; forwarded when absent. */
-        readonly policy?: "forward" | "blackhole";
-        readonly peerPolicy?: "forward" | "blackhole";
-      }
-    | { readonly kind: "ifb" | "dummy" }
-  );
+  {
+    [K in LinkKind]: { readonly kind: K } & LinkOptions<K> &
+      (K extends Paired ? { readonly peer?: LinkBase } : unknown);
+  }[LinkKind] & {
+    /** Index of the device below. */
+    readonly link?: number;
+  };
+
+/** Kinds that are made two at a time. */
+type Paired = "veth" | "netkit";
 
 /** A device as the kernel describes it. */
 export interface LinkInfo {
@@ -104,6 +88,10 @@ export interface LinkInfo {
   readonly name: string;
   /** `veth`, `bridge` …; undefined for physical devices and loopback. */
   readonly kind: string | undefined;
+  /** What its kind tells, by the names of `LINK_KINDS`; undefined for kinds that are not there. */
+  readonly options: Readonly<Record<string, unknown>> | undefined;
+  /** What it tells of itself as a port of a bond, bridge or vrf. */
+  readonly port: Readonly<Record<string, unknown>> | undefined;
   readonly mac: string | undefined;
   readonly mtu: number;
   /** IFF_* */
@@ -140,7 +128,9 @@ export function addLink(socket: NetlinkClient, spec: LinkSpec): void {
   const info: Attr[] = [[IFLA_INFO_KIND, cstring(spec.kind)]];
   if (data.length) info.push([IFLA_INFO_DATA, data]);
   const attrs: Attr[] = [...baseAttrs(spec), [IFLA_LINKINFO, info]];
-  if ("link" in spec && spec.link !== undefined && spec.kind !== "vxlan") attrs.push([IFLA_LINK, u32(spec.link)]);
+  // Tunnels have the device below among their own attributes.
+  const table: Table = LINK_KINDS[spec.kind];
+  if (spec.link !== undefined && !("link" in table)) attrs.push([IFLA_LINK, u32(spec.link)]);
   const body = encodeBody(ifinfo(0), attrs);
   socket.request(`link add ${spec.name} type ${spec.kind}`, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body);
 }
@@ -156,56 +146,20 @@ function baseAttrs(spec: LinkBase): Attr[] {
   return attrs;
 }
 
-const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
-
-/** Source: include/uapi/linux/if_link.h `IFLA_NETKIT_*`, `enum netkit_action`, `enum netkit_mode`. */
-const NETKIT = { peerInfo: 1, policy: 3, peerPolicy: 4, mode: 5 } as const;
-const NETKIT_POLICIES = { forward: 0, blackhole: 2 } as const;
-const NETKIT_MODES = { l2: 0, l3: 1 } as const;
+/** What a kind has unless it is said otherwise: the kernel asks for it, or has an older default. */
+const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  macvlan: { mode: "bridge" },
+  vxlan: { port: 4789 },
+};
 
 function linkData(spec: LinkSpec): Attr[] {
-  const attrs: Attr[] = [];
-  switch (spec.kind) {
-    case "veth":
-      // The peer is described like a device of its own: header and attributes.
-      attrs.push([VETH_INFO_PEER | NESTED, encodeBody(ifinfo(0), baseAttrs(spec.peer))]);
-      break;
-    case "netkit":
-      if (spec.peer) attrs.push([NETKIT.peerInfo | NESTED, encodeBody(ifinfo(0), baseAttrs(spec.peer))]);
-      if (spec.policy) attrs.push([NETKIT.policy, u32(NETKIT_POLICIES[spec.policy])]);
-      if (spec.peerPolicy) attrs.push([NETKIT.peerPolicy, u32(NETKIT_POLICIES[spec.peerPolicy])]);
-      if (spec.mode) attrs.push([NETKIT.mode, u32(NETKIT_MODES[spec.mode])]);
-      break;
-    case "bridge":
-      if (spec.stp !== undefined) attrs.push([5, u32(Number(spec.stp))]);
-      if (spec.vlanFiltering !== undefined) attrs.push([7, u8(Number(spec.vlanFiltering))]);
-      break;
-    case "vxlan": {
-      if (spec.vni !== undefined) attrs.push([1, u32(spec.vni)]);
-      if (spec.remote !== undefined) attrs.push(ipAttr(2, 16, spec.remote));
-      if (spec.link !== undefined) attrs.push([3, u32(spec.link)]);
-      if (spec.local !== undefined) attrs.push(ipAttr(4, 17, spec.local));
-      const port = spec.port ?? 4789;
-      attrs.push([15, Uint8Array.of(port >> 8, port & 255)]); // Big-endian.
-      if (spec.external) attrs.push([25, u8(1)]);
-      break;
-    }
-    case "macvlan":
-      attrs.push([1, u32(MACVLAN_MODES[spec.mode ?? "bridge"])]);
-      break;
-    case "vlan":
-      attrs.push([1, u16(spec.id)]);
-      break;
-  }
+  const { attrs } = encodeValues(LINK_KINDS[spec.kind] as Table, { ...DEFAULTS[spec.kind], ...spec });
+  // The peer is described like a device of its own: header and attributes.
+  if ("peer" in spec && spec.peer) attrs.push([VETH_INFO_PEER | NESTED, encodeBody(ifinfo(0), baseAttrs(spec.peer))]);
   return attrs;
 }
 
 const NESTED = 0x8000;
-
-function ipAttr(v4: number, v6: number, text: string): Attr {
-  const bytes = parseIp(text);
-  return [bytes.length === 4 ? v4 : v6, bytes];
-}
 
 /** What of a device to change; absent fields stay. */
 export interface LinkChange {
@@ -272,11 +226,15 @@ export function decodeLink(message: Message): LinkInfo {
   const { view, attrs } = splitBody(message, 16);
   const flags = view.getUint32(8, true);
   const info = attrs.get(IFLA_LINKINFO);
+  const about = info && decodeAttrs(info);
+  const kind = getString(about?.get(IFLA_INFO_KIND));
   const mac = attrs.get(IFLA_ADDRESS);
   return {
     index: view.getInt32(4, true),
     name: getString(attrs.get(IFLA_IFNAME)) ?? "",
-    kind: info && getString(decodeAttrs(info).get(IFLA_INFO_KIND)),
+    kind,
+    options: told(kind, LINK_KINDS, about?.get(IFLA_INFO_DATA)),
+    port: told(getString(about?.get(IFLA_INFO_SLAVE_KIND)), PORT_KINDS, about?.get(IFLA_INFO_SLAVE_DATA)),
     mac: mac?.length === 6 ? formatMac(mac) : undefined,
     mtu: getU32(attrs.get(IFLA_MTU)) ?? 0,
     flags,
@@ -291,6 +249,11 @@ export function decodeLink(message: Message): LinkInfo {
     xdp: decodeXdp(attrs.get(IFLA_XDP)),
     stats: decodeStats(attrs.get(IFLA_STATS64)),
   };
+}
+
+function told(kind: string | undefined, kinds: Readonly<Record<string, Table>>, data: Uint8Array | undefined) {
+  const table = kind !== undefined && Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
+  return table && decodeValues(table, data ?? new Uint8Array(0));
 }
 
 function decodeXdp(value: Uint8Array | undefined): LinkInfo["xdp"] {

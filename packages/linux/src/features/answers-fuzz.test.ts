@@ -40,8 +40,8 @@ const mangle = vi.hoisted(() => ({
   file: undefined as ((path: string, bytes: Buffer) => Buffer) | undefined,
 }));
 
-vi.mock(import("../sys/index.ts"), async (original) => {
-  const real = await original();
+vi.mock("../sys/index.ts", async (original) => {
+  const real = await original<typeof import("../sys/index.ts")>();
   return {
     ...real,
     syscall: (nr: number, ...args: number[]) => {
@@ -62,8 +62,8 @@ vi.mock(import("../sys/index.ts"), async (original) => {
   };
 });
 
-vi.mock(import("node:fs"), async (original) => {
-  const real = await original();
+vi.mock("node:fs", async (original) => {
+  const real = await original<typeof import("node:fs")>();
   const readFileSync = ((path: string, encoding?: BufferEncoding) => {
     const bytes = real.readFileSync(path) as Buffer;
     const read = mangle.file && /^\/(proc|sys|boot)\//.test(path) ? mangle.file(path, bytes) : bytes;

@@ -124,6 +124,8 @@ test("a vlan has no native XDP of its own, a bond has, and a bond's program keep
     index,
     name,
     kind: undefined,
+    options: undefined,
+    port: undefined,
     mac: undefined,
     mtu: 1500,
     flags: 1,

@@ -116,14 +116,18 @@ export function checkXdp(
   return findings;
 }
 
+/** Source: drivers/net/bonding/bond_main.c bond_xdp_check. */
+const BOND_MODES: ReadonlySet<unknown> = new Set(["balance-rr", "active-backup", "802.3ad", "balance-xor"]);
+
 /** Undefined where it cannot be told. */
 function hasNative(
-  { kind }: LinkInfo,
+  { kind, options }: LinkInfo,
   features: DeviceFeatures["features"] | undefined,
   ports: readonly LinkInfo[],
 ): boolean | undefined {
   if (kind !== undefined && STACKED.has(kind)) return false;
   if (features?.includes("basic")) return true;
+  if (kind === "bond" && !BOND_MODES.has(options?.mode)) return false;
   // A bond has what its ports have: without any it takes a program, and then only ports that can run it.
   return features === undefined || (kind === "bond" && ports.length === 0) ? undefined : false;
 }

@@ -2,7 +2,7 @@
 import type { LinkChange, LinkInfo, LinkSpec, Qdisc } from "@ebplane/linux/netlink";
 import type { Command } from "commander";
 import { UsageError } from "../../failure.ts";
-import { wholeNumber } from "../../options.ts";
+import { collect, wholeNumber } from "../../options.ts";
 import { bytesText, grouped } from "../../output.ts";
 import { addList, NETNS, type Network, type Where, withRoute } from "./common.ts";
 
@@ -19,6 +19,7 @@ interface AddOptions extends Where {
   readonly mac?: string;
   readonly mtu?: string;
   readonly queues?: string;
+  readonly set: readonly string[];
 }
 
 interface SetOptions extends Where {
@@ -56,9 +57,17 @@ export function registerDevices(net: Command): void {
   );
   link
     .command("add <name> <kind>")
-    .description("a new device: veth, bridge, vxlan, macvlan, vlan, ifb, dummy or netkit")
+    .description(
+      "a new device: veth, bridge, bond, vlan, macvlan, ipvlan, vxlan, geneve, gre, dummy, vrf, netkit and others",
+    )
     .option("--peer <name>", "veth, netkit: the other end")
-    .option("--dev <name>", "macvlan, vlan, vxlan: the device below")
+    .option("--dev <name>", "vlan, macvlan, tunnels: the device below")
+    .option(
+      "--set <name=value>",
+      "what else its kind has, as `net link list --json` shows it (repeatable)",
+      collect,
+      [],
+    )
     .option("--vni <number>", "vxlan")
     .option("--local <address>", "vxlan")
     .option("--remote <address>", "vxlan")
@@ -69,7 +78,9 @@ export function registerDevices(net: Command): void {
     .option("--queues <number>", "receive and transmit queues")
     .option(...NETNS)
     .action(async (name: string, kind: string, options: AddOptions) => {
-      await withRoute(options, (n) => n.kernel.addLink(n.socket, linkSpec(name, kind, options, n)));
+      await withRoute(options, (n) =>
+        n.kernel.addLink(n.socket, { ...linkSpec(name, kind, options, n), ...kindOptions(kind, options.set, n) }),
+      );
     });
   link
     .command("set <device>")
@@ -154,6 +165,23 @@ function number(text: string | undefined, option: string): number | undefined {
   return text === undefined ? undefined : wholeNumber(text, option);
 }
 
+/** What `--set` gives, by the kind's table. @throws UsageError for a name that the kind does not have. */
+function kindOptions(kind: string, given: readonly string[], n: Network): Record<string, unknown> {
+  const table = n.kernel.linkTable(kind) ?? {};
+  return Object.fromEntries(
+    given.map((text) => {
+      const [, name = "", value = ""] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+      if (value === "") throw new UsageError(`--set: expected NAME=VALUE, got ${text}`);
+      if (!Object.hasOwn(table, name)) {
+        const known = Object.keys(table).join(", ") || "nothing";
+        throw new UsageError(`--set: ${kind} has ${known}, got ${name}`);
+      }
+      if (value === "true" || value === "false") return [name, value === "true"];
+      return [name, /^\d+$/.test(value) ? Number(value) : value];
+    }),
+  );
+}
+
 function linkSpec(name: string, kind: string, o: AddOptions, n: Network): LinkSpec {
   const base = { name, mac: o.mac, mtu: number(o.mtu, "--mtu"), queues: number(o.queues, "--queues") };
   const below = (): number => {
@@ -180,18 +208,12 @@ function linkSpec(name: string, kind: string, o: AddOptions, n: Network): LinkSp
       if (id === undefined || id < 1 || id > 4094) throw new UsageError("vlan: expected --id from 1 to 4094");
       return { ...base, kind, link: below(), id };
     }
-    case "bridge":
-    case "ifb":
-    case "dummy":
-      return { ...base, kind };
-    case "netkit": {
-      if (o.mode !== undefined && o.mode !== "l2" && o.mode !== "l3") {
-        throw new UsageError(`--mode: expected l2 or l3, got ${o.mode}`);
-      }
+    default: {
+      const known = Object.keys(n.kernel.LINK_KINDS).filter((k) => k !== "tun");
+      if (!known.includes(kind)) throw new UsageError(`kind: expected one of ${known.join(", ")}, got ${kind}`);
       const peer = o.peer === undefined ? undefined : { name: o.peer, mtu: base.mtu };
-      return { ...base, kind, peer, mode: o.mode };
+      const link = o.dev === undefined ? undefined : n.index(o.dev);
+      return { ...base, kind, peer, link, mode: o.mode } as LinkSpec;
     }
-    default:
-      throw new UsageError(`kind: expected veth, bridge, vxlan, macvlan, vlan, ifb, dummy or netkit, got ${kind}`);
   }
 }
