@@ -28,6 +28,99 @@ describe.skipIf(skip)(`ebplane net${skip ? ` (skipped: ${skip})` : ""}`, () => {
     Object.values(JSON.parse(await done(what, "list", "--json")) as Record<string, T[]>)[0]!;
   const ip = (...args: string[]): string => ns.spawnSync("ip", args).stdout;
 
+  test("qdiscs, classes, filters, next hops and what bridges know: tc, ip and bridge see them, and we list theirs", async () => {
+    const tc = (line: string): string => ns.spawnSync("tc", line.split(" ")).stdout;
+    await done("link", "add", "w0", "veth", "--peer", "w1");
+    for (const name of ["w0", "w1"]) await done("link", "set", name, "--up");
+    await done("addr", "add", "10.70.0.1/24", "w0");
+    await done("link", "add", "br1", "bridge", "--set", "priority=100", "--set", "stp=true");
+    expect(ip("-d", "link", "show", "br1")).toMatch(/stp_state 1 priority 100 /);
+    await done("link", "set", "w1", "--master", "br1");
+
+    await done("qdisc", "add", "w0", "htb", "--handle", "1:", "--set", "params.default=5");
+    await done(
+      "class",
+      "add",
+      "w0",
+      "htb",
+      "--handle",
+      "1:5",
+      "--set",
+      "params.rate=125000",
+      "--set",
+      "params.ceil=250000",
+    );
+    await done("qdisc", "add", "w0", "pfifo", "--parent", "1:5", "--handle", "5:", "--set", "params.limit=77");
+    expect(tc("class show dev w0")).toMatch(/class htb 1:5 root leaf 5: prio 0 rate 1Mbit ceil 2Mbit/);
+    expect(await done("qdisc")).toMatch(/w0 +htb +1: +root +default 5, .*\n(.*\n)*w0 +pfifo +5: +1:5 +limit 77/);
+    expect(await done("class")).toMatch(/w0 +htb +1:5 .* rate 125000, ceil 250000/);
+    await done("class", "change", "w0", "htb", "--handle", "1:5", "--set", "params.rate=500000");
+    expect(tc("class show dev w0")).toContain("rate 4Mbit");
+    tc("filter add dev w0 parent 1: protocol ip prio 9 u32 match ip dst 10.9.0.0/16 classid 1:5");
+    expect(await done("filter")).toMatch(/w0 +1: +9 +ip +u32 +80000800 +classId 65541, .*terminal/);
+    await done("filter", "del", "w0", "1:", "--priority", "9", "--protocol", "ip");
+    expect(tc("filter show dev w0")).toBe("");
+    await done("qdisc", "del", "w0");
+
+    await done("nexthop", "add", "1", "--via", "10.70.0.2", "--dev", "w0");
+    await done("nexthop", "add", "2", "--via", "10.70.0.3", "--dev", "w0");
+    await done("nexthop", "add", "3", "--group", "1*3,2");
+    expect(ip("nexthop")).toContain("id 3 group 1,3/2");
+    await done("route", "add", "10.71.0.0/16", "--nhid", "3");
+    await done(
+      "route",
+      "add",
+      "10.72.0.0/16",
+      "--nexthop",
+      "10.70.0.2*2",
+      "--nexthop",
+      "10.70.0.3",
+      "--set",
+      "mtu=1300",
+    );
+    expect(ip("route", "show", "10.72.0.0/16")).toMatch(/mtu 1300 *\n.*via 10.70.0.2 dev w0 weight 2 *\n.*10.70.0.3/);
+    const text = await done("route");
+    expect(text).toMatch(/10.71.0.0\/16 +next hop 3/);
+    expect(text).toMatch(/10.72.0.0\/16 +10.70.0.2\*2, 10.70.0.3 /);
+    expect(await done("nexthop")).toMatch(/3 +1\*3, 2/);
+    await done("nexthop", "del", "3");
+    expect(ip("route", "show", "10.71.0.0/16")).toBe("");
+    await done("rule", "add", "300", "77", "--set", "ipProto=6", "--set", "dport.start=80", "--set", "dport.end=90");
+    expect(ip("rule")).toMatch(/300:.*ipproto tcp dport 80-90 lookup 77/);
+    await done("rule", "del", "300", "77");
+
+    await done("fdb", "add", "02:00:00:00:00:55", "w1", "--master");
+    await done("proxy", "add", "10.70.0.99", "w0");
+    expect(ns.spawnSync("bridge", ["fdb", "show", "dev", "w1"]).stdout).toContain(
+      "02:00:00:00:00:55 master br1 permanent",
+    );
+    expect(await done("fdb")).toMatch(/02:00:00:00:00:55 +w1 +master +permanent/);
+    expect(ip("neigh", "show", "proxy")).toContain("10.70.0.99 dev w0");
+    expect(await done("proxy")).toMatch(/10.70.0.99 +w0/);
+    for (const device of ["br1", "w0"]) await done("link", "del", device);
+  });
+
+  test.each([
+    [["qdisc", "add", "lo", "wfq"], "kind: expected one of clsact, ingress, noqueue"],
+    [["qdisc", "add", "lo", "pfifo", "--set", "size=3"], "--set: pfifo has params, got size"],
+    [["qdisc", "add", "lo", "pfifo", "--handle", "x"], "expected a handle such as 1: or 1:5, got x"],
+    [["class", "add", "lo", "htb"], "class: expected --handle MAJOR:MINOR"],
+    [["filter", "add", "lo", "ingress", "matchall", "--action", "eat"], "--action: expected drop, pass, redirect:DEV"],
+    [["filter", "add", "lo", "ingress", "matchall", "--protocol", "ipx"], "--protocol: expected all, ip, ipv6, arp"],
+    [["nexthop", "add", "1", "--group", "a"], "--group: expected ID or ID*SHARE, got a"],
+    [["route", "add", "10.0.0.0/8", "--nexthop", "*3"], "--nexthop: expected ADDRESS, got *3"],
+    [["route", "add", "10.0.0.0/8", "--dev", "lo", "--set", "speed=3"], "--set: route has mtu, window"],
+    [
+      ["link", "add", "x0", "bridge", "--set", "priority=lots"],
+      "priority: expected a whole number from 0 to 65535, got lots",
+    ],
+  ] as const)("ebplane net %j is one line, exit 2, too", async (args, message) => {
+    const { code, stdout, stderr } = await net(...args);
+    expect(stderr).toContain(message);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
   test("devices are made, changed, listed and removed", async () => {
     await done("link", "add", "v0", "veth", "--peer", "v1", "--mtu", "1400", "--queues", "2");
     await done("link", "add", "br0", "bridge");
@@ -133,7 +226,7 @@ describe.skipIf(skip)(`ebplane net${skip ? ` (skipped: ${skip})` : ""}`, () => {
   });
 
   test.each([
-    [["link", "add", "x0", "wormhole"], "kind: expected veth, bridge"],
+    [["link", "add", "x0", "wormhole"], "kind: expected one of bareudp, bond, bridge"],
     [["link", "add", "x0", "veth"], "veth: expected --peer NAME"],
     [["link", "add", "x0", "vlan", "--dev", "lo", "--id", "5000"], "vlan: expected --id from 1 to 4094"],
     [["link", "set", "nope", "--up"], "device nope: there is none; there are lo"],
@@ -141,7 +234,7 @@ describe.skipIf(skip)(`ebplane net${skip ? ` (skipped: ${skip})` : ""}`, () => {
     [["link", "set", "lo", "--up", "--down"], "--up and --down exclude each other"],
     [["link", "set", "lo", "--mtu", "big"], "--mtu: expected a whole number, got big"],
     [["addr", "add", "10.0.0.300/24", "lo"], "10.0.0.300"],
-    [["route", "add", "10.0.0.0/8", "--encap", "gre 1"], "--encap: expected ip, seg6 or seg6local"],
+    [["route", "add", "10.0.0.0/8", "--encap", "gre 1"], "--encap: expected ip, mpls, seg6 or seg6local"],
     [["route", "add", "fd00::/64", "--dev", "lo", "--encap", "seg6local End.Q"], "expected seg6local and one of End,"],
     [["route", "add", "10.0.0.0/8", "--via", "10.99.0.1"], "netlink route add 10.0.0.0/8: ENETUNREACH"],
     [["rule", "add", "x", "1"], "priority: expected a whole number"],

@@ -75,7 +75,7 @@ export function deleteFdb(socket: NetlinkClient, spec: FdbSpec): void {
 
 /** Of every bridge and vxlan. */
 export function listFdb(socket: NetlinkClient): FdbEntry[] {
-  const header = new Uint8Array(16); // struct ifinfomsg, as bridge(8) asks.
+  const header = new Uint8Array(12);
   header[0] = AF_BRIDGE;
   return socket.request("fdb list", RTM_GETNEIGH, NLM_F_DUMP, header).flatMap(decodeFdb);
 }

@@ -10,6 +10,7 @@ import { type Attr, cstring, decodeAttrs, getIp, getString, getU16, getU32, u16,
 export const RTA_ENCAP_TYPE = 21;
 export const RTA_ENCAP = 22;
 
+const LWTUNNEL_ENCAP_MPLS = 1;
 const LWTUNNEL_ENCAP_IP = 2;
 const LWTUNNEL_ENCAP_IP6 = 4;
 const LWTUNNEL_ENCAP_SEG6 = 5;
@@ -67,6 +68,12 @@ export type Encap =
       readonly name: string;
     }
   | { readonly type: "ip"; readonly id: bigint; readonly dst: string; readonly src?: string; readonly ttl?: number }
+  | {
+      readonly type: "mpls";
+      /** Outermost first. */
+      readonly labels: readonly number[];
+      readonly ttl?: number;
+    }
   | { readonly type: "seg6"; readonly mode: Seg6Mode; readonly segments: readonly string[] }
   | Seg6Local;
 
@@ -96,6 +103,11 @@ export function encapAttrs(encap: Encap): Attr[] {
       if (encap.src !== undefined) attrs.push([3, parseIp(encap.src)]);
       if (encap.ttl !== undefined) attrs.push([4, Uint8Array.of(encap.ttl)]);
       return of(dst.length === 4 ? LWTUNNEL_ENCAP_IP : LWTUNNEL_ENCAP_IP6, attrs);
+    }
+    case "mpls": {
+      const attrs: Attr[] = [[1, labelStack(encap.labels)]];
+      if (encap.ttl !== undefined) attrs.push([2, Uint8Array.of(encap.ttl)]);
+      return of(LWTUNNEL_ENCAP_MPLS, attrs);
     }
     case "seg6": {
       const header = segmentHeader(encap.segments, encap.mode === "inline");
@@ -128,6 +140,17 @@ function progAttrs(fd: number, name: string): Attr[] {
     [1, u32(fd)],
     [2, cstring(name)],
   ];
+}
+
+/** Entries of 20 bits of label, the last with the bottom bit. Source: RFC 3032. */
+function labelStack(labels: readonly number[]): Uint8Array {
+  const out = new Uint8Array(4 * labels.length);
+  labels.forEach((label, i) => {
+    if (!Number.isInteger(label) || label < 0 || label >= 1 << 20)
+      throw new RangeError(`label ${label}: expected 20 bits`);
+    viewOf(out).setUint32(4 * i, ((label << 12) | (i === labels.length - 1 ? 0x100 : 0)) >>> 0);
+  });
+  return out;
 }
 
 /** A whole segment routing header, last segment first; `keep` a slot for the original destination. */
@@ -178,6 +201,12 @@ export function decodeEncap(type: Uint8Array | undefined, encap: Uint8Array | un
       const segments = segmentsOf(tunnel.subarray(4));
       const shown = mode === "inline" ? segments.slice(0, -1) : segments;
       return { encapType, encap: `seg6 mode ${mode} segs [ ${shown.join(" ")} ]` };
+    }
+    case LWTUNNEL_ENCAP_MPLS: {
+      const stack = attrs.get(1) ?? new Uint8Array(0);
+      const view = viewOf(stack);
+      const labels = Array.from({ length: Math.floor(stack.length / 4) }, (_, i) => view.getUint32(4 * i) >>> 12);
+      return { encapType, encap: `mpls ${labels.join("/")}` };
     }
     case LWTUNNEL_ENCAP_SEG6_LOCAL:
       return { encapType, bpf: { seg6local: progName(attrs.get(LOCAL.bpf)) }, encap: seg6LocalText(attrs) };

@@ -1,10 +1,11 @@
-/** `ebplane net link` and `net qdisc`: network devices and what queues before them. */
-import type { LinkChange, LinkInfo, LinkSpec, Qdisc } from "@ebplane/linux/netlink";
+/** `ebplane net link`: network devices. */
+import type { LinkChange, LinkInfo, LinkSpec } from "@ebplane/linux/netlink";
 import type { Command } from "commander";
 import { UsageError } from "../../failure.ts";
 import { collect, wholeNumber } from "../../options.ts";
 import { bytesText, grouped } from "../../output.ts";
 import { addList, NETNS, type Network, type Where, withRoute } from "./common.ts";
+import { setOptions } from "./settings.ts";
 
 type Device = LinkInfo & { readonly device: string; readonly above: string };
 
@@ -79,7 +80,10 @@ export function registerDevices(net: Command): void {
     .option(...NETNS)
     .action(async (name: string, kind: string, options: AddOptions) => {
       await withRoute(options, (n) =>
-        n.kernel.addLink(n.socket, { ...linkSpec(name, kind, options, n), ...kindOptions(kind, options.set, n) }),
+        n.kernel.addLink(n.socket, {
+          ...linkSpec(name, kind, options, n),
+          ...setOptions(kind, n.kernel.linkTable(kind) ?? {}, options.set, n),
+        }),
       );
     });
   link
@@ -119,31 +123,6 @@ export function registerDevices(net: Command): void {
     .action(async (device: string, options: Where) => {
       await withRoute(options, (n) => n.kernel.deleteLink(n.socket, n.index(device)));
     });
-
-  const qdisc = net.command("qdisc").description("queueing disciplines");
-  addList<Qdisc & { readonly device: string }>(
-    qdisc,
-    {
-      key: "qdiscs",
-      head: ["device", "kind", "handle", "parent"],
-      row: (q) => [q.device, q.kind, handleText(q.handle), q.parent === 0xffffffff ? "root" : handleText(q.parent)],
-    },
-    (n) => n.kernel.listQdiscs(n.socket).map((q) => ({ ...q, device: n.nameOf(q.index) })),
-  );
-  for (const verb of ["add", "del"] as const) {
-    qdisc
-      .command(`${verb} <device> <kind>`)
-      .description(
-        verb === "add" ? "puts clsact on a device, for tc programs" : "takes clsact away, with every filter on it",
-      )
-      .option(...NETNS)
-      .action(async (device: string, kind: string, given: Where) => {
-        if (kind !== "clsact") throw new UsageError(`kind: expected clsact, got ${kind}`);
-        await withRoute(given, (n) =>
-          (verb === "add" ? n.kernel.addClsact : n.kernel.deleteClsact)(n.socket, n.index(device)),
-        );
-      });
-  }
 }
 
 function above(d: LinkInfo, n: Network): string {
@@ -155,31 +134,8 @@ function traffic(packets: bigint | undefined, bytes: bigint | undefined): string
   return packets ? `${grouped(packets)}, ${bytesText(bytes ?? 0n)}` : "";
 }
 
-function handleText(handle: number): string {
-  return handle
-    ? `${(handle >>> 16).toString(16)}:${(handle & 0xffff) === 0 ? "" : (handle & 0xffff).toString(16)}`
-    : "";
-}
-
 function number(text: string | undefined, option: string): number | undefined {
   return text === undefined ? undefined : wholeNumber(text, option);
-}
-
-/** What `--set` gives, by the kind's table. @throws UsageError for a name that the kind does not have. */
-function kindOptions(kind: string, given: readonly string[], n: Network): Record<string, unknown> {
-  const table = n.kernel.linkTable(kind) ?? {};
-  return Object.fromEntries(
-    given.map((text) => {
-      const [, name = "", value = ""] = /^([^=]+)=(.+)$/.exec(text) ?? [];
-      if (value === "") throw new UsageError(`--set: expected NAME=VALUE, got ${text}`);
-      if (!Object.hasOwn(table, name)) {
-        const known = Object.keys(table).join(", ") || "nothing";
-        throw new UsageError(`--set: ${kind} has ${known}, got ${name}`);
-      }
-      if (value === "true" || value === "false") return [name, value === "true"];
-      return [name, /^\d+$/.test(value) ? Number(value) : value];
-    }),
-  );
 }
 
 function linkSpec(name: string, kind: string, o: AddOptions, n: Network): LinkSpec {

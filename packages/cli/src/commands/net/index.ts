@@ -4,9 +4,11 @@
  */
 import type { Command } from "commander";
 import { registerAddresses } from "./addresses.ts";
+import { registerBridging } from "./bridging.ts";
 import { registerDevices } from "./devices.ts";
 import { registerNamespaces } from "./namespaces.ts";
 import { registerRoutes } from "./routes.ts";
+import { registerTraffic } from "./traffic.ts";
 import { registerWatch } from "./watch.ts";
 
 export function registerNet(program: Command): void {
@@ -15,5 +17,7 @@ export function registerNet(program: Command): void {
   registerAddresses(net);
   registerRoutes(net);
   registerNamespaces(net);
+  registerTraffic(net);
+  registerBridging(net);
   registerWatch(net);
 }

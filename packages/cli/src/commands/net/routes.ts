@@ -1,11 +1,12 @@
 /** `ebplane net route` and `net rule`: where packets go. */
 import { Errno, SysError } from "@ebplane/core/errors";
-import type { Encap, RouteInfo, RouteSpec, Rule, Seg6Action, Seg6Mode } from "@ebplane/linux/netlink";
+import type { Encap, HopSpec, RouteInfo, RouteSpec, Rule, Seg6Action, Seg6Mode } from "@ebplane/linux/netlink";
 import type { Command } from "commander";
 import { answerNo, UsageError } from "../../failure.ts";
-import { wholeNumber } from "../../options.ts";
+import { collect, wholeNumber } from "../../options.ts";
 import { print, printJson } from "../../output.ts";
 import { addList, NETNS, type Network, type Where, withRoute } from "./common.ts";
+import { setOptions } from "./settings.ts";
 
 interface RouteOptions extends Where {
   readonly via?: string;
@@ -15,6 +16,11 @@ interface RouteOptions extends Where {
   readonly metric?: string;
   readonly table?: string;
   readonly encap?: string;
+  readonly nexthop: readonly string[];
+  readonly nhid?: string;
+  readonly onlink?: boolean;
+  readonly append?: boolean;
+  readonly set: readonly string[];
 }
 
 interface RuleOptions extends Where {
@@ -23,6 +29,7 @@ interface RuleOptions extends Where {
   readonly to?: string;
   readonly iif?: string;
   readonly mark?: string;
+  readonly set: readonly string[];
 }
 
 /** RTN_* and RTPROT_*. Source: include/uapi/linux/rtnetlink.h. */
@@ -58,7 +65,7 @@ export function registerRoutes(net: Command): void {
       right: ["metric"],
       row: (r) => [
         r.dst,
-        r.via ?? "",
+        r.via ?? (r.nexthop === undefined ? waysText(r) : `next hop ${r.nexthop}`),
         r.device,
         TYPES[r.type] ?? String(r.type),
         PROTOCOLS[r.protocol] ?? String(r.protocol),
@@ -77,15 +84,23 @@ export function registerRoutes(net: Command): void {
       .option("--type <name>", "unicast, local, broadcast, blackhole, unreachable or prohibit")
       .option("--metric <number>")
       .option("--table <number>")
+      .option("--nexthop <via>", "one of several ways: ADDRESS, ADDRESS*SHARE, with @DEVICE (repeatable)", collect, [])
+      .option("--nhid <id>", "a next hop object: ebplane net nexthop")
+      .option("--onlink", "the gateway is on the link, whatever the addresses say")
+      .option("--set <name=value>", "metrics of its connections: mtu=1300, initCwnd=20 … (repeatable)", collect, [])
       .option(...NETNS);
   options(route.command("add <prefix>"))
     .description("adds a route, or replaces the one of the same prefix, metric and table")
     .option(
       "--encap <words>",
-      'what is done to packets: "ip ID DST", "seg6 MODE SEGMENT,…", "seg6local ACTION [nh6|nh4|table|oif VALUE]…"',
+      'what is done to packets: "ip ID DST", "mpls LABEL/…", "seg6 MODE SEGMENT,…", "seg6local ACTION [nh6|nh4|table|oif VALUE]…"',
     )
+    .option("--append", "behind those of its prefix and metric: IPv6 makes it another way of theirs")
     .action(async (prefix: string, given: RouteOptions) => {
-      await withRoute(given, (n) => n.kernel.addRoute(n.socket, routeSpec(prefix, given, n)));
+      await withRoute(given, (n) => {
+        const add = given.append ? n.kernel.appendRoute : n.kernel.addRoute;
+        add(n.socket, routeSpec(prefix, given, n));
+      });
     });
   options(route.command("del <prefix>"))
     .description("removes the first route that agrees with all that is given")
@@ -166,6 +181,12 @@ export function registerRoutes(net: Command): void {
       .option("--to <prefix>")
       .option("--iif <device>")
       .option("--mark <number>")
+      .option(
+        "--set <name=value>",
+        "oif, mask, ipProto, sport.start, uids.start, l3mdev, action … (repeatable)",
+        collect,
+        [],
+      )
       .option(...NETNS)
       .action(async (priority: string, table: string, given: RuleOptions) => {
         const spec = ruleSpec(priority, table, given);
@@ -174,7 +195,22 @@ export function registerRoutes(net: Command): void {
   }
 }
 
-function ruleSpec(priority: string, table: string, { family, from, to, iif, mark }: RuleOptions): Rule {
+/** Several ways as `10.0.0.2*3, 10.0.0.3`. */
+function waysText({ nexthops = [] }: RouteInfo): string {
+  return nexthops.map(({ via, oif, weight }) => `${via ?? `if${oif}`}${weight === 1 ? "" : `*${weight}`}`).join(", ");
+}
+
+function parseHop(text: string, n: Network): HopSpec {
+  const [, via, weight, device] = /^([0-9a-f.:]+)?(?:\*(\d+))?(?:@(.+))?$/i.exec(text) ?? [];
+  if (via === undefined && device === undefined) throw new UsageError(`--nexthop: expected ADDRESS, got ${text}`);
+  return {
+    via,
+    weight: weight === undefined ? undefined : Number(weight),
+    oif: device === undefined ? undefined : n.index(device),
+  };
+}
+
+function ruleSpec(priority: string, table: string, { family, from, to, iif, mark, set }: RuleOptions): Rule {
   if (family !== "4" && family !== "6") throw new UsageError(`--family: expected 4 or 6, got ${family}`);
   return {
     family: family === "4" ? 4 : 6,
@@ -184,8 +220,15 @@ function ruleSpec(priority: string, table: string, { family, from, to, iif, mark
     to,
     iif,
     mark: number(mark, "--mark"),
+    ...setOptions("rule", RULE_NAMES, set, undefined),
   };
 }
+
+const RULE_NAMES: Readonly<Record<string, true>> = Object.fromEntries(
+  ["oif", "mask", "ipProto", "sport", "dport", "uids", "suppressPrefixLength", "l3mdev", "action", "tos"].map(
+    (name) => [name, true],
+  ),
+);
 
 function routeSpec(prefix: string, o: RouteOptions, n: Network): RouteSpec {
   const types = ["unicast", "local", "broadcast", "blackhole", "unreachable", "prohibit"] as const;
@@ -200,6 +243,10 @@ function routeSpec(prefix: string, o: RouteOptions, n: Network): RouteSpec {
     metric: number(o.metric, "--metric"),
     table: number(o.table, "--table"),
     encap: o.encap === undefined ? undefined : parseEncap(o.encap, n),
+    nexthops: o.nexthop.length ? o.nexthop.map((text) => parseHop(text, n)) : undefined,
+    nexthop: number(o.nhid, "--nhid"),
+    onlink: o.onlink,
+    metrics: o.set.length ? setOptions("route", n.kernel.METRICS, o.set, n) : undefined,
   };
 }
 
@@ -229,6 +276,11 @@ function parseEncap(text: string, n: Network): Encap {
       const id = /^\d+$/.test(first ?? "") ? BigInt(first!) : wrong("ip ID DST");
       return { type, id, dst: rest[0] ?? wrong("ip ID DST") };
     }
+    case "mpls":
+      return {
+        type,
+        labels: /^\d+(\/\d+)*$/.test(first ?? "") ? first!.split("/").map(Number) : wrong("mpls LABEL/…"),
+      };
     case "seg6": {
       const mode = SEG6_MODES.find((m) => m === first) ?? wrong(`seg6 and one of ${SEG6_MODES.join(", ")}`);
       const segments = rest[0]?.split(",") ?? wrong("seg6 MODE SEGMENT,…");
@@ -253,6 +305,6 @@ function parseEncap(text: string, n: Network): Encap {
       };
     }
     default:
-      return wrong("ip, seg6 or seg6local");
+      return wrong("ip, mpls, seg6 or seg6local");
   }
 }

@@ -7,7 +7,9 @@ import { Errno } from "../../errors/index.ts";
 import {
   AF_INET,
   AF_INET6,
+  cstring,
   encodeBody,
+  getString,
   IFA_ADDRESS,
   IFA_FLAGS,
   IFA_LOCAL,
@@ -35,6 +37,7 @@ const RTPROT_KERNEL = 2;
 const IFA_F_SECONDARY = 1;
 const IFA_F_NODAD = 2;
 const IFA_F_PERMANENT = 0x80;
+const IFA_LABEL = 3;
 const HEADER = 8;
 /** Metric of the routes that IPv6 makes for prefixes. */
 const IP6_RT_PRIO_ADDRCONF = 256;
@@ -42,6 +45,7 @@ const IP6_RT_PRIO_ADDRCONF = 256;
 export interface AddressRequest {
   readonly family: number;
   readonly length: number;
+  readonly label: string | undefined;
   readonly flags: number;
   readonly index: number;
   readonly bytes: Uint8Array | undefined;
@@ -61,10 +65,11 @@ export function addressRequest(view: DataView, attrs: ReadonlyMap<number, Uint8A
     flags: view.getUint8(2),
     index: view.getUint32(4, true),
     bytes: (local ?? address)?.slice(0, size),
+    label: getString(attrs.get(IFA_LABEL)),
   };
 }
 
-export function addAddress(ns: Netns, { family, length, flags, index, bytes }: AddressRequest): void {
+export function addAddress(ns: Netns, { family, length, flags, index, bytes, label }: AddressRequest): void {
   const v4 = family === AF_INET;
   if (!bytes) refuse(Errno.EINVAL, v4 ? "ipv4: Local address is not supplied" : "ipv6: Local address is not supplied");
   if (length > bytes.length * 8)
@@ -79,10 +84,10 @@ export function addAddress(ns: Netns, { family, length, flags, index, bytes }: A
   if (ns.addresses.some(same)) {
     refuse(Errno.EEXIST, v4 ? "ipv4: Address already assigned" : "ipv6: address already assigned");
   }
-  put(link, bytes, length, v4 ? 0 : flags & IFA_F_NODAD);
+  put(link, bytes, length, v4 ? 0 : flags & IFA_F_NODAD, label);
 }
 
-function put(link: NetLink, bytes: Uint8Array, length: number, flags: number): void {
+function put(link: NetLink, bytes: Uint8Array, length: number, flags: number, label?: string): void {
   const { ns } = link;
   const prefix = { address: bytes, prefixLength: length };
   const secondary =
@@ -94,6 +99,7 @@ function put(link: NetLink, bytes: Uint8Array, length: number, flags: number): v
     link,
     bytes,
     length,
+    label,
     flags: flags | IFA_F_PERMANENT | (secondary ? IFA_F_SECONDARY : 0),
   };
   ns.addresses.push(address);
@@ -246,13 +252,13 @@ export function forgetAddresses(link: NetLink): void {
 }
 
 /** RTM_NEWADDR's body. */
-export function encodeAddress({ link, bytes, length, flags }: NetAddress): Uint8Array {
+export function encodeAddress({ link, bytes, length, flags, label = link.name }: NetAddress): Uint8Array {
   const header = new Uint8Array(HEADER);
   header.set([bytes.length === 4 ? AF_INET : AF_INET6, length, flags & 255, 0]);
   new DataView(header.buffer).setUint32(4, link.index, true);
   return encodeBody(header, [
     [IFA_ADDRESS, bytes],
-    ...(bytes.length === 4 ? [[IFA_LOCAL, bytes] as const] : []),
+    ...(bytes.length === 4 ? [[IFA_LOCAL, bytes] as const, [IFA_LABEL, cstring(label)] as const] : []),
     [IFA_FLAGS, u32(flags)],
   ]);
 }

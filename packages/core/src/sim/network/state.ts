@@ -44,6 +44,8 @@ export interface NetAddress {
   readonly link: NetLink;
   readonly bytes: Uint8Array;
   readonly length: number;
+  /** Of an IPv4 address: the device's name unless it was said. */
+  readonly label: string | undefined;
   /** IFA_F_*. */
   flags: number;
 }
