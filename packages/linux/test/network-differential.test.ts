@@ -20,7 +20,18 @@ test.skipIf(skip)(`sim's network answers each request as the kernel does${skip ?
   const network = new SimNetwork();
   const [simA, simB] = [network.root, network.createNetns()];
   const differences: string[] = [];
+  /** The kernel makes some of an IPv6 address's routes a little later, in a worker of its own: what differs is asked again. */
   const both = (label: string): void => {
+    const until = Date.now() + 2000;
+    let found = compare(label);
+    while (found.length && Date.now() < until) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+      found = compare(label);
+    }
+    differences.push(...found);
+  };
+  const compare = (label: string): string[] => {
+    const differences: string[] = [];
     for (const [name, sim, kernel] of [
       ["here", stateOf(simA), stateOf(a)],
       ["there", stateOf(simB), stateOf(b)],
@@ -33,6 +44,7 @@ test.skipIf(skip)(`sim's network answers each request as the kernel does${skip ?
           if (!theirs!.includes(item)) differences.push(`${label}: ${name}: only sim has ${item}`);
       }
     }
+    return differences;
   };
   both("at the start");
   for (const [label, run] of STEPS) {

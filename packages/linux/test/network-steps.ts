@@ -23,6 +23,7 @@ import {
   listRoutes,
   listRules,
   type NetlinkClient,
+  type RouteInfo,
   setLink,
 } from "@ebplane/core/netlink";
 
@@ -162,17 +163,7 @@ export const STEPS: readonly Step[] = [
   ["of IPv6 away what is not there", (a) => deleteRoute(a.route, { dst: "fd00:67::/48" })],
   [
     "a second of the same prefix, not in its place",
-    (a) =>
-      raw(
-        a,
-        24,
-        0x600,
-        [2, 16, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0],
-        [
-          [1, Uint8Array.of(10, 66, 0, 0)],
-          [5, Uint8Array.of(10, 5, 0, 4)],
-        ],
-      ),
+    (a) => addRoute(a.route, { dst: "10.66.0.0/16", via: "10.5.0.4" }, "add"),
   ],
   [
     "neither made nor replaced",
@@ -188,20 +179,10 @@ export const STEPS: readonly Step[] = [
         ],
       ),
   ],
-  [
-    "replaced, but not there",
-    (a) =>
-      raw(
-        a,
-        24,
-        0x100,
-        [2, 16, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0],
-        [
-          [1, Uint8Array.of(10, 99, 0, 0)],
-          [5, Uint8Array.of(10, 5, 0, 4)],
-        ],
-      ),
-  ],
+  ["replaced, but not there", (a) => addRoute(a.route, { dst: "10.99.0.0/16", via: "10.5.0.4" }, "change")],
+  ["changed", (a) => addRoute(a.route, { dst: "10.66.0.0/16", via: "10.5.0.5" }, "change")],
+  ["another behind it", (a) => addRoute(a.route, { dst: "10.66.0.0/16", via: "10.5.0.6" }, "append")],
+  ["the one behind it away", (a) => deleteRoute(a.route, { dst: "10.66.0.0/16", via: "10.5.0.6" })],
 
   // Which way.
   ["the way to a neighbour", (a) => getRoute(a.route, { dst: "10.5.0.77" })],
@@ -224,20 +205,7 @@ export const STEPS: readonly Step[] = [
   ["a neighbour away", (a) => deleteNeighbour(a.route, index(a, "vb"), "10.5.0.6")],
   ["a neighbour away that is not there", (a) => deleteNeighbour(a.route, index(a, "vb"), "10.5.0.6")],
   ["a neighbour away of nowhere", (a) => deleteNeighbour(a.route, 999, "10.5.0.6")],
-  [
-    "a neighbour there already",
-    (a) =>
-      raw(
-        a,
-        28,
-        0x600,
-        [2, 0, 0, 0, index(a, "vb"), 0, 0, 0, 0x80, 0, 0, 0],
-        [
-          [1, Uint8Array.of(10, 5, 0, 2)],
-          [2, Uint8Array.of(2, 0, 0, 0, 0, 9)],
-        ],
-      ),
-  ],
+  ["a neighbour there already", (a) => addNeighbour(a.route, index(a, "vb"), "10.5.0.2", "02:00:00:00:00:09", "add")],
   [
     "a neighbour not made",
     (a) =>
@@ -317,6 +285,11 @@ const sorted = <T>(items: readonly T[]): T[] =>
 /** RTN_ANYCAST, RTN_MULTICAST: the kernel keeps them for itself. */
 const OWN: ReadonlySet<number> = new Set([4, 5]);
 
+/** Of the kernel's own, which sim does not make: anycast and multicast. */
+export function isOwnRoute({ type, dst }: RouteInfo): boolean {
+  return OWN.has(type) || dst.startsWith("ff00::");
+}
+
 /** All that both sides tell of a namespace. Link-local addresses and multicast are the kernel's own affairs. */
 export function stateOf({ route }: Side) {
   return {
@@ -326,10 +299,10 @@ export function stateOf({ route }: Side) {
       elsewhere: peerNetnsId !== undefined,
     })),
     addresses: sorted(listAddresses(route)),
-    routes: sorted(listRoutes(route).filter((r) => !OWN.has(r.type) && !r.dst.startsWith("ff00::"))),
+    routes: sorted(listRoutes(route).filter((r) => !isOwnRoute(r))),
     neighbours: sorted(listNeighbours(route).filter((n) => n.state !== NUD_NOARP)),
     rules: sorted(listRules(route)),
   };
 }
 
-const NUD_NOARP = 0x40;
+export const NUD_NOARP = 0x40;

@@ -12,7 +12,6 @@ import {
   addProxy,
   addRoute,
   addRule,
-  appendRoute,
   deleteBridgeVlan,
   deleteFdb,
   deleteNexthop,
@@ -173,7 +172,7 @@ describe.skipIf(skip)(`ways of packets beside ip(8)${skip ? ` (skipped: ${skip})
 
   test("a second way is put behind the first, and one of them is taken", () => {
     addRoute(route, { dst: "fd03::/32", via: "fd00::2" });
-    appendRoute(route, { dst: "fd03::/32", via: "fd00::3" });
+    addRoute(route, { dst: "fd03::/32", via: "fd00::3" }, "append");
     const [read, ...more] = routes(ours);
     expect(more).toEqual([]);
     expect(read!.nexthops).toMatchObject([{ via: "fd00::2", weight: 1 }, { via: "fd00::3" }]);
@@ -215,7 +214,7 @@ describe.skipIf(skip)(`ways of packets beside ip(8)${skip ? ` (skipped: ${skip})
     expect(routes(ours)).toEqual(routes(theirs));
     expect(routes(ours)).toMatchObject([{ dst: "10.20.0.0/16", nexthop: 3 }]);
     expect(() => addNexthop(route, { id: 1, blackhole: true })).toThrow("EEXIST");
-    addNexthop(route, { id: 1, via: "10.0.0.4", oif: d0 }, true);
+    addNexthop(route, { id: 1, via: "10.0.0.4", oif: d0 }, "replace");
     expect(listNexthops(route)[0]).toMatchObject({ via: "10.0.0.4" });
     for (const id of [3, 1, 2, 4, 5]) deleteNexthop(route, id);
     expect(listNexthops(route)).toEqual([]);

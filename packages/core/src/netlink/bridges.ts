@@ -9,12 +9,10 @@ import {
   type Attr,
   attrList,
   encodeBody,
+  HOW,
+  type How,
   type Message,
-  NLM_F_APPEND,
-  NLM_F_CREATE,
   NLM_F_DUMP,
-  NLM_F_EXCL,
-  NLM_F_REPLACE,
   splitBody,
   u16 as u16Bytes,
   u32 as u32Bytes,
@@ -64,9 +62,8 @@ export interface FdbEntry extends Values<typeof FDB> {
 }
 
 /** `append` puts another destination beside those that the address has: a vxlan floods to all of them. */
-export function addFdb(socket: NetlinkClient, spec: FdbSpec, how: "add" | "append" | "replace" = "add"): void {
-  const flags = NLM_F_CREATE | { add: NLM_F_EXCL, append: NLM_F_APPEND, replace: NLM_F_REPLACE }[how];
-  socket.request(`fdb ${how} ${spec.mac}`, RTM_NEWNEIGH, flags, fdbBody(spec));
+export function addFdb(socket: NetlinkClient, spec: FdbSpec, how: How = "add"): void {
+  socket.request(`fdb ${how} ${spec.mac}`, RTM_NEWNEIGH, HOW[how], fdbBody(spec));
 }
 
 export function deleteFdb(socket: NetlinkClient, spec: FdbSpec): void {

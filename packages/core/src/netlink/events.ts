@@ -27,6 +27,8 @@ export const RTNL_GROUPS = {
   route: [7, 11],
 } as const;
 
+const AF_BRIDGE = 7;
+
 export type NetworkEvent =
   | { readonly kind: "link"; readonly removed: boolean; readonly link: LinkInfo }
   | { readonly kind: "address"; readonly removed: boolean; readonly address: AddressInfo }
@@ -40,6 +42,8 @@ export function decodeEvent(message: Message): NetworkEvent | undefined {
   switch (message.type) {
     case RTM_NEWLINK:
     case RTM_DELLINK:
+      // A bridge tells of its ports by the same messages: a port that leaves is no device that is gone.
+      if (message.body[0] === AF_BRIDGE) return undefined;
       return { kind: "link", removed: message.type === RTM_DELLINK, link: decodeLink(message) };
     case RTM_NEWADDR:
     case RTM_DELADDR:

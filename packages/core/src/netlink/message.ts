@@ -25,6 +25,18 @@ export const NLM_F_CREATE = 0x400;
 export const NLM_F_APPEND = 0x800;
 export const NLM_F_DUMP = 0x300;
 
+/**
+ * How something new meets what is there: `add` is refused (EEXIST), `replace` takes its place or comes, `change` needs it
+ * (ENOENT), `append` stands beside it.
+ */
+export type How = "add" | "replace" | "change" | "append";
+export const HOW: Readonly<Record<How, number>> = {
+  add: NLM_F_CREATE | NLM_F_EXCL,
+  replace: NLM_F_CREATE | NLM_F_REPLACE,
+  change: NLM_F_REPLACE,
+  append: NLM_F_CREATE | NLM_F_APPEND,
+};
+
 const NLA_F_NESTED = 0x8000;
 const NLA_TYPE_MASK = 0x3fff;
 

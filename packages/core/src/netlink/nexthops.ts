@@ -13,11 +13,10 @@ import {
   encodeBody,
   getIp,
   getU32,
+  HOW,
+  type How,
   type Message,
-  NLM_F_CREATE,
   NLM_F_DUMP,
-  NLM_F_EXCL,
-  NLM_F_REPLACE,
   splitBody,
   u32,
 } from "./message.ts";
@@ -138,8 +137,7 @@ export interface Nexthop extends Partial<EncapInfo> {
 
 const RTPROT_STATIC = 4;
 
-/** @throws SysError EEXIST for an id that is taken, unless it is to be replaced. */
-export function addNexthop(socket: NetlinkClient, spec: NexthopSpec, replace = false): void {
+export function addNexthop(socket: NetlinkClient, spec: NexthopSpec, how: How = "add"): void {
   const { id, via, oif, group, encap } = spec;
   const attrs: Attr[] = [[NHA.id, u32(id)]];
   const gateway = via === undefined ? undefined : parseIp(via);
@@ -157,8 +155,7 @@ export function addNexthop(socket: NetlinkClient, spec: NexthopSpec, replace = f
   }
   const family = group ? AF_UNSPEC : (gateway?.length ?? (spec.family === 6 ? 16 : 4)) === 16 ? AF_INET6 : AF_INET;
   const header = Uint8Array.of(family, 0, RTPROT_STATIC, 0, spec.onlink ? RTNH_F_ONLINK : 0, 0, 0, 0);
-  const flags = NLM_F_CREATE | (replace ? NLM_F_REPLACE : NLM_F_EXCL);
-  socket.request(`nexthop add ${id}`, RTM_NEWNEXTHOP, flags, encodeBody(header, attrs));
+  socket.request(`nexthop add ${id}`, RTM_NEWNEXTHOP, HOW[how], encodeBody(header, attrs));
 }
 
 /** Takes it away, with the routes that use it. */

@@ -12,12 +12,12 @@ import {
   encodeBody,
   getIp,
   getU32,
+  HOW,
+  type How,
   type Message,
-  NLM_F_APPEND,
   NLM_F_CREATE,
   NLM_F_DUMP,
   NLM_F_EXCL,
-  NLM_F_REPLACE,
   onlyAnswer,
   splitBody,
   u32,
@@ -178,15 +178,21 @@ export function listProxies(socket: NetlinkClient): Neighbour[] {
   return neighbours(socket, ndmsg(0, 0, 0, NTF_PROXY));
 }
 
-/** A permanent neighbour entry; replaces what was known of the address. */
-export function addNeighbour(socket: NetlinkClient, index: number, ip: string, mac: string): void {
+/** A permanent neighbour entry, in the place of what was known of the address unless said otherwise. */
+export function addNeighbour(
+  socket: NetlinkClient,
+  index: number,
+  ip: string,
+  mac: string,
+  how: How = "replace",
+): void {
   const bytes = parseIp(ip);
   const attrs: Attr[] = [
     [NDA_DST, bytes],
     [NDA_LLADDR, parseMac(mac)],
   ];
   const body = encodeBody(ndmsg(familyOf(bytes), index, NUD_PERMANENT), attrs);
-  socket.request(`neigh add ${ip}`, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body);
+  socket.request(`neigh add ${ip}`, RTM_NEWNEIGH, HOW[how], body);
 }
 
 export function deleteNeighbour(socket: NetlinkClient, index: number, ip: string): void {
@@ -317,14 +323,12 @@ export interface RouteInfo extends EncapInfo {
   readonly onlink?: true;
 }
 
-/** Adds a route, or replaces the one of the same prefix, metric and table. */
-export function addRoute(socket: NetlinkClient, route: RouteSpec): void {
-  socket.request(`route add ${route.dst}`, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, routeBody(route));
-}
-
-/** Puts a route behind those of its prefix and metric: IPv6 makes it another way of theirs. */
-export function appendRoute(socket: NetlinkClient, route: RouteSpec): void {
-  socket.request(`route append ${route.dst}`, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, routeBody(route));
+/**
+ * Adds a route, in the place of the one of the same prefix, metric and table unless said otherwise. Of appended ones IPv6
+ * makes another way of the route that is there.
+ */
+export function addRoute(socket: NetlinkClient, route: RouteSpec, how: How = "replace"): void {
+  socket.request(`route add ${route.dst}`, RTM_NEWROUTE, HOW[how], routeBody(route));
 }
 
 /** Takes away the first route that agrees with all that is given. */

@@ -10,11 +10,10 @@ import {
   cstring,
   encodeBody,
   getString,
+  HOW,
+  type How,
   type Message,
-  NLM_F_CREATE,
   NLM_F_DUMP,
-  NLM_F_EXCL,
-  NLM_F_REPLACE,
   splitBody,
 } from "./message.ts";
 import { decodeValues, encodeValues, optionBytes, type Table, type Values } from "./schema.ts";
@@ -103,14 +102,6 @@ export interface FilterSpot {
 
 export type FilterSpec = FilterSpot &
   { readonly [K in FilterKind]: { readonly kind: K } & Values<(typeof FILTER_KINDS)[K]> }[FilterKind];
-
-/** How a new one meets one that is there: `add` is refused (EEXIST), `replace` takes its place, `change` needs it (ENOENT). */
-export type How = "add" | "replace" | "change";
-const HOW: Readonly<Record<How, number>> = {
-  add: NLM_F_CREATE | NLM_F_EXCL,
-  replace: NLM_F_CREATE | NLM_F_REPLACE,
-  change: 0,
-};
 
 /** Puts a qdisc on a device, in another one's class, or in the place of the one that is there. */
 export function setQdisc(socket: NetlinkClient, spec: QdiscSpec, how: How = "add"): void {

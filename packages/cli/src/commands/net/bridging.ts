@@ -152,7 +152,7 @@ export function registerBridging(net: Command): void {
         await withRoute(o, (n) => {
           const oif = o.dev === undefined ? undefined : n.index(o.dev);
           const spec = { id: wholeNumber(id, "id"), via: o.via, oif, group, blackhole: o.blackhole, fdb: o.fdb };
-          n.kernel.addNexthop(n.socket, spec, o.replace);
+          n.kernel.addNexthop(n.socket, spec, o.replace ? "replace" : "add");
         });
       },
     );

@@ -98,8 +98,7 @@ export function registerRoutes(net: Command): void {
     .option("--append", "behind those of its prefix and metric: IPv6 makes it another way of theirs")
     .action(async (prefix: string, given: RouteOptions) => {
       await withRoute(given, (n) => {
-        const add = given.append ? n.kernel.appendRoute : n.kernel.addRoute;
-        add(n.socket, routeSpec(prefix, given, n));
+        n.kernel.addRoute(n.socket, routeSpec(prefix, given, n), given.append ? "append" : "replace");
       });
     });
   options(route.command("del <prefix>"))

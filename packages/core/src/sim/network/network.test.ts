@@ -6,10 +6,12 @@ import {
   addLink,
   addRoute,
   decodeMessages,
+  deleteLink,
   encodeMessage,
   getLink,
   getRoute,
   listLinks,
+  type NetworkEvent,
   NLMSG_ERROR,
   setLink,
 } from "../../netlink/index.ts";
@@ -75,6 +77,34 @@ test("devices that a target was given are links beside the loopback", () => {
   addAddress(route, 2, "192.0.2.1/24");
   addRoute(route, { dst: "0.0.0.0/0", via: "192.0.2.254" });
   expect(getRoute(route, { dst: "8.8.8.8" })).toMatchObject({ via: "192.0.2.254", oif: 2, src: "192.0.2.1" });
+});
+
+test("watchers are told once of what a request changed, in both namespaces, until they have enough", () => {
+  const network = new SimNetwork();
+  const [here, there] = [network.root, network.createNetns()];
+  const heard: string[] = [];
+  const text = (where: string) => (event: NetworkEvent) => {
+    if (event.kind === "link") heard.push(`${where} ${event.removed ? "-" : "+"} ${event.link.name} ${event.link.up}`);
+    if (event.kind === "route") heard.push(`${where} ${event.removed ? "-" : "+"} ${event.route.dst}`);
+  };
+  const stops = [here.watch(["link", "route"], text("here")), there.watch(["link"], text("there"))];
+  addLink(here.route, { kind: "veth", name: "v0", peer: { name: "v1", netns: there.fd } });
+  expect(heard.splice(0)).toEqual(["here + v0 false", "there + v1 false"]);
+  expect(() => addLink(here.route, { kind: "ifb", name: "v0" })).toThrow("EEXIST");
+  setLink(here.route, getLink(here.route, "v0").index, { up: true });
+  addAddress(here.route, 2, "10.0.0.1/24");
+  expect(heard.splice(0)).toEqual([
+    "here + v0 true",
+    "here + 10.0.0.1/32",
+    "here + 10.0.0.0/24",
+    "here + 10.0.0.255/32",
+  ]);
+  deleteLink(here.route, 2);
+  // The kernel tells of the route of the address alone, and of the far end that goes with this one.
+  expect(heard.splice(0).sort()).toEqual(["here - 10.0.0.1/32", "here - v0 true", "there - v1 false"]);
+  for (const stop of stops) stop();
+  addLink(here.route, { kind: "ifb", name: "i0" });
+  expect(heard).toEqual([]);
 });
 
 test("whatever bytes are asked, each request gets one end and nothing is thrown", () => {

@@ -3,13 +3,14 @@
  * requests of `@ebplane/core/netlink`, and it answers `bpf_fib_lookup`. Frames run over veth pairs; there is no host stack:
  * bridges, vlans and tunnels are devices with a configuration, and nothing behind them.
  */
-import type { NetlinkClient } from "../../netlink/index.ts";
+import type { NetlinkClient, NetworkEvent } from "../../netlink/index.ts";
 import { SimDevice } from "../device.ts";
 import { giveLoopback, linkCameUp } from "./addresses.ts";
 import { freeIndex, madeUpMac, place } from "./links.ts";
 import { SimRoute } from "./rtnetlink.ts";
 import { initialRules } from "./rules.ts";
 import type { NetLink, Netns, World } from "./state.ts";
+import { Watchers, type WatchKind } from "./watch.ts";
 
 /** Hops of one frame from veth to veth: two programs that send it to and fro would never end. */
 const MOST_HOPS = 64;
@@ -20,6 +21,8 @@ export interface SimNetns {
   readonly fd: number;
   /** Configures and lists it. */
   readonly route: NetlinkClient;
+  /** Calls back for each change of these kinds, until what is returned is called: as `watchNetwork` of the linux package. */
+  watch(kinds: readonly WatchKind[], callback: (event: NetworkEvent) => void): () => void;
   /** A device by name. @throws RangeError that lists those there are. */
   device(name: string): SimDevice;
   /** Whether packets for others are passed on. Off at first, as in the kernel. */
@@ -37,6 +40,8 @@ export class SimNetwork implements World {
   readonly namespaces: Netns[] = [];
   /** The namespace in which a target's programs run. */
   readonly root: SimNetns;
+  /** @internal Told by each request. */
+  readonly watchers = new Watchers();
   readonly #queue: Frame[] = [];
   #hops = 0;
   #running = false;
@@ -63,6 +68,7 @@ export class SimNetwork implements World {
     return {
       fd: ns.fd,
       route: new SimRoute(this, ns),
+      watch: (kinds, callback) => this.watchers.watch(ns, kinds, callback),
       forwarding: ns.forwarding,
       device: (name) => deviceOf(ns, name),
     };
@@ -75,6 +81,7 @@ export class SimNetwork implements World {
     const link = place(ns, this.#fixed(ns, name, undefined, 1500));
     link.up = true;
     linkCameUp(link);
+    this.watchers.tell(0);
     return link.device;
   }
 

@@ -70,7 +70,9 @@ export function answer(world: World, ns: Netns, datagram: Uint8Array): Uint8Arra
     }
     try {
       const dump = isDump(request);
-      for (const [type, body] of serve(world, ns, request)) {
+      const answers = serve(world, ns, request);
+      if ((request.type & 3) !== 2) world.watchers.tell(request.type);
+      for (const [type, body] of answers) {
         out.push(encodeMessage(type, dump ? NLM_F_MULTI : 0, request.seq, body));
       }
       out.push(dump ? encodeMessage(NLMSG_DONE, NLM_F_MULTI, request.seq, new Uint8Array(4)) : acknowledge(request, 0));

@@ -104,6 +104,8 @@ export interface Netns {
 export interface World {
   readonly namespaces: readonly Netns[];
   /** `wired`: what leaves by it arrives elsewhere. */
+  /** Those who are told of changes. */
+  readonly watchers: { tell(cause: number): void };
   newDevice(name: string, index: number, wired?: boolean): SimDevice;
 }
 
