@@ -417,12 +417,8 @@ function replaceProgram(
       link.close();
     }
   } else if (old.way.by === "filter" && program instanceof LinuxProgram) {
-    const socket = new NetlinkSocket(NETLINK_ROUTE);
-    try {
-      setBpfFilter(socket, old.way.place, program.fd, program.spec.name, true);
-    } finally {
-      socket.close();
-    }
+    using socket = new NetlinkSocket(NETLINK_ROUTE);
+    setBpfFilter(socket, old.way.place, program.fd, program.spec.name, true);
   }
   if (!record) return undefined;
   for (const { path } of mapPins(record)) unlinkSync(path);
@@ -432,12 +428,8 @@ function replaceProgram(
 
 function hasClsact(iface: string): boolean {
   const index = ifindex(iface);
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
-  try {
-    return listQdiscs(socket).some((q) => q.index === index && (q.kind === "clsact" || q.kind === "ingress"));
-  } finally {
-    socket.close();
-  }
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  return listQdiscs(socket).some((q) => q.index === index && (q.kind === "clsact" || q.kind === "ingress"));
 }
 
 const RTPROT_KERNEL = 2;

@@ -94,10 +94,6 @@ function detachProgram({ text, progId }: Attached, target: Parameters<typeof wit
 }
 
 function withSocket(body: (socket: NetlinkSocket) => void): void {
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
-  try {
-    body(socket);
-  } finally {
-    socket.close();
-  }
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  body(socket);
 }

@@ -76,47 +76,43 @@ const THREAD_NETNS = "/proc/thread-self/ns/net";
 export function listAttached(netns: number): Attached[] {
   const records = readRecords();
   const links = listLinkObjects();
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
-  try {
-    const devices = listLinks(socket);
-    const xdp = xdpAttached(devices, links, records, netns);
-    const members = new Set(xdp.filter(({ way }) => way.by === "libxdp").map(({ progId }) => progId));
-    const found: Found[] = [
-      ...xdp,
-      ...devices.flatMap(tcxAttached),
-      ...filtersAttached(socket, devices),
-      ...routesAttached(socket, devices),
-      ...netnsAttached(links, netns),
-      ...cgroupsAttached(links),
-      ...sockmapsAttached(links),
-      ...elsewhere(links.filter(({ type, progId }) => type !== "tracing" || !members.has(progId))),
-    ];
-    const recordOf = (f: Found): AttachmentRecord | undefined =>
-      records.find((r) => (f.linkId ? r.linkId === f.linkId : isRecordOf(r, f, netns)));
-    const used = new Set<AttachmentRecord>();
-    const attached = found.map((f): Attached => {
-      const record = recordOf(f);
-      if (record) used.add(record);
-      // Of what belongs to no namespace the kernel tells less than our record, or nothing.
-      const told = f.hook && f.way.by !== "link" ? true : f.hook && IN_PLACE.has(f.hook.kind);
-      const hook = told ? f.hook : (record?.hook ?? f.hook);
-      const { progId, linkId = 0, mode, way } = f;
-      return {
-        text: hook ? hookText(hook) : (f.text ?? ""),
-        hook,
-        progId,
-        progName: programName(progId),
-        linkId,
-        mode,
-        record,
-        gone: false,
-        way,
-      };
-    });
-    return [...attached, ...records.filter((r) => !used.has(r)).flatMap((r) => leftOver(r, links, netns))];
-  } finally {
-    socket.close();
-  }
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  const devices = listLinks(socket);
+  const xdp = xdpAttached(devices, links, records, netns);
+  const members = new Set(xdp.filter(({ way }) => way.by === "libxdp").map(({ progId }) => progId));
+  const found: Found[] = [
+    ...xdp,
+    ...devices.flatMap(tcxAttached),
+    ...filtersAttached(socket, devices),
+    ...routesAttached(socket, devices),
+    ...netnsAttached(links, netns),
+    ...cgroupsAttached(links),
+    ...sockmapsAttached(links),
+    ...elsewhere(links.filter(({ type, progId }) => type !== "tracing" || !members.has(progId))),
+  ];
+  const recordOf = (f: Found): AttachmentRecord | undefined =>
+    records.find((r) => (f.linkId ? r.linkId === f.linkId : isRecordOf(r, f, netns)));
+  const used = new Set<AttachmentRecord>();
+  const attached = found.map((f): Attached => {
+    const record = recordOf(f);
+    if (record) used.add(record);
+    // Of what belongs to no namespace the kernel tells less than our record, or nothing.
+    const told = f.hook && f.way.by !== "link" ? true : f.hook && IN_PLACE.has(f.hook.kind);
+    const hook = told ? f.hook : (record?.hook ?? f.hook);
+    const { progId, linkId = 0, mode, way } = f;
+    return {
+      text: hook ? hookText(hook) : (f.text ?? ""),
+      hook,
+      progId,
+      progName: programName(progId),
+      linkId,
+      mode,
+      record,
+      gone: false,
+      way,
+    };
+  });
+  return [...attached, ...records.filter((r) => !used.has(r)).flatMap((r) => leftOver(r, links, netns))];
 }
 
 /** Hooks that the kernel tells in full. */

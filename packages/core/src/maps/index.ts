@@ -8,4 +8,5 @@ export type { BatchDone, MapKind, ValueField, VmMap } from "./map.ts";
 export { PerfEventArrayMap, type PerfReader } from "./perf-event-array.ts";
 export { RingbufMap, UserRingbufMap } from "./ringbuf.ts";
 export * from "./runtime.ts";
+export { socketClosed } from "./sockmap.ts";
 export { StackTraceMap } from "./stack-trace.ts";

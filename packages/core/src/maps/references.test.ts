@@ -9,6 +9,7 @@ import {
   type PerfEventArrayMap,
   type RuntimeOptions,
   type StackTraceMap,
+  socketClosed,
   supportsMapType,
 } from "./index.ts";
 
@@ -128,6 +129,28 @@ test("a socket stands in one slot of one reuseport array; whether it fits is ask
   b.update(u32(0), u32(7));
   b.close();
   a.update(u32(1), u32(7));
+});
+
+test("a socket that is closed leaves the maps of sockets and reuseport arrays that it is in", () => {
+  const { rt } = machine();
+  const maps = (["REUSEPORT_SOCKARRAY", "SOCKMAP", "SOCKHASH"] as const).map((name) =>
+    createMap(rt, spec(MapType[`BPF_MAP_TYPE_${name}`], { valueSize: 8 })),
+  );
+  const socket = (handle: number) => u32(handle, 0);
+  const [group, map, hash] = maps as [(typeof maps)[0], (typeof maps)[0], (typeof maps)[0]];
+  for (const m of maps) {
+    m.update(u32(1), socket(7));
+    m.update(u32(2), socket(8));
+  }
+  for (const m of [map, hash]) m.update(u32(3), socket(7));
+  socketClosed(rt, 7);
+  for (const m of maps) expect([...m.entries()].map(([key]) => key[0])).toEqual([2]);
+  // Its number is another socket's now, with room in one array.
+  group.update(u32(0), socket(7));
+  hash.close();
+  socketClosed(rt, 8);
+  expect([...map.entries()]).toEqual([]);
+  expect([...group.entries()].map(([key]) => key[0])).toEqual([0]);
 });
 
 test("what is mapped and not addressed by key refuses BPF_F_LOCK first", () => {

@@ -4,17 +4,16 @@ import { type MapSpec, MapType } from "../object/index.ts";
 import { checkArray } from "./array.ts";
 import type { MapKind } from "./map.ts";
 import type { MapRuntime } from "./runtime.ts";
-import { SlotMap } from "./slots.ts";
-import { isHandle, socketIn } from "./sockmap.ts";
+import { isHandle, SocketSlots, socketIn } from "./sockmap.ts";
 
 /** The sockets of a machine that stand in an array: each has room for one place (sk_user_data). */
 const placed = new WeakMap<MapRuntime, Set<number>>();
 
-class ReuseportArray extends SlotMap {
+class ReuseportArray extends SocketSlots {
   readonly #placed: Set<number>;
 
   constructor(rt: MapRuntime, spec: MapSpec) {
-    super(rt, spec, false);
+    super(rt, spec);
     this.#placed = placed.get(rt) ?? new Set();
     placed.set(rt, this.#placed);
   }

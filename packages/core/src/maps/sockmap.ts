@@ -1,6 +1,7 @@
 /**
  * sockmap and sockhash: sockets, by the host's handles (its cookies). Source: net/core/sock_map.c.
  */
+import { viewOf } from "../bytes/index.ts";
 import { Errno } from "../errors/index.ts";
 import { type MapSpec, MapType } from "../object/index.ts";
 import { HashBase } from "./hash.ts";
@@ -43,11 +44,43 @@ function handleValue(
   return map.scratchAddr;
 }
 
-class SockMap extends SlotMap {
+/** The maps of a machine that hold sockets: a socket that is closed leaves them all. */
+const holders = new WeakMap<MapRuntime, Set<{ forget(handle: number): void }>>();
+
+export function holding(rt: MapRuntime): Set<{ forget(handle: number): void }> {
+  const there = holders.get(rt) ?? new Set();
+  holders.set(rt, there);
+  return there;
+}
+
+/**
+ * The host closed a socket: socket maps and reuseport arrays let it go, as the kernel's do. Source: net/core/sock_map.c
+ * `sock_map_close`, kernel/bpf/reuseport_array.c `bpf_sk_reuseport_detach`.
+ */
+export function socketClosed(rt: MapRuntime, handle: number): void {
+  for (const map of holding(rt)) map.forget(handle);
+}
+
+/** A map with a socket a slot. */
+export abstract class SocketSlots extends SlotMap {
   constructor(rt: MapRuntime, spec: MapSpec) {
     super(rt, spec, false);
+    holding(rt).add(this);
   }
 
+  forget(handle: number): void {
+    for (let i = 0; i < this.spec.maxEntries; i++) {
+      if (this.word(this.slotAt(i)) === handle) this.clear(this.slotAt(i));
+    }
+  }
+
+  protected override release(): void {
+    holding(this.rt).delete(this);
+    super.release();
+  }
+}
+
+class SockMap extends SocketSlots {
   /** The socket is looked at before the flags and the index are. */
   override updateAt(keyAddr: number, valueAddr: number, flags: number): number {
     const handle = socketIn(this, valueAddr);
@@ -88,6 +121,22 @@ class SockMap extends SlotMap {
 class SockHash extends HashBase {
   constructor(rt: MapRuntime, spec: MapSpec) {
     super(rt, spec, { lead: 0, spares: 0, kind: L.HASH_JHASH, onDemand: true });
+    holding(rt).add(this);
+  }
+
+  forget(handle: number): void {
+    for (let bucket = 0; bucket < 2 ** (32 - this.get(L.MAP_SHIFT)); bucket++) {
+      for (const [key, value] of this.bucket(bucket)) {
+        if (viewOf(value).getUint32(0, true) !== handle) continue;
+        this.rt.memory.u8.set(key, this.keyAddr);
+        this.deleteAt(this.keyAddr);
+      }
+    }
+  }
+
+  protected override release(): void {
+    holding(this.rt).delete(this);
+    super.release();
   }
 
   updateAt(keyAddr: number, valueAddr: number, flags: number): number {

@@ -8,7 +8,15 @@
 
 import type { Btf } from "../btf/index.ts";
 import { OP_CALL } from "../isa/index.ts";
-import { createMap, createRuntime, layout, type MapRuntime, type ValueField, type VmMap } from "../maps/index.ts";
+import {
+  createMap,
+  createRuntime,
+  layout,
+  type MapRuntime,
+  socketClosed,
+  type ValueField,
+  type VmMap,
+} from "../maps/index.ts";
 import { Memory, type MemoryOptions } from "../mem/index.ts";
 import { type MapSpec, MapType, type ProgramSpec } from "../object/index.ts";
 import { type FieldKind, type MapField, specialFields } from "../verifier/index.ts";
@@ -113,6 +121,11 @@ export class Machine implements Env {
     if (!(index >= 0 && index < this.cpus)) throw new RangeError(`cpu: expected 0 to ${this.cpus - 1}, got ${index}`);
     this.#cpu = index;
     this.runtime.cpu.value = index;
+  }
+
+  /** The host closed a socket: maps of sockets and reuseport arrays let its handle go, as the kernel's do. */
+  socketClosed(handle: number): void {
+    socketClosed(this.runtime, handle);
   }
 
   /**

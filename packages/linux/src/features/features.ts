@@ -173,11 +173,7 @@ export function deviceFeatures(): DeviceFeatures[] {
     if (error instanceof UnsupportedError) return [];
     throw error;
   }
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
-  try {
-    const names = new Map(listLinks(socket).map(({ index, name }) => [index, name]));
-    return devices.map((device) => ({ ...device, name: names.get(device.ifindex) ?? `if${device.ifindex}` }));
-  } finally {
-    socket.close();
-  }
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  const names = new Map(listLinks(socket).map(({ index, name }) => [index, name]));
+  return devices.map((device) => ({ ...device, name: names.get(device.ifindex) ?? `if${device.ifindex}` }));
 }

@@ -35,13 +35,9 @@ export function attachTcx(program: LinuxProgram, hook: TcxHook, unwrap: Unwrap):
  */
 export function attachNetkit(program: LinuxProgram, hook: NetkitHook, unwrap: Unwrap): BpfLink<NetkitHook> {
   const target = ifindex(hook.iface);
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
   let kind: string | undefined;
-  try {
-    kind = getLink(socket, target).kind;
-  } finally {
-    socket.close();
-  }
+  kind = getLink(socket, target).kind;
   if (kind !== "netkit") {
     const reason = `${hookText(hook)}: ${hook.iface} is a ${kind ?? "plain"} device, not a netkit one`;
     throw new UnsupportedError("netkit", reason, "6.7");

@@ -50,21 +50,17 @@ export interface DeviceXdp {
 
 /** Every device of the calling thread's namespace. @throws UnsupportedError before Linux 6.3. */
 export function deviceXdpFeatures(): DeviceXdp[] {
-  const socket = new NetlinkSocket(NETLINK_GENERIC);
-  try {
-    const family = familyId(socket, "netdev");
-    return request(socket, "netdev dev-get", family, NLM_F_DUMP, NETDEV_CMD_DEV_GET, []).map((message) => {
-      const { attrs } = splitBody(message, GENL_HEADER);
-      const bits = getU64(attrs.get(NETDEV_A_DEV_XDP_FEATURES)) ?? 0n;
-      return {
-        ifindex: getU32(attrs.get(NETDEV_A_DEV_IFINDEX)) ?? 0,
-        features: XDP_FEATURES.filter((_, bit) => (bits >> BigInt(bit)) & 1n),
-        zeroCopySegments: getU32(attrs.get(NETDEV_A_DEV_XDP_ZC_MAX_SEGS)) ?? 0,
-      };
-    });
-  } finally {
-    socket.close();
-  }
+  using socket = new NetlinkSocket(NETLINK_GENERIC);
+  const family = familyId(socket, "netdev");
+  return request(socket, "netdev dev-get", family, NLM_F_DUMP, NETDEV_CMD_DEV_GET, []).map((message) => {
+    const { attrs } = splitBody(message, GENL_HEADER);
+    const bits = getU64(attrs.get(NETDEV_A_DEV_XDP_FEATURES)) ?? 0n;
+    return {
+      ifindex: getU32(attrs.get(NETDEV_A_DEV_IFINDEX)) ?? 0,
+      features: XDP_FEATURES.filter((_, bit) => (bits >> BigInt(bit)) & 1n),
+      zeroCopySegments: getU32(attrs.get(NETDEV_A_DEV_XDP_ZC_MAX_SEGS)) ?? 0,
+    };
+  });
 }
 
 function familyId(socket: NetlinkSocket, name: string): number {

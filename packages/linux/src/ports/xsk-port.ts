@@ -165,12 +165,8 @@ export class XskPort implements PacketPort {
 
 function deviceOf(iface: string): { index: number; mtu: number } {
   const index = ifindex(iface);
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
-  try {
-    return { index, mtu: getLink(socket, index).mtu };
-  } finally {
-    socket.close();
-  }
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  return { index, mtu: getLink(socket, index).mtu };
 }
 
 /** Sends each frame to the socket of its queue, and to the stack where a queue has none. */

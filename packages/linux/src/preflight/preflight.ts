@@ -39,16 +39,12 @@ export type System = Pick<SystemState, "release" | "jit" | "lockdown"> & {
 
 /** Looks at the calling thread's network namespace. An empty list: nothing stands in the way. */
 export function preflight(attachments: readonly Attachment[], system: System = runningSystem()): Finding[] {
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
-  try {
-    const devices = new Map(listLinks(socket).map((link) => [link.name, link]));
-    return [
-      ...checkSystem(system),
-      ...attachments.flatMap((attachment) => checkAttachment(attachment, devices, socket, system)),
-    ];
-  } finally {
-    socket.close();
-  }
+  using socket = new NetlinkSocket(NETLINK_ROUTE);
+  const devices = new Map(listLinks(socket).map((link) => [link.name, link]));
+  return [
+    ...checkSystem(system),
+    ...attachments.flatMap((attachment) => checkAttachment(attachment, devices, socket, system)),
+  ];
 }
 
 const MIB = 1 << 20;
