@@ -272,6 +272,23 @@ test("a tail call in a program with functions needs 5.10", () => {
   expect(firstToAccept(program(text))).toBe("5.10");
 });
 
+test("a packet's address is kept over a tail call that fails, but not by 6.12", () => {
+  const text = `
+    r6 = *(u32 *)(r1 +0)
+    r2 = *(u32 *)(r1 +4)
+    r3 = r6
+    r3 += 1
+    if r3 > r2 goto out
+    r2 = map[progs]
+    r3 = 0
+    call 12
+    r0 = *(u8 *)(r6 +0)
+    out: r0 = 2
+    exit`;
+  const verdict = (profile: ProfileName) => verify(program(text), { maps: MAPS, license: "GPL", profile }).verdict;
+  expect(PROFILE_NAMES.filter((p) => verdict(p) === "reject")).toEqual(["6.12"]);
+});
+
 test("every rule, field and widened helper names a version between the oldest and the newest profile", () => {
   const [oldest, newest] = [PROFILE_NAMES[0], PROFILE_NAMES.at(-1)!].map(versionNumber) as [number, number];
   const versions = [

@@ -267,6 +267,15 @@ export function allows(profile: Profile, rule: RuleName): boolean {
   return profile.version >= versionNumber(since) || backports?.includes(profile.kernel as ProfileName) === true;
 }
 
+/**
+ * Kernels that forget where the packet is at a tail call, which may have moved it, also where it fails: 6.13 and the stable
+ * releases of 6.12, until stable releases of 6.18 kept it again.
+ * Source: net/core/filter.c bpf_helper_changes_pkt_data of 6.12.y and 6.13 to 6.18.2; Debian's 6.12.117 and a 6.18.44.
+ */
+export function forgetsAtTailCall({ version }: Profile): boolean {
+  return version >= versionNumber("6.12") && version < versionNumber("6.18");
+}
+
 /** Ctx fields that are younger than the oldest profile. Source: include/uapi/linux/bpf.h of the versions. */
 export const FIELD_SINCE: Readonly<Record<string, string>> = {
   "__sk_buff.gso_size": "5.7",

@@ -43,7 +43,7 @@ import {
 import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
 import { Byte, byteAt, Frame, isSpill, spillSize } from "../domain/state.ts";
 import type { TypeRef } from "../domain/type-ref.ts";
-import { allows, helperSince, versionNumber, versionText } from "../profile.ts";
+import { allows, forgetsAtTailCall, helperSince, versionNumber, versionText } from "../profile.ts";
 import { leaveCallback, pushCallback } from "./callback.ts";
 import { dropDynptr, makeDynptr } from "./dynptr.ts";
 import { callGlobal } from "./global.ts";
@@ -257,7 +257,8 @@ function finish(cx: Context, insn: Insn, helper: Helper, facts: CallFacts): void
   for (let i = 0; i <= 5; i++) cx.setReg(i, NOT_INIT);
   cx.setReg(0, r0);
   const writesPacket = helper.name === "dynptr_write" && facts.dynptr && MOVED_BY_WRITES.has(facts.dynptr.kind);
-  if ((helper.changesPacket && helper.id !== TAIL_CALL) || writesPacket) forgetPacket(cx);
+  const moves = helper.changesPacket && (helper.id !== TAIL_CALL || forgetsAtTailCall(cx.profile));
+  if (moves || writesPacket) forgetPacket(cx);
 }
 
 function result(cx: Context, insn: Insn, helper: Helper, facts: CallFacts, args: readonly Reg[]): Reg {
