@@ -440,6 +440,7 @@ const CGROUP_TYPES: readonly number[] = [
   ProgType.BPF_PROG_TYPE_CGROUP_DEVICE,
   ProgType.BPF_PROG_TYPE_CGROUP_SYSCTL,
   ProgType.BPF_PROG_TYPE_SOCK_OPS,
+  ProgType.BPF_PROG_TYPE_LSM,
 ];
 
 /** Program types for each kind of hook, to choose by when an object has several programs. */

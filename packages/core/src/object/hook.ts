@@ -89,6 +89,8 @@ export const CGROUP_HOOKS = {
   getsockname4: "BPF_CGROUP_INET4_GETSOCKNAME",
   getsockname6: "BPF_CGROUP_INET6_GETSOCKNAME",
   getsockname_unix: "BPF_CGROUP_UNIX_GETSOCKNAME",
+  /** Security hooks for its processes (Linux 6.0): the program says which (section `lsm_cgroup/…`). */
+  lsm: "BPF_LSM_CGROUP",
 } as const;
 export type CgroupHookType = keyof typeof CGROUP_HOOKS;
 

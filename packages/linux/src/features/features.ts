@@ -82,7 +82,6 @@ const ATTACH: readonly (readonly [progType: number, attachType: number])[] = [
   [ProgType.BPF_PROG_TYPE_TRACING, AttachType.BPF_MODIFY_RETURN],
   [ProgType.BPF_PROG_TYPE_TRACING, AttachType.BPF_TRACE_ITER],
   [ProgType.BPF_PROG_TYPE_LSM, AttachType.BPF_LSM_MAC],
-  [ProgType.BPF_PROG_TYPE_LSM, AttachType.BPF_LSM_CGROUP],
 ];
 
 function cgroupProgType(name: (typeof CGROUP_HOOKS)[keyof typeof CGROUP_HOOKS]): number {
@@ -95,6 +94,8 @@ function cgroupProgType(name: (typeof CGROUP_HOOKS)[keyof typeof CGROUP_HOOKS]):
     case "BPF_CGROUP_INET4_POST_BIND":
     case "BPF_CGROUP_INET6_POST_BIND":
       return ProgType.BPF_PROG_TYPE_CGROUP_SOCK;
+    case "BPF_LSM_CGROUP":
+      return ProgType.BPF_PROG_TYPE_LSM;
     case "BPF_CGROUP_SOCK_OPS":
       return ProgType.BPF_PROG_TYPE_SOCK_OPS;
     case "BPF_CGROUP_DEVICE":

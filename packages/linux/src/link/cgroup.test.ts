@@ -164,8 +164,8 @@ for line in sys.stdin:
       }
     });
 
-    test("every attach type is tried above, but for egress, which has its own", () => {
-      expect(Object.keys(CGROUP_HOOKS)).toHaveLength(refusing.length + WATCHERS.length + 1);
+    test("every attach type is tried above, but for egress and lsm, which have their own", () => {
+      expect(Object.keys(CGROUP_HOOKS)).toHaveLength(refusing.length + WATCHERS.length + 2);
     });
 
     test("programs are put before and after others, and the query tells the order", ({ skip: skipTest }) => {

@@ -2,7 +2,8 @@
  * What needs kernel probes and patched functions, which not every kernel is built with: the whole of it runs on
  * Debian's kernels (`scripts/kernel-vm.sh 6.12 npx vitest run packages/linux/src/link/probes.test.ts`).
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UnsupportedError } from "@ebplane/core/errors";
@@ -11,7 +12,7 @@ import { describe, expect, test } from "vitest";
 import { readIterator } from "../bpf/index.ts";
 import { linuxTarget } from "../target/target.ts";
 import { arrayMap, asmProgram, collectionOf, countingProgram, kernelSkipReason } from "../testing.ts";
-import { BpfLink } from "./index.ts";
+import { BpfLink, listLinkObjects } from "./index.ts";
 
 const noKprobes = existsSync("/sys/bus/event_source/devices/kprobe/type") ? undefined : "the kernel has no kprobes";
 const skip = kernelSkipReason() ?? noKprobes;
@@ -62,7 +63,7 @@ describe.skipIf(skip)(`probes in the kernel${skip ? ` (skipped: ${skip})` : ""}`
     } catch (error) {
       expect(error).toBeInstanceOf(UnsupportedError);
       expect((error as UnsupportedError).feature).toBe(feature);
-      expect((error as Error).message).toMatch(/\(needs Linux \d+\.\d+\)$/);
+      expect((error as Error).message).toMatch(/\(needs Linux \d+\.\d+\)$|was built without /);
       return undefined;
     }
   }
@@ -219,6 +220,35 @@ describe.skipIf(skip)(`probes in the kernel${skip ? ` (skipped: ${skip})` : ""}`
     expect(() =>
       counted(trace("fentry/do_sys_openat2", A.BPF_TRACE_FENTRY), { kind: "trace", target: "other" }, open),
     ).toThrow("program t: is loaded for do_sys_openat2, not for other");
+  });
+
+  test("an LSM hook of one control group", ({ skip: skipTest }) => {
+    const path = `/sys/fs/cgroup/ebplane-lsm-${process.pid}`;
+    if (!existsSync("/sys/fs/cgroup/cgroup.procs")) skipTest("there is no cgroup2 at /sys/fs/cgroup");
+    mkdirSync(path);
+    try {
+      const inside = () =>
+        spawnSync("sh", ["-c", `echo $$ > ${path}/cgroup.procs && exec ip link show lo`], { encoding: "utf8" });
+      expect(inside()).toMatchObject({ status: 0 });
+      const spec = countingProgram("no_sockets", T.BPF_PROG_TYPE_LSM, 0, {
+        section: "lsm_cgroup/socket_create",
+        attachTo: "socket_create",
+        attachType: A.BPF_LSM_CGROUP,
+      });
+      using loaded = orTooOld("lsm_cgroup", () => target.load(collectionOf([spec], [hits])));
+      if (!loaded) return;
+      const program = loaded.programs.get("no_sockets")!;
+      {
+        using link = target.attach(program, { kind: "cgroup", path, type: "lsm" });
+        expect(inside().status).not.toBe(0);
+        expect(inside().stderr).toContain("Operation not permitted");
+        expect(spawnSync("ip", ["link", "show", "lo"]).status).toBe(0);
+        expect(listLinkObjects().find((l) => l.id === link.id)?.hook).toMatchObject({ kind: "cgroup", type: "lsm" });
+      }
+      expect(inside().status).toBe(0);
+    } finally {
+      rmdirSync(path);
+    }
   });
 
   test("iterators over one map, one cgroup, one process", () => {
