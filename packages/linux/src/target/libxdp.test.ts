@@ -116,6 +116,10 @@ describe.skipIf(skip)(`programs in the place of others' functions${skip ? ` (ski
     ensureBpffs();
     const pass = (name: string) => compile(name, `SEC("xdp") int ${name}(struct xdp_md *ctx) { hits++; return 2; }`);
     const theirs = pass("theirs");
+    // As XDP_RUN_CONFIG of libxdp's headers writes it.
+    const configured = `
+      struct { int (*priority)[90]; int (*XDP_PASS)[1]; int (*XDP_TX)[1]; } _last SEC(".xdp_run_config");
+      SEC("xdp") int last(struct xdp_md *ctx) { hits++; return 2; }`;
     const ours = pass("ours").spec;
     const names = (): string[] => {
       const out = loader("status").stdout.split("\n");
@@ -135,10 +139,11 @@ describe.skipIf(skip)(`programs in the place of others' functions${skip ? ` (ski
       expect(names()).toEqual(["ours", "theirs"]);
       traffic();
       expect(hitsOf(joined.maps)).toBeGreaterThan(0);
-      using last = joinHere(pass("last").spec, "last", 90);
+      using last = joinHere(compile("last", configured).spec, "last");
       traffic();
       expect(hitsOf(last.maps)).toBeGreaterThan(0);
       expect(members()).toEqual(["10 ours", "50 theirs", "90 last"]);
+      expect(net.edge.run(() => libxdpOn(index))!.members[2]!.chainCallActions).toEqual(["XDP_PASS", "XDP_TX"]);
       const id = linuxProgram(joined.programs.get("ours")!).id;
       expect(net.edge.run(() => leaveLibxdp(index, id))).toBe(true);
       expect(net.edge.run(() => leaveLibxdp(index, id))).toBe(false);

@@ -8,7 +8,7 @@
  * Source: xdp-tools lib/libxdp/protocol.org ("Protocol for atomic loading of multi-prog dispatchers").
  */
 import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
-import { resolve } from "@ebplane/core/btf";
+import { type Btf, type BtfVar, resolve } from "@ebplane/core/btf";
 import { viewOf } from "@ebplane/core/bytes";
 import { readElf, setVariables } from "@ebplane/core/elf";
 import { BpfError, Errno, SysError, UnsupportedError } from "@ebplane/core/errors";
@@ -29,6 +29,7 @@ import {
   LinuxMap,
   type LinuxProgram,
   lockDirectory,
+  objGet,
   objPin,
   progInfo,
 } from "../bpf/index.ts";
@@ -79,10 +80,18 @@ export function libxdpOn(index: number): LibxdpDispatcher | undefined {
     if (name !== NAME || mapIds.length !== 1 || !existsSync(directory)) return undefined;
     const config = readConfig(mapIds[0]!);
     if (!config) return undefined;
-    const members = config.members.map((member, i): LibxdpMember => {
-      using program = openProgram({ path: `${directory}/prog${i}-prog` });
-      return { ...member, program: program.id, name: program.spec.name };
+    const members = config.members.flatMap((member, i): LibxdpMember[] => {
+      // Somebody may be taking the dispatcher away.
+      const pin = objGet(`${directory}/prog${i}-prog`);
+      if (pin === undefined) return [];
+      try {
+        const { id, name } = progInfo(pin);
+        return [{ ...member, program: id, name }];
+      } finally {
+        closeSync(pin);
+      }
     });
+    if (members.length < config.members.length) return undefined;
     return { program: xdp.progId, version: config.version, mode: xdp.mode, members };
   } finally {
     closeSync(fd);
@@ -142,7 +151,10 @@ export function joinLibxdp(
   const own = memberSpec(spec, name);
   const index = ifindex(hook.iface);
   const where = hookText(hook);
-  const { priority = DEFAULT_PRIORITY, chainCallActions = ["XDP_PASS"], prepare, ...load } = options;
+  const { priority: askedPriority, chainCallActions: askedActions, prepare, ...load } = options;
+  const config = runConfig(spec, name);
+  const priority = askedPriority ?? config.priority ?? DEFAULT_PRIORITY;
+  const chainCallActions = askedActions ?? config.chainCallActions ?? ["XDP_PASS"];
   const frags = (spec.programs.get(name)!.flags & BPF_F_XDP_HAS_FRAGS) !== 0;
   const added = { program: 0, name, priority, chainCallActions, frags };
   return change(index, (old) => {
@@ -346,14 +358,32 @@ function dispatcherObject(): NonNullable<typeof object> {
   return object;
 }
 
-/** The length of the array that the variable points to, as all of libxdp's metadata is written. */
-function versionOf({ btf }: CollectionSpec): number | undefined {
-  const id = btf?.find("dispatcher_version", "var");
-  if (!btf || id === undefined) return undefined;
-  const variable = btf.type(id);
-  const pointer = variable.kind === "var" ? btf.type(resolve(btf, variable.type)) : undefined;
-  const array = pointer?.kind === "ptr" ? btf.type(resolve(btf, pointer.type)) : undefined;
+/** libxdp's metadata are numbers written as types: a pointer to an array of that many elements. */
+function numberOf(btf: Btf, id: number): number | undefined {
+  const pointer = btf.type(resolve(btf, id));
+  const array = pointer.kind === "ptr" ? btf.type(resolve(btf, pointer.type)) : undefined;
   return array?.kind === "array" ? array.length : undefined;
+}
+
+function versionOf({ btf }: CollectionSpec): number | undefined {
+  const variable = variableOf(btf, "dispatcher_version");
+  return btf && variable && numberOf(btf, variable.type);
+}
+
+function variableOf(btf: Btf | undefined, name: string): BtfVar | undefined {
+  const id = btf?.find(name, "var");
+  const type = id === undefined ? undefined : btf!.type(id);
+  return type?.kind === "var" ? type : undefined;
+}
+
+/** The place that the object itself asks for: the struct `_NAME` of section `.xdp_run_config`. */
+function runConfig({ btf }: CollectionSpec, name: string): ChainOptions {
+  const variable = variableOf(btf, `_${name}`);
+  const struct = variable && btf!.type(resolve(btf!, variable.type));
+  if (struct?.kind !== "struct") return {};
+  const values = new Map(struct.members.map((m) => [m.name, numberOf(btf!, m.type)]));
+  const actions = (Object.keys(XdpAction) as XdpActionName[]).filter((action) => values.get(action));
+  return { priority: values.get("priority"), chainCallActions: actions.length ? actions : undefined };
 }
 
 function loadDispatcher(members: readonly LibxdpMember[], oldVersion: number | undefined): LinuxCollection {
