@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { Errno, SysError } from "@ebplane/core/errors";
+import { Errno, SysError, UnsupportedError } from "@ebplane/core/errors";
 import { AttachType, type BpfMap, MapType, ProgType } from "@ebplane/core/object";
 import { describe, expect, test } from "vitest";
 import type { LinuxMap } from "../bpf/index.ts";
@@ -13,6 +13,7 @@ import { addAddress, addLink, addRoute, getLink, setLink } from "../netlink/inde
 import { bindUdp, NetNs, receiveUdp, sendUdp } from "../netns/index.ts";
 import { check, close, NR, syscall } from "../sys/index.ts";
 import { findType } from "../target/kernel-btf.ts";
+import type { LinuxCollection } from "../target/load.ts";
 import { linuxTarget } from "../target/target.ts";
 import {
   arrayMap,
@@ -195,6 +196,19 @@ describe.skipIf(skip)(`hooks of late kernels${skip ? ` (skipped: ${skip})` : ""}
        exit`,
       { attachType: AttachType.BPF_SK_SKB_VERDICT },
     );
+  /** skb_verdict is of Linux 5.13: an older kernel refuses it by name. */
+  function attachOrSkip(loaded: LinuxCollection, skipTest: (why: string) => void): { map: LinuxMap } & Disposable {
+    const map = loaded.maps.get("socks") as LinuxMap;
+    try {
+      const hook = { kind: "sockmap", map, type: "skb_verdict" } as const;
+      const link = linuxTarget().attach(loaded.programs.get("redirect")!, hook);
+      return { map, [Symbol.dispose]: () => link.close() };
+    } catch (error) {
+      if (error instanceof UnsupportedError) skipTest(error.message);
+      throw error;
+    }
+  }
+
   const BPF_F_INGRESS = 1;
   const connectUdp = (fd: number, port: number): number =>
     scratch((memory) =>
@@ -207,7 +221,7 @@ describe.skipIf(skip)(`hooks of late kernels${skip ? ` (skipped: ${skip})` : ""}
     );
   const socks = arrayMap("socks", 4, { type: MapType.BPF_MAP_TYPE_SOCKMAP });
 
-  test("socket maps take UDP and Unix sockets", async () => {
+  test("socket maps take UDP and Unix sockets", async ({ skip: skipTest }) => {
     using ns = NetNs.create();
     setLink(ns.route, 1, { up: true });
     const open: number[] = [];
@@ -223,8 +237,8 @@ describe.skipIf(skip)(`hooks of late kernels${skip ? ` (skipped: ${skip})` : ""}
       // Only into connected ones may be redirected.
       ns.run(() => check("connect", connectUdp(udp[1]!, 7103)));
       using loaded = linuxTarget().load(collectionOf([redirect(BPF_F_INGRESS)], [socks]));
-      const map = loaded.maps.get("socks") as LinuxMap;
-      using _ = linuxTarget().attach(loaded.programs.get("redirect")!, { kind: "sockmap", map, type: "skb_verdict" });
+      using attached = attachOrSkip(loaded, skipTest);
+      const { map } = attached;
       put(map, 0, udp[0]!);
       put(map, 1, udp[1]!);
       const sender = bindUdp(ns, "127.0.0.1", 7103);
@@ -277,8 +291,8 @@ describe.skipIf(skip)(`hooks of late kernels${skip ? ` (skipped: ${skip})` : ""}
       const [alice, atAlice] = pair();
       const [bob, atBob] = pair();
       using loaded = linuxTarget().load(collectionOf([redirect(0)], [socks]));
-      const map = loaded.maps.get("socks") as LinuxMap;
-      using _ = linuxTarget().attach(loaded.programs.get("redirect")!, { kind: "sockmap", map, type: "skb_verdict" });
+      using attached = attachOrSkip(loaded, skipTest);
+      const { map } = attached;
       try {
         put(map, 0, atAlice);
       } catch (error) {

@@ -362,10 +362,13 @@ function loadProgram(
   const funcInfo = btf?.funcInfo(spec);
   if (btf && funcInfo) load = { ...load, btfFd: btf.fd, funcInfo, lineInfo: btf.lineInfo(spec) };
   const { fd, log } = progLoad(load);
-  if (fd === -Errno.EINVAL && log.trim() === "") throw lackingProgram(spec, load) ?? refused(spec, -fd, log);
+  if (fd === -Errno.EINVAL && SILENT.test(log)) throw lackingProgram(spec, load) ?? refused(spec, -fd, log);
   if (fd < 0) throw refused(spec, -fd, log);
   return new LinuxProgram(fd, spec, { code, license: collection.license, log, request: load });
 }
+
+/** No complaint: before it looks at instructions the kernel says nothing, or (5.10) only that it looked at none. */
+const SILENT = /^\s*(processed 0 insns [^\n]*\s*)?$/;
 
 function moduleFd(modules: ModuleFds, place: { readonly object: number } | undefined): number | undefined {
   return place?.object ? modules.of(place.object) : undefined;
