@@ -355,7 +355,7 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     expect(made).toMatchObject({ code: 0, stdout: expect.stringContaining("1 programs in one chain") });
     const names = async () => (await listed(edge)).map((a) => [a.hook, a.program, a.by]);
     expect(await names()).toEqual([["xdp:e0:native", "first", "libxdp"]]);
-    expect((await ebplane(edge, "attach", second, "xdp:e0")).stderr).toContain("ebplane attach --join");
+    expect((await ebplane(edge, "attach", second, "xdp:e0")).stderr).toContain("or chain both (--join)");
     await done(edge, "attach", second, "xdp:e0", "--join", "--priority", "10");
     expect(await names()).toEqual([
       ["xdp:e0:native", "second", "libxdp"],

@@ -272,7 +272,7 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     using loaded = target.load(collectionOf([pass]));
     using _ = target.attach(loaded.programs.get("pass")!, xdp("a0"));
     expect(check({ program: pass, hook: xdp("a0") })).toEqual([
-      `error: xdp:a0:native: program ${loaded.programs.get("pass")!.id} is attached in native mode, and XDP takes one; detach it (ebplane detach xdp:a0), or chain both`,
+      `error: xdp:a0:native: program ${loaded.programs.get("pass")!.id} is attached in native mode, and XDP takes one; detach it (ebplane detach xdp:a0), or chain both (--join)`,
     ]);
   });
 

@@ -41,7 +41,7 @@ export function checkXdp(
       severity: "error",
       place,
       reason: `program ${device.xdp.progId} is attached in ${device.xdp.mode} mode, and XDP takes one`,
-      remedy: `detach it (ebplane detach xdp:${device.name}), or chain both`,
+      remedy: `detach it (ebplane detach xdp:${device.name}), or chain both (--join)`,
     });
   }
   // The kernel takes one program along a packet's way up. Source: net/core/dev.c dev_xdp_attach.
