@@ -33,6 +33,7 @@ const LINK_TYPES = [
   "uprobe_multi",
   "netkit",
   "sockmap",
+  "tracing_multi",
 ] as const;
 
 export interface LinkDescription {

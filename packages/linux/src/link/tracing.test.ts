@@ -143,10 +143,10 @@ describe.skipIf(skip)(`programs on functions and events${skip ? ` (skipped: ${sk
       collectionOf([countingProgram("sample", T.BPF_PROG_TYPE_PERF_EVENT, 0)], [arrayMap("hits")]),
     );
     const sample = loaded.programs.get("sample")!;
-    const busy = (): number => {
+    const busy = (until = 20): number => {
       const before = hitsOf(loaded.maps);
-      const until = performance.now() + 20;
-      while (performance.now() < until);
+      const end = performance.now() + until;
+      while (performance.now() < end && (until === 20 || hitsOf(loaded.maps) === before));
       return hitsOf(loaded.maps) - before;
     };
     {
@@ -156,7 +156,8 @@ describe.skipIf(skip)(`programs on functions and events${skip ? ` (skipped: ${sk
         period: 500_000,
         pid: process.pid,
       });
-      expect(busy()).toBeGreaterThan(0);
+      // An emulated CPU's clock may come late.
+      expect(busy(5000)).toBeGreaterThan(0);
     }
     expect(busy()).toBe(0);
     {
