@@ -13,7 +13,7 @@ import { expect, test } from "vitest";
 import { btfLoad, Cmd, mapElem, tryMapCreate } from "../src/bpf/index.ts";
 import { allocBlock, freeBlock } from "../src/mem/index.ts";
 import { close, NR, syscall } from "../src/sys/index.ts";
-import { kernelSkipReason } from "../src/testing.ts";
+import { kernelLacks, kernelSkipReason } from "../src/testing.ts";
 import { CGROUP2, cgroups } from "./map-references.ts";
 
 const skip = kernelSkipReason();
@@ -90,6 +90,7 @@ function answer(body: () => Uint8Array | boolean | undefined): string {
 
 const TYPES = Object.keys(OWNERS)
   .map(Number)
+  .filter((type) => kernelLacks("mapTypes", mapTypeName(type)) === undefined)
   .filter((type) => CGROUP2 !== undefined || type !== T.BPF_MAP_TYPE_CGRP_STORAGE);
 
 test.skipIf(skip).each(TYPES)(`%i: storage is as the kernel's${skip ? ` (skipped: ${skip})` : ""}`, (type) => {
