@@ -38,6 +38,8 @@ export class PerfReader {
   readonly #rings: CpuRing[] = [];
   readonly #copy = new CopyBuffer();
   #lost = 0;
+  /** What ends each watch; closing ends them all. */
+  readonly #watches = new Set<() => void>();
   #open = true;
 
   /**
@@ -115,9 +117,18 @@ export class PerfReader {
     this.#check();
     const polls = this.#rings.map((ring) => pollReadable(ring.fd, () => this.#consumeRing(ring, callback)));
     this.consume(callback);
-    return () => {
+    // The kernel says once that events are there: not to a loop that does not wait yet. It does so after the next timers
+    // at the latest, of which this is the second turn.
+    let look = setImmediate(() => {
+      look = setImmediate(() => this.consume(callback));
+    });
+    const stop = () => {
+      this.#watches.delete(stop);
+      clearImmediate(look);
       for (const poll of polls) poll.close();
     };
+    this.#watches.add(stop);
+    return stop;
   }
 
   /** Events as they come, each an array of its own, with their CPU. Leaving the loop stops the watching. */
@@ -146,6 +157,7 @@ export class PerfReader {
     if (!this.#open) return;
     this.#lost = this.lost;
     this.#open = false;
+    for (const stop of this.#watches) stop();
     for (const { fd, region } of this.#rings) {
       releaseRegion(region);
       close(fd);

@@ -27,6 +27,8 @@ export class RingBufReader {
   readonly #mask: number;
   readonly #copy = new CopyBuffer();
   #position: number;
+  /** What ends each watch; closing ends them all. */
+  readonly #watches = new Set<() => void>();
   #open = true;
 
   /** The map stays the caller's and must outlive the reader. One reader a map: positions are the map's. */
@@ -101,7 +103,12 @@ export class RingBufReader {
     this.#check();
     const poll = pollReadable(this.#map.fd, () => this.consume(callback));
     this.consume(callback);
-    return () => poll.close();
+    const stop = () => {
+      this.#watches.delete(stop);
+      poll.close();
+    };
+    this.#watches.add(stop);
+    return stop;
   }
 
   /** Records as they come, each an array of its own. Leaving the loop stops the watching. */
@@ -130,6 +137,7 @@ export class RingBufReader {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    for (const stop of this.#watches) stop();
     releaseRegion(this.#consumer);
     releaseRegion(this.#producer);
   }

@@ -158,6 +158,20 @@ describe.skipIf(skip)(`rings${skip ? ` (skipped: ${skip})` : ""}`, () => {
     expect(reader.lost).toBe(lost);
   });
 
+  test("a perf event that comes before the loop has begun to wait is not left for the next one", async () => {
+    const text = "r2 = map[events]\nw3 = -1\n*(u64 *)(r10 - 8) = 7\nr4 = r10\nr4 += -8\nr5 = 8\ncall 25\nr0 = 2\nexit";
+    const events = { ...ring(0, MapType.BPF_MAP_TYPE_PERF_EVENT_ARRAY), keySize: 4, valueSize: 4 };
+    using loaded = linuxTarget().load(collectionOf([asmProgram("send", XDP, text)], [events]));
+    using reader = new PerfReader(loaded.maps.get("events") as LinuxMap, 1);
+    let seen = 0;
+    const stop = reader.watch(() => seen++);
+    // Timers come before the loop tells the kernel what it waits for.
+    setTimeout(() => loaded.programs.get("send")!.testRun({ packet }), 1);
+    for (const end = performance.now() + 20; performance.now() < end; );
+    await expect.poll(() => seen, { timeout: 2000 }).toBe(1);
+    stop();
+  });
+
   test("perf events wake an async iterator", async () => {
     const text = `
       r2 = map[events]

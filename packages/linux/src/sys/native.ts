@@ -6,7 +6,7 @@
  * Nothing here is exported from the package: an address from outside could crash the process.
  */
 import { createRequire } from "node:module";
-import { Errno, SysError, UnsupportedError } from "@ebplane/core/errors";
+import { errnoName, SysError, UnsupportedError } from "@ebplane/core/errors";
 import type * as Koffi from "koffi";
 import { NR } from "./numbers.ts";
 
@@ -62,15 +62,29 @@ export function viewMemory(address: number, length: number): ArrayBuffer {
   return native().koffi.view(BigInt(address), length);
 }
 
-const F_GETFD = 1;
+const F_DUPFD_CLOEXEC = 1030;
 
 /**
  * Watches an fd for readability in the event loop. The returned handle keeps the process alive until closed.
- * @throws SysError EBADF for an fd that is not open: koffi would end the process.
+ * It has an fd of its own: koffi ends the process where one is watched twice, be it that the first was closed meanwhile
+ * and its number given to another.
+ * @throws SysError EBADF for an fd that is not open.
  */
 export function pollReadable(fd: number, callback: () => void): { close(): void; ref(): void; unref(): void } {
-  if (syscall(NR.fcntl, fd, F_GETFD) < 0) throw new SysError("poll", Errno.EBADF, "EBADF", `fd ${fd}`);
-  return native().koffi.node.poll(fd, { readable: true }, callback);
+  const own = syscall(NR.fcntl, fd, F_DUPFD_CLOEXEC, 0);
+  if (own < 0) throw new SysError("poll", -own, errnoName(-own), `fd ${fd}`);
+  const poll = native().koffi.node.poll(own, { readable: true }, callback);
+  let open = true;
+  return {
+    close: () => {
+      if (!open) return;
+      open = false;
+      poll.close();
+      syscall(NR.close, own);
+    },
+    ref: () => poll.ref(),
+    unref: () => poll.unref(),
+  };
 }
 
 /** Why system calls cannot be made here, or undefined when they can. */
