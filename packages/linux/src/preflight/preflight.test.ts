@@ -195,7 +195,9 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
 
   test("a missing device is named, with those there are", () => {
     expect(check({ program: pass, hook: xdp("eth9") })).toEqual([
-      "error: xdp:eth9:native: there is no device eth9 in this network namespace; one of lo, a1, a0, b1, b0, br0",
+      expect.stringMatching(
+        /^error: xdp:eth9:native: there is no device eth9 in this network namespace; one of lo, (\w+, )*a1, a0, b1, b0, br0$/, // Tunnels leave devices in each.
+      ),
     ]);
   });
 
