@@ -4,7 +4,7 @@ import type { Btf } from "@ebplane/core/btf";
 import { applyKconfig, type KernelConfig, relocateCore } from "@ebplane/core/elf";
 import { VerifierError } from "@ebplane/core/errors";
 import type { CollectionSpec, ProgramSpec } from "@ebplane/core/object";
-import { PROFILE_NAMES, type ProfileName, verify } from "@ebplane/core/verifier";
+import { type ProfileName, profileOfRelease, verify } from "@ebplane/core/verifier";
 import { cpuNumbersEnd, kernelAvailable, type LinuxTarget, linuxTarget, NetNs } from "@ebplane/linux";
 import { kernelBtf } from "../../packages/linux/src/target/kernel-btf.ts";
 import { settle } from "../../packages/linux/src/target/settle.ts";
@@ -38,17 +38,6 @@ export interface Kernel {
   readonly btf: Btf;
   readonly config: KernelConfig;
   readonly cpus: number;
-}
-
-/** The newest profile that is not newer than the version of a release as uname prints it. */
-export function profileOfRelease(text: string): ProfileName {
-  const [, major = "0", minor = "0"] = /^(\d+)\.(\d+)/.exec(text) ?? [];
-  const number = (name: string): number => {
-    const [m, n] = name.split(".");
-    return Number(m) * 100 + Number(n);
-  };
-  const running = number(`${major}.${minor}`);
-  return PROFILE_NAMES.findLast((name) => number(name) <= running) ?? PROFILE_NAMES[0];
 }
 
 export const RUNNING_PROFILE = profileOfRelease(release());

@@ -75,7 +75,12 @@ function judge(): void {
     btf: parseBtf(readFileSync(btf)),
     config: {
       version: (major << 16) | (minor << 8),
-      options: parseKconfig(config ? readFileSync(config, "utf8") : ""),
+      options: new Map([
+        ...parseKconfig(config ? readFileSync(config, "utf8") : ""),
+        // What libbpf asks of the kernel itself, on x86-64.
+        ["LINUX_HAS_SYSCALL_WRAPPER", "y"],
+        ["LINUX_HAS_BPF_COOKIE", major * 100 + minor >= 515 ? "y" : "n"],
+      ]),
     },
     cpus: Number(option("cpus") ?? 1),
   };

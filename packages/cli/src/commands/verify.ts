@@ -1,4 +1,5 @@
 /** `ebplane verify`: one verdict a program, from our verifier and, on request, from the kernel's. */
+import { release } from "node:os";
 import { formatInsn } from "@ebplane/core/asm";
 import type { Btf } from "@ebplane/core/btf";
 import { applyKconfig } from "@ebplane/core/elf";
@@ -17,6 +18,7 @@ import {
   MAX_CPUS,
   type Observer,
   PROFILE_NAMES,
+  profileOfRelease,
   reportText,
   smallestKernel,
   type VerifierReport,
@@ -70,14 +72,16 @@ export function registerVerify(program: Command): void {
       const type = options.type === undefined ? undefined : progTypeByName(options.type);
       if (options.type !== undefined && type === undefined)
         throw new UsageError(`--type: no program type named ${options.type}`);
-      const profile = options.profile === undefined ? undefined : kernelVersion(options.profile, "--profile");
-      const spec = await configured(object, profile);
+      const asked = options.profile === undefined ? undefined : kernelVersion(options.profile, "--profile");
+      // Beside the running kernel's verdict stands ours for that kernel.
+      const profile = asked ?? (options.kernel ? profileOfRelease(release()) : undefined);
+      const spec = await configured(object, asked);
       const chosen = options.prog === undefined ? [...spec.programs.values()] : [pickProgram(spec, options.prog, path)];
       const kernel = options.kernel ? (await openTarget("kernel")).target : undefined;
       const cpus = await cpusOf(options, kernel !== undefined);
       const given = options.btf === undefined ? undefined : await loadBtf(options.btf);
       const kernelTypes = given ? () => given : runningKernel();
-      const extended = await extendedBy(options.targetProg, chosen, profile, kernelTypes);
+      const extended = await extendedBy(options.targetProg, chosen, asked, kernelTypes);
       const results = [];
       for (const original of chosen) {
         const p = asAsked(original, type, options);
@@ -102,26 +106,26 @@ export function registerVerify(program: Command): void {
         const observe: Observer | undefined = viewer && ((pc, state) => viewer.observe(pc, state));
         const report = verify(target, env({ facts, observe }));
         const known = facts && report.verdict === "accept" ? report : undefined;
-        const smallest = known && profile === undefined ? smallestKernel(target, env()) : undefined;
-        let asked: { verdict: string; message: string; source?: string } | undefined;
+        const smallest = known && asked === undefined ? smallestKernel(target, env()) : undefined;
+        let told: { verdict: string; message: string; source?: string } | undefined;
         if (kernel) {
           try {
             kernel.load({ ...spec, programs: new Map([[p.name, p]]) }, { programs: [p.name] }).close();
-            asked = { verdict: "accept", message: "" };
+            told = { verdict: "accept", message: "" };
           } catch (e) {
             // What kept the kernel from verifying (a map it does not make, a type it does not have) is no verdict of its
             // own; the other programs still have one.
             if (!(e instanceof BpfError)) throw e;
             const verdict = e instanceof VerifierError ? "reject" : "unsupported";
             const pc = e instanceof VerifierError ? e.pc : undefined;
-            asked = { verdict, message: e.message };
-            if (pc !== undefined) asked.source = explanation(spec, p.name, pc, e.message);
+            told = { verdict, message: e.message };
+            if (pc !== undefined) told.source = explanation(spec, p.name, pc, e.message);
           }
         }
         const rejected = report.verdict === "reject" && report.pc !== undefined;
         const source = rejected ? explanation(spec, p.name, report.pc!, report.message) : undefined;
         const input = rejected ? findPacket(target, spec.maps, spec.license, report.trace) : undefined;
-        results.push({ program: p, report, source, kernel: asked, known, smallest, viewer, input });
+        results.push({ program: p, report, source, kernel: told, known, smallest, viewer, input });
       }
       if (results.some((r) => r.report.verdict !== "accept")) answerNo();
       if (options.json) {

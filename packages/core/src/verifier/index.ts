@@ -14,6 +14,7 @@ export {
   mapHelperSince,
   PROFILE_NAMES,
   type ProfileName,
+  profileOfRelease,
   RULES,
   versionNumber,
   versionText,

@@ -106,13 +106,19 @@ const MARKS: Readonly<Record<RuleName, ((version: string) => boolean | undefined
     const found = inText(VERIFIER, /map_key_value_types/)(v);
     return versionNumber(v) < 510 || found === undefined ? undefined : !found;
   },
+  typesForGpl: inText(VERIFIER, /Cannot access kernel 'struct %s' from non-GPL/),
   equalIsNotNull: inText(VERIFIER, /eq_branch_regs/),
   uninitialisedStack: inBody(VERIFIER, "check_stack_range_initialized", /allow_uninit_stack/),
   deviceBound: inText("kernel/bpf/syscall.c", /BPF_F_XDP_DEV_BOUND_ONLY/),
   contextConstants: inText(VERIFIER, /BPF_ST stores into/),
+  anyLoop: inText(VERIFIER, /loop_ok/),
   linkedMoves32: inText(VERIFIER, /is_src_reg_u32/),
   sleepableLocks: inText(VERIFIER, /sleepable progs cannot use bpf_spin_lock/),
   v4: inText(VERIFIER, /BPF_MEMSX/),
+  zeroSpills: (v) =>
+    versionNumber(v) < 512
+      ? undefined
+      : inBody(VERIFIER, "check_stack_write_fixed_off", /!register_is_null\(reg\)/, true)(v),
   deeperStack: inText(VERIFIER, /grow_stack_state/),
   narrowFills: inText(VERIFIER, /size <= spill_size/),
   lazyGlobals: inText(VERIFIER, /\bcalled\b.*[;)]|->called/),
@@ -120,6 +126,7 @@ const MARKS: Readonly<Record<RuleName, ((version: string) => boolean | undefined
   finerFrames: inText(VERIFIER, /round_up_stack_depth/),
   mayGoto: inText(VERIFIER, /may_goto/),
   arena: inText(VERIFIER, /PTR_TO_ARENA/),
+  lsmResult: inText(VERIFIER, /bpf_lsm_get_retval_range/),
   linksAtDistance: inText(VERIFIER, /BPF_ADD_CONST/),
   privateStack: inText(VERIFIER, /priv_stack/),
   readsKeepSpills: inBody(VERIFIER, "check_stack_range_initialized", /type == BPF_WRITE\)\s*clobber/),
@@ -131,6 +138,7 @@ const MARKS: Readonly<Record<RuleName, ((version: string) => boolean | undefined
 };
 /** Marks whose presence means that the older, stricter rule still holds. */
 const LIFTED: ReadonlySet<RuleName> = new Set([
+  "anyLoop",
   "dynamicPerfMaps",
   "sleepableDynamicMaps",
   "contextConstants",

@@ -6,7 +6,7 @@
  * What a profile's kernel knows of numbers is in `domain/`, by version (`domain/kernel.ts`); of 5.4, which has no ranges
  * of 32 bits, it says what 5.7 knows. docs/verifier-profiles.md is this table as text.
  */
-import { AttachType, type Helper, MapType, ProgType } from "../object/index.ts";
+import { AttachType, type Helper, MapType, ProgType, progTypeName } from "../object/index.ts";
 
 export interface Profile {
   /** Kernel version, `major.minor`. */
@@ -148,6 +148,11 @@ export const RULES = {
     what: "keys and values of maps may lie in ring buffer records and other memory, not only on the stack, in packets and in map values",
     source: "kernel/bpf/verifier.c map_key_value_types, mem_types",
   },
+  typesForGpl: {
+    since: "6.2",
+    what: "structs of the kernel are read through their types by programs under a GPL-compatible licence only",
+    source: "kernel/bpf/verifier.c check_ptr_to_btf_access",
+  },
   equalIsNotNull: {
     since: "6.2",
     what: "a pointer that equals one which is not NULL is not NULL",
@@ -169,6 +174,11 @@ export const RULES = {
     what: "a constant may be stored to a ctx field by one instruction (BPF_ST)",
     source: "kernel/bpf/verifier.c do_check",
   },
+  anyLoop: {
+    since: "6.6",
+    what: "loops that are closed by falling through; before, only a jump may lead back",
+    source: "kernel/bpf/verifier.c check_cfg, push_insn (loop_ok)",
+  },
   linkedMoves32: {
     since: "6.4",
     what: "a 32-bit move of a number that fits 32 bits is a copy that stays linked",
@@ -183,6 +193,11 @@ export const RULES = {
     since: "6.6",
     what: "instructions of cpu v4: loads and moves with sign, signed division, bswap, gotol",
     source: "kernel/bpf/verifier.c check_alu_op, do_check",
+  },
+  zeroSpills: {
+    since: "6.8",
+    what: "a zero that is stored on the stack is remembered as a number is; before, as bytes that are zero, whatever part is loaded",
+    source: "kernel/bpf/verifier.c check_stack_write_fixed_off (register_is_null)",
   },
   deeperStack: {
     since: "6.8",
@@ -215,6 +230,11 @@ export const RULES = {
     since: "6.9",
     what: "arenas and casts to their address space",
     source: "kernel/bpf/verifier.c check_alu_op",
+  },
+  lsmResult: {
+    since: "6.11",
+    what: "LSM programs are held to the results of their hook (0 or an errno); before, they return anything",
+    source: "kernel/bpf/verifier.c check_return_code, bpf_lsm_get_retval_range",
   },
   linksAtDistance: {
     since: "6.11",
@@ -256,7 +276,6 @@ export const RULES = {
     since: "6.18",
     what: "a copy that lies a constant below its original, or was moved in 32 bits, stays linked to it, too (a stable release; not 6.18.2)",
     source: "kernel/bpf/verifier.c adjust_reg_min_max_vals, sync_linked_regs",
-    backports: ["6.12"],
   },
 } as const satisfies Record<string, Rule>;
 export type RuleName = keyof typeof RULES;
@@ -422,6 +441,21 @@ export const BROADENED: readonly { readonly since: string; readonly helpers: str
   { since: "6.18", helpers: "get_netns_cookie", types: "socket_filter cgroup_skb" },
 ];
 
+/** Helpers that a version's stable releases took from a program type. Source: as asked of 6.1.192 and 6.12.117. */
+export const WITHDRAWN: readonly {
+  readonly kernels: readonly ProfileName[];
+  readonly helper: string;
+  readonly type: string;
+}[] = [{ kernels: ["6.1", "6.12"], helper: "skb_pull_data", type: "lwt_seg6local" }];
+
+/** The profile's kernel has the helper no more for programs of this type. */
+export function withdrawn(profile: Profile, helper: Helper, progType: number): boolean {
+  return WITHDRAWN.some(
+    ({ kernels, helper: name, type }) =>
+      name === helper.name && type === progTypeName(progType) && kernels.some((kernel) => kernel === profile.kernel),
+  );
+}
+
 /**
  * Helpers of BPF_PROG_TYPE_CGROUP_SOCK_ADDR that more of its hooks may call since some kernel; before 5.11 only connect4
  * and connect6. Source: net/core/filter.c `sock_addr_func_proto`.
@@ -436,6 +470,7 @@ export const HOOKS_BROADENED: readonly { readonly since: string; readonly helper
         "UDP4_RECVMSG UDP6_RECVMSG UDP4_SENDMSG UDP6_SENDMSG INET4_GETPEERNAME INET6_GETPEERNAME INET4_GETSOCKNAME " +
         "INET6_GETSOCKNAME",
     },
+    { since: "6.13", helpers: "setsockopt getsockopt", hooks: "UNIX_GETPEERNAME UNIX_GETSOCKNAME" },
   ];
 const hooksBroadened = new Map<string, number>(
   HOOKS_BROADENED.flatMap(({ since, helpers, hooks }) =>
@@ -494,6 +529,12 @@ export function versionText(version: number): string {
 }
 
 export const DEFAULT_PROFILE: Profile = { kernel: "6.18", version: 618 };
+
+/** The newest profile that is not newer than a kernel's release as uname prints it (`6.1.0-56-amd64`). */
+export function profileOfRelease(release: string): ProfileName {
+  const running = versionNumber(/^\d+\.\d+/.exec(release)?.[0] ?? DEFAULT_PROFILE.kernel);
+  return PROFILE_NAMES.findLast((name) => versionNumber(name) <= running) ?? PROFILE_NAMES[0];
+}
 
 /**
  * The profile of a version: one of the names, or one between. Of kernels younger than the youngest nothing more is known.

@@ -44,7 +44,7 @@ import {
 } from "../../isa/index.ts";
 import { helperById, type Kfunc } from "../../object/index.ts";
 import { Refusal } from "../context.ts";
-import type { Profile } from "../profile.ts";
+import { allows, type Profile, RULES } from "../profile.ts";
 import { decodeProgram, isPseudoCall, nextPc, type Program } from "./program.ts";
 
 const MAX_SUBPROGS = 256;
@@ -68,6 +68,7 @@ export function analyse(
   const prunePoints = new Uint8Array(slots);
   const forcePoints = new Uint8Array(slots);
   checkReachable(insns, slots, prunePoints, forcePoints, kfuncs, exceptionCallback);
+  if (!allows(profile, "anyLoop")) checkLoopsJump(insns, slots);
   return { slots, insns, problems, subprogs, prunePoints, forcePoints, subprogOf, live: liveRegisters(insns, slots) };
 }
 
@@ -187,6 +188,51 @@ function checkReachable(
       refuse("unreachable", `instruction ${pc} can never be reached`, pc, "remove it, or the jump that skips it");
     }
   }
+}
+
+/**
+ * Older kernels take a loop only where a jump closes it: walking depth first, the way on before the jump's, no other
+ * instruction may lead back to one that the walk is still in. Source: kernel/bpf/verifier.c `push_insn` (loop_ok).
+ */
+function checkLoopsJump(insns: readonly (Insn | undefined)[], slots: number): void {
+  const NEW = 0;
+  const IN = 1;
+  const DONE = 2;
+  const state = new Uint8Array(slots);
+  const path = [0];
+  const taken = new Uint8Array(slots);
+  state[0] = IN;
+  while (path.length) {
+    const pc = path.at(-1)!;
+    const insn = insns[pc]!;
+    const [to, mayLoop] = wayOut(insn, taken[pc]!++);
+    if (to === undefined || to >= slots) {
+      state[pc] = DONE;
+      path.pop();
+    } else if (state[to] === NEW) {
+      state[to] = IN;
+      path.push(to);
+    } else if (state[to] === IN && !mayLoop) {
+      refuse(
+        "profile",
+        `a loop that is closed without a jump, from slot ${pc} to ${to}, needs Linux ${RULES.anyLoop.since}`,
+        pc,
+        "write the loop so that its last instruction is the jump back",
+      );
+    }
+  }
+}
+
+/** The first or second way out of an instruction, and whether it may close a loop. */
+function wayOut(insn: Insn, nth: number): readonly [to: number | undefined, mayLoop: boolean] {
+  const { opcode } = insn;
+  const jump = isJump(insn);
+  if (opcode === OP_EXIT || nth > 1) return [undefined, false];
+  if (opcode === OP_JA || opcode === OP_GOTOL) return [nth === 0 ? jumpTarget(insn) : undefined, true];
+  if (nth === 0) return [nextPc(insn), jump];
+  if (jump) return [jumpTarget(insn), true];
+  const callback = opcode === OP_LDDW && insn.src === BPF_PSEUDO_FUNC;
+  return [callback || isPseudoCall(insn) ? calledPc(insn) : undefined, callback];
 }
 
 const ALL = 0x7ff;

@@ -110,7 +110,10 @@ export function decodeProgram(code: Uint8Array, profile: Profile): Pick<Program,
     const problem = formProblem(insn, profile);
     const cls = insn.opcode & CLASS_MASK;
     // Looked at also where no path leads, and before 5.12 stores were.
-    const always = cls === BPF_LDX || insn.opcode === OP_LDDW || (cls === BPF_STX && !allows(profile, "atomics"));
+    const rule = ruleOf(insn);
+    const newer = BY_OPCODE.has(insn.opcode) && rule !== undefined && !allows(profile, rule);
+    const stores = cls === BPF_STX && !allows(profile, "atomics");
+    const always = cls === BPF_LDX || insn.opcode === OP_LDDW || newer || stores;
     if (problem && (problem === unknown(insn) || always)) {
       throw new Refusal("reject", "encoding", problem, insn.pc, undefined, undefined);
     }
@@ -147,6 +150,9 @@ function formProblem(insn: Insn, profile: Profile): string | undefined {
       return undefined;
   }
 }
+
+/** Instructions that are younger than 5.4 and told by their opcode alone: an older kernel has no such opcode at all. */
+const BY_OPCODE: ReadonlySet<number> = new Set([BPF_ALU64 | BPF_END, OP_GOTOL, OP_MAY_GOTO]);
 
 /** The rule that brought the instruction; undefined for those of 5.4. */
 export function ruleOf({ opcode, src, off, imm }: Insn): RuleName | undefined {

@@ -106,6 +106,8 @@ export function checkReturn(cx: Context): void {
   if (subprogram) return;
   const range = cx.traced ? tracedRange(cx.traced) : returnRange(cx.progType, cx.attachType);
   if (!range || range === "void") return;
+  const anyResult = cx.progType === P.BPF_PROG_TYPE_LSM && cx.attachType !== A.BPF_LSM_CGROUP;
+  if (anyResult && !allows(cx.profile, "lsmResult")) return;
   const [min, most] = range;
   const bind = cx.progType === P.BPF_PROG_TYPE_CGROUP_SOCK_ADDR && most === 3;
   const max = bind && !allows(cx.profile, "bindResult") ? 1 : most;

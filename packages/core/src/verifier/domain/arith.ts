@@ -102,17 +102,21 @@ function compute(op: number, a: Scalar, b: Scalar, is32: boolean): Scalar {
     case BPF_RSH:
     case BPF_ARSH: {
       const known = is32 ? b.isConst32 : b.isConst;
-      if (!known || b.umax >= (is32 ? 32n : 64n)) return UNKNOWN;
+      if (!known || b.umax >= (is32 ? 32n : 64n)) return unknownResult(is32);
       const by = Number(b.umax);
       if (is32) shift32(op, d, by);
       else shift64(op, d, by);
       break;
     }
     default:
-      // The kernel forgets even that a 32-bit division leaves the upper half zero; so do we, to decide as it does.
-      return UNKNOWN;
+      return unknownResult(is32);
   }
   return is32 ? zeroExtend(d) : sync(d);
+}
+
+/** Since 6.10 the kernel forgets even that a 32-bit division leaves the upper half zero; so do we, to decide as it does. */
+function unknownResult(is32: boolean): Scalar {
+  return is32 && kernel < 610 ? zeroExtend(UNKNOWN.clone()) : UNKNOWN;
 }
 
 const OFFSET = 0x400;

@@ -43,7 +43,7 @@ import {
 import { rangeScalar, signedScalar, UNKNOWN } from "../domain/scalar.ts";
 import { Byte, byteAt, Frame, isSpill, spillSize } from "../domain/state.ts";
 import type { TypeRef } from "../domain/type-ref.ts";
-import { allows, forgetsAtTailCall, helperSince, versionNumber, versionText } from "../profile.ts";
+import { allows, forgetsAtTailCall, helperSince, versionNumber, versionText, withdrawn } from "../profile.ts";
 import { leaveCallback, pushCallback } from "./callback.ts";
 import { dropDynptr, makeDynptr } from "./dynptr.ts";
 import { callGlobal } from "./global.ts";
@@ -118,7 +118,8 @@ function helperCall(cx: Context, insn: Insn): void {
   const helper = helperById(insn.imm, cx.progType);
   if (!helper) cx.reject("helper", `there is no helper number ${insn.imm}`);
   const name = `bpf_${helper.name}`;
-  if (!helperAllowed(helper, cx.progType, cx.attachType) && !socketIterator(cx, helper)) {
+  const has = helperAllowed(helper, cx.progType, cx.attachType) && !withdrawn(cx.profile, helper, cx.progType);
+  if (!has && !socketIterator(cx, helper)) {
     cx.reject("helper", `${progTypeName(cx.progType)} programs cannot call ${name}`);
   }
   if (cx.progType === ProgType.BPF_PROG_TYPE_STRUCT_OPS) checkStructOpsHelper(cx, helper);

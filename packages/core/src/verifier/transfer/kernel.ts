@@ -31,6 +31,7 @@ import {
 import { loadedScalar } from "../domain/scalar.ts";
 import { mapRegs } from "../domain/state.ts";
 import type { TypeRef } from "../domain/type-ref.ts";
+import { allows } from "../profile.ts";
 
 /** Objects under RCU stay alive here: the read lock or a spin lock is held, or the program does not sleep. */
 export function inRcu(cx: Context): boolean {
@@ -71,7 +72,7 @@ function checkReach(cx: Context, register: number, base: Reg, at: number): TypeR
   const type = base.obj as TypeRef;
   if (!type.own) cx.structsUsed.add(type.name);
   const name = `r${register} (${kindName(base)})`;
-  if (!type.own && !cx.gpl) {
+  if (!type.own && !cx.gpl && allows(cx.profile, "typesForGpl")) {
     cx.reject(
       "licence",
       `struct ${type.name} of the kernel may only be read by programs under a GPL-compatible licence`,

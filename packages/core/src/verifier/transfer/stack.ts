@@ -153,6 +153,7 @@ export function writeFixed(cx: Context, frame: Frame, at: number, size: number, 
 /** Older kernels remember fewer numbers. */
 function keepsNumber(cx: Context, value: Reg, size: number): boolean {
   if (size < 8 && !allows(cx.profile, "narrowSpills")) return false;
+  if (isNull(value) && !allows(cx.profile, "zeroSpills")) return false;
   return value.val.isConst || allows(cx.profile, "boundedSpills");
 }
 
