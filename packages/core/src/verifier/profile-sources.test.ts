@@ -120,6 +120,7 @@ const MARKS: Readonly<Record<RuleName, ((version: string) => boolean | undefined
       ? undefined
       : inBody(VERIFIER, "check_stack_write_fixed_off", /!register_is_null\(reg\)/, true)(v),
   deeperStack: inText(VERIFIER, /grow_stack_state/),
+  linkedSpills: inBody(VERIFIER, "check_stack_write_fixed_off", /assign_scalar_id_before_mov/),
   narrowFills: inText(VERIFIER, /size <= spill_size/),
   lazyGlobals: inText(VERIFIER, /\bcalled\b.*[;)]|->called/),
   argumentTags: inText("kernel/bpf/btf.c", /"(arg:)?nonnull"/),

@@ -205,6 +205,11 @@ export const RULES = {
     source: "kernel/bpf/verifier.c check_stack_access_within_bounds, grow_stack_state",
     backports: ["6.1", "6.6"],
   },
+  linkedSpills: {
+    since: "6.9",
+    what: "a number that is stored on the stack is a copy that stays linked",
+    source: "kernel/bpf/verifier.c check_stack_write_fixed_off (assign_scalar_id_before_mov)",
+  },
   narrowFills: {
     since: "6.9",
     what: "part of a spilled number keeps its range and zeros; before, only as many bytes as were spilled do",

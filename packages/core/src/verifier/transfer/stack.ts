@@ -117,7 +117,8 @@ export function writeFixed(cx: Context, frame: Frame, at: number, size: number, 
   if (value.kind === Kind.SCALAR && aligned && keepsNumber(cx, value, size)) {
     const fits = fitsBytes(value.val, size);
     let spilled = value;
-    if (fromReg >= 0 && fits) spilled = sharedId(cx, fromReg, value);
+    const links = fromReg >= 0 && allows(cx.profile, "linkedSpills");
+    if (links && fits) spilled = sharedId(cx, fromReg, value);
     else if (value.id && !fits) spilled = linkedScalar(value.val, 0, 0, value.node);
     spill(frame, i, spilled, size);
     return;
