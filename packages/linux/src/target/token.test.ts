@@ -4,9 +4,9 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { BpfToken, delegateBpffs } from "../bpf/index.ts";
 import { onDetachedMount } from "../mem/index.ts";
 import { check, close, NR, syscall } from "../sys/index.ts";
-import { kernelSkipReason } from "../testing.ts";
+import { kernelOlder, kernelSkipReason } from "../testing.ts";
 
-const skip = kernelSkipReason();
+const skip = kernelSkipReason() ?? (kernelOlder("6.9") ? "BPF tokens came with Linux 6.9" : undefined);
 
 describe.skipIf(skip)(`BPF tokens${skip ? ` (skipped: ${skip})` : ""}`, () => {
   test("what was delegated to a user namespace is loaded there with a token, and refused without", async () => {
