@@ -348,11 +348,13 @@ function meetS32(s: Scalar, min: number, max: number): void {
 /** Known bits from the unsigned ranges. */
 function learnBits(s: Scalar): void {
   const whole = s.umin === 0n && s.umax === U64_MAX ? s.tnum : tnumIntersect(s.tnum, tnumRange(s.umin, s.umax));
-  if (s.u32min === 0 && s.u32max === U32_MAX) {
+  // Before 6.1 the low half learns nothing of the 64-bit range.
+  const known = kernel < 601 ? s.tnum : whole;
+  if (s.u32min === 0 && s.u32max === U32_MAX && known === whole) {
     s.tnum = whole;
     return;
   }
-  const low = tnumIntersect(tnumCast(whole, 4), tnumRange(BigInt(s.u32min), BigInt(s.u32max)));
+  const low = tnumIntersect(tnumCast(known, 4), tnumRange(BigInt(s.u32min), BigInt(s.u32max)));
   s.tnum = tnumOr({ value: whole.value & HIGH, mask: whole.mask & HIGH }, low);
 }
 
