@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# run.sh SERIES COMMAND…: runs the shell command as root on another kernel: in an emulated machine (no hardware support needed, 2 to 4 times slower
+# run.sh SERIES COMMAND…: runs the shell command, in this folder, as root on another kernel: in an emulated machine (no hardware support needed, 2 to 4 times slower
 # than this one) of a kernel that get.sh brought. It sees this machine's files, read-only below a tmpfs: what the command writes is gone afterwards.
 # Its output comes as it is written, and its exit status is this one's; 125 where the machine failed.
-#   scripts/kernels/run.sh 6.1 "cd $PWD && npx vitest run packages/linux/src/target"
+#   scripts/kernels/run.sh 6.1 npx vitest run packages/linux/src/target
 # (no_timer_check: on a busy host the kernel would miss ticks while it boots, and panic.)
 # VM_SMP (1), VM_MEM (3G) and VM_TIMEOUT (900 s) size the machine; VM_APPEND adds to the kernel's command line, VM_ARGS to qemu's.
 set -uo pipefail
@@ -12,7 +12,7 @@ kernel=$cache/$1
 release=$(cat "$kernel/release" 2>/dev/null) || { echo "no kernel of series $1 here: run scripts/kernels/get.sh $1" >&2; exit 2; }
 shift
 job=$(mktemp -d)
-printf '%s\n' "$*" >"$job/command"
+printf 'cd %q || exit\n%s\n' "$PWD" "$*" >"$job/command"
 echo "$kernel/lib/modules/$release" >"$job/modules"
 : >"$job/out"
 # shellcheck disable=SC2086 # VM_ARGS holds several arguments

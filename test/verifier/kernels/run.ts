@@ -1,5 +1,5 @@
 /**
- * Our profiles beside real kernels. One half runs on the kernel in question (in a machine of scripts/kernel-vm), the
+ * Our profiles beside real kernels. One half runs on the kernel in question (in a machine of scripts/kernels/run.sh), the
  * other anywhere, as often as a profile changes:
  *
  *     npx tsx --conditions=source test/verifier/kernels/run.ts ask helpers|ctx|rules|verdicts|FILE.o|DIR… > ANSWERS

@@ -1,6 +1,6 @@
 /**
  * Hooks that kernels have only since lately, or only when built with them: netkit pairs, programs as queueing disciplines
- * and as scheduler, socket maps of other sockets than TCP. `scripts/kernel-vm.sh 6.18 npx vitest run packages/linux/src/link/late-hooks.test.ts`.
+ * and as scheduler, socket maps of other sockets than TCP. `scripts/kernels/run.sh 6.18 npx vitest run packages/linux/src/link/late-hooks.test.ts`.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
  * What needs kernel probes and patched functions, which not every kernel is built with: the whole of it runs on
- * Debian's kernels (`scripts/kernel-vm.sh 6.12 npx vitest run packages/linux/src/link/probes.test.ts`).
+ * Debian's kernels (`scripts/kernels/run.sh 6.12 npx vitest run packages/linux/src/link/probes.test.ts`).
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, symlinkSync } from "node:fs";

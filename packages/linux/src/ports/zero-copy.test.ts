@@ -3,7 +3,7 @@
  * EBPLANE_TEST_DEVICES names. The test takes them into namespaces of its own. With an emulated machine:
  *
  *     nic() { echo "-netdev hubport,id=$1,hubid=0 -device virtio-net-pci,netdev=$1,iommu_platform=on,disable-legacy=on"; }
- *     VM_ARGS="$(nic a) $(nic b)" scripts/kernel-vm.sh 6.18 'modprobe virtio_net;
+ *     VM_ARGS="$(nic a) $(nic b)" scripts/kernels/run.sh 6.18 'modprobe virtio_net;
  *       EBPLANE_TEST_DEVICES=eth0,eth1 npx vitest run packages/linux/src/ports/zero-copy.test.ts'
  */
 import { UnsupportedError } from "@ebplane/core/errors";

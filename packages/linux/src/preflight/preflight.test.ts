@@ -39,7 +39,7 @@ function stackedSkip(): string | undefined {
   const vlan = ["link", "add", "link", "tdummy", "tvlan", "type", "vlan", "id", "7"];
   return [...made, ns.spawnSync("ip", vlan)].every(({ status }) => status === 0)
     ? undefined
-    : "this kernel has no bond or vlan devices (scripts/kernel-vm has)";
+    : "this kernel has no bond or vlan devices (those of scripts/kernels have)";
 }
 const noStacked = stackedSkip();
 

@@ -1,6 +1,6 @@
 /**
  * Programs in the place of others' functions, and with them libxdp's dispatcher, beside xdp-loader. Both need a kernel that
- * patches programs (`scripts/kernel-vm.sh 6.12 npx vitest run packages/linux/src/target/libxdp.test.ts`).
+ * patches programs (`scripts/kernels/run.sh 6.12 npx vitest run packages/linux/src/target/libxdp.test.ts`).
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
  * Functions and types that live in modules: calls with the module's BTF beside, CO-RE, places to attach to. The whole of it
- * runs where nf_conntrack is a module (`scripts/kernel-vm.sh 6.12 npx vitest run packages/linux/src/target/modules.test.ts`).
+ * runs where nf_conntrack is a module (`scripts/kernels/run.sh 6.12 npx vitest run packages/linux/src/target/modules.test.ts`).
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
