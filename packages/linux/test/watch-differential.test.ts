@@ -1,5 +1,12 @@
 /** The same requests to a kernel's namespace and to one of sim's: what is told of the changes is the same. */
-import { decodeEvent, listAddresses, type NetlinkClient, type NetworkEvent, RTNL_GROUPS } from "@ebplane/core/netlink";
+import {
+  decodeEvent,
+  listAddresses,
+  listLinks,
+  type NetlinkClient,
+  type NetworkEvent,
+  RTNL_GROUPS,
+} from "@ebplane/core/netlink";
 import { SimNetwork } from "@ebplane/core/sim";
 import { expect, test } from "vitest";
 import { NETLINK_ROUTE, NetlinkSocket } from "../src/netlink/index.ts";
@@ -46,8 +53,10 @@ function known(route: NetlinkClient): Map<string, string> {
   );
 }
 
-test.skipIf(skip)(`sim tells of changes as the kernel does${skip ? ` (skipped: ${skip})` : ""}`, () => {
+test.skipIf(skip)(`sim tells of changes as the kernel does${skip ? ` (skipped: ${skip})` : ""}`, (context) => {
   using a = NetNs.create();
+  // Numbers of devices are compared; modules of tunnels give each new namespace devices.
+  context.skip(listLinks(a.route).length > 1, "new namespaces have devices of tunnels here");
   using b = NetNs.create();
   for (const ns of [a, b]) for (const which of ["default", "all"]) ns.sysctl(`ipv6/conf/${which}/addr_gen_mode`, "1");
   using socket = a.run(() => new NetlinkSocket(NETLINK_ROUTE));

@@ -170,12 +170,12 @@ describe.skipIf(skip)(`hooks of the kernel${skip ? ` (skipped: ${skip})` : ""}`,
       new UnsupportedError("netkit", "netkit:e0:peer: e0 is a veth device, not a netkit one", "6.7"),
     );
     try {
-      addLink(net.edge.route, { kind: "netkit", name: "nk0" });
+      addLink(net.edge.route, { kind: "netkit", name: "near" });
     } catch (error) {
       expect(error).toMatchObject({ code: "EOPNOTSUPP", message: expect.stringContaining("Unknown device type") });
       return;
     }
-    edge().attach(p, { kind: "netkit", iface: "nk0", end: "primary" }).close();
+    edge().attach(p, { kind: "netkit", iface: "near", end: "primary" }).close();
   });
 
   test("clsact goes with the last filter when we added it, and stays when it was there", () => {

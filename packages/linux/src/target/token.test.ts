@@ -18,7 +18,7 @@ describe.skipIf(skip)(`BPF tokens${skip ? ` (skipped: ${skip})` : ""}`, () => {
     let said = "";
     child.stdout.on("data", (data) => (said += data));
     const ended = new Promise((resolve) => child.on("close", resolve));
-    await expect.poll(() => said, { timeout: 20_000 }).toMatch(/^context \d+\n/);
+    await expect.poll(() => said, { timeout: 60_000 }).toMatch(/^context \d+\n/);
     const pidfd = check("pidfd_open", syscall(NR.pidfd_open, child.pid!, 0));
     const context = check("pidfd_getfd", syscall(NR.pidfd_getfd, pidfd, Number(/\d+/.exec(said)![0]), 0));
     delegateBpffs(context, { commands: "any", maps: "any", programs: "any", attachTypes: "any" });
