@@ -76,6 +76,8 @@ describe.skipIf(skip)(`running programs${skip ? ` (skipped: ${skip})` : ""}`, ()
     expect(result.packet[0]).toBe(0xab);
     expect(result.packet.slice(14)).toEqual(frame);
     if (result.ctx) expect(new DataView(result.ctx.buffer).getUint32(4, true)).toBe(78);
+    // Of XDP's packets 5.10 looks at the size of the buffer only.
+    if (kernelOlder("6.1")) return;
     expect(() => p.testRun({ packet: new Uint8Array(13) })).toThrow("bpf(PROG_TEST_RUN): EINVAL: p");
   });
 

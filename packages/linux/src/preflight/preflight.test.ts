@@ -145,7 +145,12 @@ test("a vlan has no native XDP of its own, a bond has, and a bond's program keep
   const vlan = link(3, "eth0.100", { kind: "vlan", link: 2 });
   const bond = link(4, "bond0", { kind: "bond" });
   const native = ["basic", "redirect", "ndo-xmit", "rx-sg", "ndo-xmit-sg"] as const;
-  const check = (device: LinkInfo, mode: "auto" | "native" | "generic", above: Partial<LinkInfo> = {}): string[] => {
+  const check = (
+    device: LinkInfo,
+    mode: "auto" | "native" | "generic",
+    above: Partial<LinkInfo> = {},
+    release = "6.18.0",
+  ): string[] => {
     const devices = new Map([eth0, vlan, { ...bond, ...above }].map((d) => [d.name, d]));
     const drivers = [...devices.values()].map(({ index: ifindex, name, kind }) => ({
       ifindex,
@@ -154,7 +159,7 @@ test("a vlan has no native XDP of its own, a bond has, and a bond's program keep
       zeroCopySegments: 0,
     }));
     const hook = { kind: "xdp", iface: device.name, mode } as const;
-    return checkXdp({ program: pass, hook }, hook, device, devices, drivers).map(findingText);
+    return checkXdp({ program: pass, hook }, hook, device, devices, drivers, release).map(findingText);
   };
   expect(check(vlan, "native")).toEqual([
     "error: xdp:eth0.100:native: a vlan device has no native XDP; attach to the device below, or take generic mode",
@@ -167,6 +172,10 @@ test("a vlan has no native XDP of its own, a bond has, and a bond's program keep
   expect(check(eth0, "native")).toEqual([]);
   expect(check(eth0, "native", { xdp: { mode: "native", progId: 77 } })).toEqual([
     "error: xdp:eth0:native: bond0, a bond device above eth0 has program 77, and the kernel allows one of the two; detach it (ebplane detach xdp:bond0), or attach to bond0",
+  ]);
+  expect(check(eth0, "native", { xdp: { mode: "generic", progId: 77 } }, "5.10.0")).toEqual([]);
+  expect(check(bond, "native", {}, "5.10.0")).toEqual([
+    "error: xdp:bond0:native: bonds have native XDP since Linux 5.15; take generic mode, at a third of the speed",
   ]);
 });
 
@@ -360,32 +369,35 @@ describe.skipIf(skip)(`preflight${skip ? ` (skipped: ${skip})` : ""}`, () => {
     expect(check({ program, hook: { ...hook, family: 6 } })).toEqual([]);
   });
 
-  test("a program on the device above stands in the way of one below, as in the kernel", () => {
-    const target = linuxTarget({ netns: ns.fd });
-    using loaded = target.load(collectionOf([pass]));
-    const program = loaded.programs.get("pass")!;
-    const below = getLink(ns.route, "a0").index;
-    addLink(ns.route, { kind: "macvlan", name: "mv0", link: below });
-    setLink(ns.route, getLink(ns.route, "b0").index, { master: getLink(ns.route, "br0").index });
-    try {
-      for (const [upper, kind, lower] of [
-        ["mv0", "macvlan", "a0"],
-        ["br0", "bridge", "b0"],
-      ] as const) {
-        using _ = target.attach(program, xdp(upper, "generic"));
-        expect(check({ program: pass, hook: xdp(lower) })).toEqual([
-          `error: xdp:${lower}:native: ${upper}, a ${kind} device above ${lower} has program ${program.id}, and the kernel allows one of the two; detach it (ebplane detach xdp:${upper}), or attach to ${upper}`,
-        ]);
-        expect(() => target.attach(program, xdp(lower))).toThrow("EEXIST");
+  test.skipIf(kernelOlder("5.15"))(
+    "a program on the device above stands in the way of one below, as in the kernel",
+    () => {
+      const target = linuxTarget({ netns: ns.fd });
+      using loaded = target.load(collectionOf([pass]));
+      const program = loaded.programs.get("pass")!;
+      const below = getLink(ns.route, "a0").index;
+      addLink(ns.route, { kind: "macvlan", name: "mv0", link: below });
+      setLink(ns.route, getLink(ns.route, "b0").index, { master: getLink(ns.route, "br0").index });
+      try {
+        for (const [upper, kind, lower] of [
+          ["mv0", "macvlan", "a0"],
+          ["br0", "bridge", "b0"],
+        ] as const) {
+          using _ = target.attach(program, xdp(upper, "generic"));
+          expect(check({ program: pass, hook: xdp(lower) })).toEqual([
+            `error: xdp:${lower}:native: ${upper}, a ${kind} device above ${lower} has program ${program.id}, and the kernel allows one of the two; detach it (ebplane detach xdp:${upper}), or attach to ${upper}`,
+          ]);
+          expect(() => target.attach(program, xdp(lower))).toThrow("EEXIST");
+        }
+        expect(check({ program: pass, hook: xdp("mv0") }).join()).toMatch(
+          /a macvlan device has no native XDP; attach to the dev/,
+        );
+      } finally {
+        deleteLink(ns.route, getLink(ns.route, "mv0").index);
+        setLink(ns.route, getLink(ns.route, "b0").index, { master: 0 });
       }
-      expect(check({ program: pass, hook: xdp("mv0") }).join()).toMatch(
-        /a macvlan device has no native XDP; attach to the dev/,
-      );
-    } finally {
-      deleteLink(ns.route, getLink(ns.route, "mv0").index);
-      setLink(ns.route, getLink(ns.route, "b0").index, { master: 0 });
-    }
-  });
+    },
+  );
 
   test("what the system forbids is told with the remedy: locked memory, locked-down helpers, an interpreter", () => {
     const system: System = { release: "6.18.0", jit: 1, lockdown: "none", memlock: 65536 };

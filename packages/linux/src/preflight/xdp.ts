@@ -35,7 +35,8 @@ export function checkXdp(
   const without = programs.filter((_, i) => !needs[i]!.frags).map(({ name }) => name);
   const features = drivers.find((d) => d.ifindex === device.index)?.features;
   const ports = [...devices.values()].filter((port) => device.kind === "bond" && port.master === device.index);
-  const native = hasNative(device, features, ports);
+  const bonds = compareVersions(release, BONDS) >= 0;
+  const native = device.kind === "bond" && !bonds ? false : hasNative(device, features, ports);
   if (device.xdp && replaces === undefined) {
     findings.push({
       severity: "error",
@@ -45,7 +46,7 @@ export function checkXdp(
     });
   }
   // The kernel takes one program along a packet's way up. Source: net/core/dev.c dev_xdp_attach.
-  const above = [...devices.values()].find((upper) => upper.xdp && isAbove(upper, device));
+  const above = bonds && [...devices.values()].find((upper) => upper.xdp && isAbove(upper, device));
   if (above) {
     findings.push({
       severity: "error",
@@ -69,7 +70,11 @@ export function checkXdp(
     findings.push({
       severity: hook.mode === "native" ? "error" : "warning",
       place,
-      reason: stacked ? `a ${device.kind} device has no native XDP` : `the driver of ${device.name} has no native XDP`,
+      reason: stacked
+        ? `a ${device.kind} device has no native XDP`
+        : device.kind === "bond" && !bonds
+          ? `bonds have native XDP since Linux ${BONDS}`
+          : `the driver of ${device.name} has no native XDP`,
       remedy: stacked
         ? "attach to the device below, or take generic mode"
         : "take generic mode, at a third of the speed",
@@ -115,6 +120,9 @@ export function checkXdp(
     findings.push(...checkRedirects(redirectsTo ?? [], device, devices, drivers, release));
   return findings;
 }
+
+/** Bonds run programs since then, and since then the devices above one are looked at. */
+const BONDS = "5.15";
 
 /** Source: drivers/net/bonding/bond_main.c bond_xdp_check. */
 const BOND_MODES: ReadonlySet<unknown> = new Set(["balance-rr", "active-backup", "802.3ad", "balance-xor"]);
