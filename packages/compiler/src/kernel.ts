@@ -6,21 +6,19 @@
  * Leaves out what only a walk of the code shows (how precise an older verifier is): `verify` with that kernel's profile
  * says it.
  */
-import { decode, slotsOf } from "@ebplane/core/isa";
+import { decode, extensionOf, slotsOf } from "@ebplane/core/isa";
 import {
-  ATTACH_TYPE_SINCE,
   AttachType,
   attachTypeName,
+  attachTypeSince,
   BPF_F_XDP_HAS_FRAGS,
   ctxLayout,
   helperById,
   KFUNCS,
-  MAP_TYPE_SINCE,
-  MapType,
   mapTypeName,
-  PROG_TYPE_SINCE,
-  ProgType,
+  mapTypeSince,
   progTypeName,
+  progTypeSince,
 } from "@ebplane/core/object";
 import {
   FIELD_SINCE,
@@ -29,7 +27,6 @@ import {
   mapHelperSince,
   PROFILE_NAMES,
   RULES,
-  ruleOf,
   versionNumber,
   versionText,
 } from "@ebplane/core/verifier";
@@ -95,10 +92,10 @@ export function programNeeds(
   const add = (since: string | number | undefined, what: string, place: number): void => {
     if (since) needs.push({ since: typeof since === "number" ? versionText(since) : since, what, at: place });
   };
-  add(sinceOf(PROG_TYPE_SINCE, ProgType, type), `the program type ${progTypeName(type)}`, at);
+  add(progTypeSince(type), `the program type ${progTypeName(type)}`, at);
   if (attachType && !UNNAMED.has(attachType)) {
     const name = attachTypeName(type, attachType) ?? `${attachType}`;
-    add(sinceOf(ATTACH_TYPE_SINCE, AttachType, attachType), `the hook ${name}`, at);
+    add(attachTypeSince(attachType), `the hook ${name}`, at);
   }
   if (decl.flags & BPF_F_XDP_HAS_FRAGS) add(RULES.xdpFragments.since, "a packet in several fragments", at);
   const layout = ctxLayout(type, attachType);
@@ -131,7 +128,7 @@ export function codeNeeds(code: Uint8Array, at: (pc: number) => number): KernelN
   const needs: KernelNeed[] = [];
   let pc = 0;
   for (const insn of decode(code)) {
-    const rule = ruleOf(insn);
+    const rule = extensionOf(insn);
     if (rule) needs.push({ since: RULES[rule].since, what: RULES[rule].what, at: at(pc) });
     pc += slotsOf(insn);
   }
@@ -140,19 +137,11 @@ export function codeNeeds(code: Uint8Array, at: (pc: number) => number): KernelN
 
 /** What a map that is used needs. */
 export function mapNeed(map: MapDecl): KernelNeed {
-  const since = sinceOf(MAP_TYPE_SINCE, MapType, map.type)!;
+  const since = mapTypeSince(map.type)!;
   return { since, what: `the map type ${mapTypeName(map.type)} of ${map.name}`, at: map.at };
 }
 
 /** Those that `kernel` does not meet. */
 export function unmet(needs: readonly KernelNeed[], kernel: string): KernelNeed[] {
   return needs.filter(({ since }) => versionNumber(since) > versionNumber(kernel));
-}
-
-function sinceOf(
-  since: Readonly<Record<string, string>>,
-  numbers: Readonly<Record<string, number>>,
-  n: number,
-): string | undefined {
-  return Object.entries(since).find(([name]) => numbers[name] === n)?.[1];
 }

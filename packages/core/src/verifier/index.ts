@@ -1,5 +1,4 @@
 /** The verifier: is a program safe, and if not, why. */
-export { ruleOf } from "./cfg/program.ts";
 export { type ExtensionTarget, functionCalled } from "./check/extension.ts";
 export { type FieldKind, type MapField, specialFields, structFields } from "./check/map-fields.ts";
 export { helperTakesMap } from "./check/maps.ts";

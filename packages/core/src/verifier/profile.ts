@@ -6,6 +6,7 @@
  * What a profile's kernel knows of numbers is in `domain/`, by version (`domain/kernel.ts`); of 5.4, which has no ranges
  * of 32 bits, it says what 5.7 knows. docs/verifier-profiles.md is this table as text.
  */
+import { EXTENSION_SINCE } from "../isa/index.ts";
 import { AttachType, type Helper, MapType, ProgType, progTypeName } from "../object/index.ts";
 
 export interface Profile {
@@ -87,7 +88,7 @@ export const RULES = {
     backports: ["5.10"],
   },
   atomics: {
-    since: "5.12",
+    since: EXTENSION_SINCE.atomics,
     what: "atomic operations beyond add, and those that fetch",
     source: "kernel/bpf/verifier.c check_atomic",
   },
@@ -108,12 +109,12 @@ export const RULES = {
     source: "kernel/bpf/verifier.c check_return_code",
   },
   functionPointers: {
-    since: "5.13",
+    since: EXTENSION_SINCE.functionPointers,
     what: "lddw of a function's address, for callbacks",
     source: "kernel/bpf/verifier.c check_ld_imm (BPF_PSEUDO_FUNC)",
   },
   kernelFunctions: {
-    since: "5.13",
+    since: EXTENSION_SINCE.kernelFunctions,
     what: "calls of kernel functions",
     source: "kernel/bpf/verifier.c check_kfunc_call",
   },
@@ -190,7 +191,7 @@ export const RULES = {
     source: "kernel/bpf/verifier.c check_map_prog_compatibility",
   },
   v4: {
-    since: "6.6",
+    since: EXTENSION_SINCE.v4,
     what: "instructions of cpu v4: loads and moves with sign, signed division, bswap, gotol",
     source: "kernel/bpf/verifier.c check_alu_op, do_check",
   },
@@ -230,9 +231,13 @@ export const RULES = {
     what: "each function's stack frame is rounded up to 16 bytes; before, to 32 and at least 32",
     source: "kernel/bpf/verifier.c round_up_stack_depth",
   },
-  mayGoto: { since: "6.9", what: "may_goto", source: "kernel/bpf/verifier.c check_cond_jmp_op (BPF_JCOND)" },
+  mayGoto: {
+    since: EXTENSION_SINCE.mayGoto,
+    what: "may_goto",
+    source: "kernel/bpf/verifier.c check_cond_jmp_op (BPF_JCOND)",
+  },
   arena: {
-    since: "6.9",
+    since: EXTENSION_SINCE.arena,
     what: "arenas and casts to their address space",
     source: "kernel/bpf/verifier.c check_alu_op",
   },
@@ -262,7 +267,7 @@ export const RULES = {
     source: "kernel/bpf/verifier.c get_constant_map_key",
   },
   loadAcquire: {
-    since: "6.15",
+    since: EXTENSION_SINCE.loadAcquire,
     what: "load-acquire and store-release",
     source: "kernel/bpf/verifier.c check_atomic_load, check_atomic_store",
   },

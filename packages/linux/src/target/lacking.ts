@@ -3,7 +3,7 @@
  * word; here it is asked once more for the smallest of the kind, and the refusal names what is missing.
  */
 import { UnsupportedError } from "@ebplane/core/errors";
-import { decode } from "@ebplane/core/isa";
+import { decode, EXTENSION_SINCE, type Extension, extensionOf } from "@ebplane/core/isa";
 import {
   attachTypeName,
   attachTypeSince,
@@ -103,35 +103,16 @@ function missesFlag(flags: number | undefined, bit: number, attempt: (flags: num
   return true;
 }
 
-/** Instructions that are younger than the oldest kernels in use. Source: kernel/bpf/verifier.c of the versions. */
-const YOUNG: readonly { since: string; what: string; is: (insn: ReturnType<typeof decode>[number]) => boolean }[] = [
-  {
-    since: "6.15",
-    what: "load-acquire or store-release",
-    is: ({ opcode, imm }) => ATOMIC.has(opcode) && (imm === 0x100 || imm === 0x110),
-  },
-  { since: "6.9", what: "may_goto", is: ({ opcode }) => opcode === 0xe5 },
-  { since: "6.9", what: "a cast to an arena", is: ({ opcode, off }) => opcode === 0xbf && off === 1 },
-  {
-    since: "6.6",
-    what: "instructions of cpu v4 (built with -mcpu=v3 it does not)",
-    is: ({ opcode, off }) =>
-      opcode === 0x06 || // gotol
-      opcode === 0xd7 || // bswap
-      (opcode & 0xe7) === 0x81 || // a load with sign
-      ((opcode & 0xfb) === 0xb8 + 3 && off >= 8) || // a move with sign
-      (SIGNED_DIVISION.has(opcode & 0xf0) && [4, 7].includes(opcode & 7) && off === 1),
-  },
-  { since: "5.13", what: "kernel functions", is: ({ opcode, src }) => opcode === 0x85 && src === 2 },
-  { since: "5.13", what: "callbacks", is: ({ opcode, src }) => opcode === 0x18 && src === 4 },
-  {
-    since: "5.12",
-    what: "atomic operations beyond addition",
-    is: ({ opcode, imm }) => ATOMIC.has(opcode) && imm !== 0,
-  },
-];
-const ATOMIC: ReadonlySet<number> = new Set([0xc3, 0xdb]);
-const SIGNED_DIVISION: ReadonlySet<number> = new Set([0x30, 0x90]);
+/** How instructions that are younger than the oldest kernels in use are named to their user, newest first. */
+const YOUNG: Readonly<Record<Extension, string>> = {
+  loadAcquire: "load-acquire or store-release",
+  mayGoto: "may_goto",
+  arena: "a cast to an arena",
+  v4: "instructions of cpu v4 (built with -mcpu=v3 it does not)",
+  kernelFunctions: "kernel functions",
+  functionPointers: "callbacks",
+  atomics: "atomic operations beyond addition",
+};
 
 /**
  * What a refused program uses that kernels of this release do not have, newest first; undefined when nothing is known.
@@ -144,7 +125,9 @@ export function youngerThan(release: string, spec: ProgramSpec, message: string)
   if (helper && compareVersions(helper.since, release) > 0) {
     return `bpf_${helper.name} came with Linux ${helper.since}, this is ${release}`;
   }
-  const insns = decode(spec.code);
-  const young = YOUNG.find(({ since, is }) => compareVersions(since, release) > 0 && insns.some(is));
-  return young && `it uses ${young.what}: Linux ${young.since}, this is ${release}`;
+  const used = new Set(decode(spec.code).map(extensionOf));
+  const young = (Object.keys(YOUNG) as Extension[]).find(
+    (extension) => used.has(extension) && compareVersions(EXTENSION_SINCE[extension], release) > 0,
+  );
+  return young && `it uses ${YOUNG[young]}: Linux ${EXTENSION_SINCE[young]}, this is ${release}`;
 }

@@ -31,7 +31,6 @@ import {
   BPF_MOV,
   BPF_NEG,
   BPF_PSEUDO_CALL,
-  BPF_PSEUDO_FUNC,
   BPF_PSEUDO_KFUNC_CALL,
   BPF_REG_FP,
   BPF_RSH,
@@ -42,6 +41,8 @@ import {
   BPF_XCHG,
   CLASS_MASK,
   decode,
+  type Extension,
+  extensionOf,
   type Insn,
   MODE_MASK,
   OP_CALL,
@@ -56,7 +57,7 @@ import {
   slotsOf,
 } from "../../isa/index.ts";
 import { Refusal } from "../context.ts";
-import { allows, type Profile, RULES, type RuleName } from "../profile.ts";
+import { allows, type Profile, RULES } from "../profile.ts";
 
 export interface Program {
   /** Slots, lddw counted twice. */
@@ -107,10 +108,10 @@ export function decodeProgram(code: Uint8Array, profile: Profile): Pick<Program,
   }
   const problems = new Map<number, string>();
   for (const insn of list) {
-    const problem = formProblem(insn, profile);
+    const rule = extensionOf(insn);
+    const problem = formProblem(insn, rule, profile);
     const cls = insn.opcode & CLASS_MASK;
     // Looked at also where no path leads, and before 5.12 stores were.
-    const rule = ruleOf(insn);
     const newer = BY_OPCODE.has(insn.opcode) && rule !== undefined && !allows(profile, rule);
     const stores = cls === BPF_STX && !allows(profile, "atomics");
     const always = cls === BPF_LDX || insn.opcode === OP_LDDW || newer || stores;
@@ -123,8 +124,7 @@ export function decodeProgram(code: Uint8Array, profile: Profile): Pick<Program,
   return { insns, problems };
 }
 
-function formProblem(insn: Insn, profile: Profile): string | undefined {
-  const rule = ruleOf(insn);
+function formProblem(insn: Insn, rule: Extension | undefined, profile: Profile): string | undefined {
   if (rule && !allows(profile, rule)) {
     return `the instruction needs Linux ${RULES[rule].since}, the profile is ${profile.kernel}`;
   }
@@ -153,34 +153,6 @@ function formProblem(insn: Insn, profile: Profile): string | undefined {
 
 /** Instructions that are younger than 5.4 and told by their opcode alone: an older kernel has no such opcode at all. */
 const BY_OPCODE: ReadonlySet<number> = new Set([BPF_ALU64 | BPF_END, OP_GOTOL, OP_MAY_GOTO]);
-
-/** The rule that brought the instruction; undefined for those of 5.4. */
-export function ruleOf({ opcode, src, off, imm }: Insn): RuleName | undefined {
-  const op = opcode & OP_MASK;
-  const signed = off !== 0 && (op === BPF_MOV || op === BPF_DIV || op === BPF_MOD);
-  switch (opcode & CLASS_MASK) {
-    case BPF_ALU64:
-      if (op === BPF_END) return "v4";
-      if (op === BPF_MOV && off === BPF_ADDR_SPACE_CAST) return "arena";
-      return signed ? "v4" : undefined;
-    case BPF_ALU:
-      return signed ? "v4" : undefined;
-    case BPF_LDX:
-      return (opcode & MODE_MASK) === BPF_MEMSX ? "v4" : undefined;
-    case BPF_STX:
-      if ((opcode & MODE_MASK) !== BPF_ATOMIC) return undefined;
-      if (imm === BPF_LOAD_ACQ || imm === BPF_STORE_REL) return "loadAcquire";
-      return imm === 0 ? undefined : "atomics";
-    case BPF_LD:
-      return opcode === OP_LDDW && src === BPF_PSEUDO_FUNC ? "functionPointers" : undefined;
-    case BPF_ST:
-      return undefined;
-    default:
-      if (opcode === OP_GOTOL) return "v4";
-      if (opcode === OP_CALL && src === BPF_PSEUDO_KFUNC_CALL) return "kernelFunctions";
-      return opcode === OP_MAY_GOTO ? "mayGoto" : undefined;
-  }
-}
 
 const RESERVED = "a field that this instruction does not use is not zero";
 const unknown = (insn: Insn) => `opcode 0x${insn.opcode.toString(16).padStart(2, "0")} is no eBPF instruction`;

@@ -3,9 +3,9 @@
  * Source: kernel/bpf/syscall.c `bpf_prog_load`, kernel/bpf/verifier.c `can_be_sleepable`.
  */
 import {
-  ATTACH_TYPE_SINCE,
   AttachType,
   attachTypeName,
+  attachTypeSince,
   BPF_F_ANY_ALIGNMENT,
   BPF_F_SLEEPABLE,
   BPF_F_STRICT_ALIGNMENT,
@@ -14,10 +14,10 @@ import {
   BPF_F_TEST_STATE_FREQ,
   BPF_F_XDP_DEV_BOUND_ONLY,
   BPF_F_XDP_HAS_FRAGS,
-  PROG_TYPE_SINCE,
   type ProgramSpec,
   ProgType,
   progTypeName,
+  progTypeSince,
 } from "../../object/index.ts";
 import { Refusal } from "../context.ts";
 import { allows, type Profile, RULES, type RuleName, versionNumber } from "../profile.ts";
@@ -123,20 +123,15 @@ function checkKnown({ type, attachType, flags }: ProgramSpec, profile: Profile):
   const rule = (name: RuleName): void => {
     if (!allows(profile, name)) need(RULES[name].since, RULES[name].what);
   };
-  need(nameOf(PROG_TYPE_SINCE, ProgType, type), `${progTypeName(type)} programs`);
+  need(progTypeSince(type), `${progTypeName(type)} programs`);
   // Kernels before the two reuseport hooks do not look at the attach type there.
   const looksAt = ATTACH_AT_LOAD.has(type) && type !== T.BPF_PROG_TYPE_EXT && type !== T.BPF_PROG_TYPE_SK_REUSEPORT;
   if (looksAt || ATTACH_BY_BTF.has(type)) {
-    const since = nameOf(ATTACH_TYPE_SINCE, AttachType, attachType);
-    need(since, `attach type ${attachTypeName(type, attachType) ?? attachType}`);
+    need(attachTypeSince(attachType), `attach type ${attachTypeName(type, attachType) ?? attachType}`);
   }
   if (flags & BPF_F_SLEEPABLE) rule(type === ProgType.BPF_PROG_TYPE_KPROBE ? "sleepableProbes" : "sleepable");
   if (flags & BPF_F_XDP_HAS_FRAGS) rule("xdpFragments");
   if (flags & BPF_F_XDP_DEV_BOUND_ONLY) rule("deviceBound");
-}
-
-function nameOf(since: Readonly<Record<string, string>>, numbers: Readonly<Record<string, number>>, number: number) {
-  return Object.entries(since).find(([name]) => numbers[name] === number)?.[1];
 }
 
 /** Which programs may, and must, be loaded as ones that sleep. Source: kernel/bpf/verifier.c `can_be_sleepable`. */
