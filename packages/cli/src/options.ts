@@ -1,5 +1,4 @@
 /** Values of options. */
-import { type KernelVersion, PROFILE_NAMES, versionNumber } from "@ebplane/core/verifier";
 import { UsageError } from "./failure.ts";
 
 /** For options that may be given several times. */
@@ -13,10 +12,7 @@ export function wholeNumber(text: string, option: string): number {
   return Number(text);
 }
 
-/** @throws UsageError for what is no kernel's version, or one before those whose rules are known. */
-export function kernelVersion(text: string, option: string): KernelVersion {
-  if (!/^\d+\.\d{1,2}$/.test(text) || versionNumber(text) < versionNumber(PROFILE_NAMES[0])) {
-    throw new UsageError(`${option}: expected a kernel from ${PROFILE_NAMES[0]} on, as 6.1, got ${text}`);
-  }
-  return text as KernelVersion;
+/** The same of an option that may be absent. */
+export function wholeNumberIfAny(text: string | undefined, option: string): number | undefined {
+  return text === undefined ? undefined : wholeNumber(text, option);
 }

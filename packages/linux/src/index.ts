@@ -94,7 +94,7 @@ export {
   leaveLibxdp,
   libxdpOn,
 } from "./target/libxdp.ts";
-export { LinuxCollection, type LinuxLoadOptions } from "./target/load.ts";
+export { LinuxCollection, type LinuxLoadOptions, linuxProgram } from "./target/load.ts";
 export { openLink, openMap, openProgram, type Where } from "./target/open.ts";
 export { kernelConfig as runningConfig } from "./target/settle.ts";
 export { StructOps } from "./target/struct-ops.ts";

@@ -2,8 +2,6 @@
  * For tests that need the kernel: whether to skip, and why. Under EBPLANE_REQUIRE_KERNEL=1 (CI as root) a missing
  * kernel is a failure, so that such tests cannot vanish unseen.
  */
-import { release } from "node:os";
-import { compareVersions } from "@ebplane/core/object";
 import { kernelAvailable } from "./available.ts";
 import { kernelFeatures } from "./features/index.ts";
 
@@ -32,13 +30,9 @@ export function kernelLacks(what: "progTypes" | "mapTypes" | "attachTypes", name
   return answer.supported ? undefined : answer.reason;
 }
 
-/** Whether the running kernel is older: only for what no probe can tell. */
-export function kernelOlder(version: string): boolean {
-  return compareVersions(release(), version) < 0;
-}
-
 export { NetNs } from "./netns/index.ts";
 export { createTopology, type Topology, type TopologyOptions, traffic } from "./netns/topology.ts";
+export { kernelOlder } from "./sys/index.ts";
 export {
   arrayMap,
   asmProgram,

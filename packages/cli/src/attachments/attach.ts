@@ -27,6 +27,7 @@ import {
   type LinuxCollection,
   LinuxMap,
   libxdpOn,
+  linuxProgram,
   linuxTarget,
   openLink,
   openMap,
@@ -263,11 +264,6 @@ function socketMap(
   const map = openMap(where);
   opened.push(map);
   return map;
-}
-
-function linuxProgram(program: Program): LinuxProgram {
-  if (program instanceof LinuxProgram) return program;
-  throw new TypeError(`program ${program.spec.name}: expected a live program`);
 }
 
 type Maps = ReadonlyMap<string, BpfMap>;

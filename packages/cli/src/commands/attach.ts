@@ -233,6 +233,7 @@ export function registerAttach(program: Command): void {
     .option("--json", "one JSON document")
     .action(async ({ netns, json }: { netns?: string; json?: boolean }) => {
       await requireKernel("list");
+      const { DEFAULT_PRIORITY } = await import("@ebplane/linux");
       const { listAttached } = await import("../attachments/listing.ts");
       const { chainOf } = await import("../attachments/chain.ts");
       const { planesOfLinks } = await import("../up/pinned.ts");
@@ -267,7 +268,7 @@ export function registerAttach(program: Command): void {
           planes.has(a.linkId) ? `plane ${planes.get(a.linkId)}` : ownerText(a, here),
         ],
         // A program alone at the usual place is no chain yet.
-        ...(a.chain.length > 1 || a.chain.some((m) => m.priority !== 50) ? a.chain : []).map((m, i) => [
+        ...(a.chain.length > 1 || a.chain.some((m) => m.priority !== DEFAULT_PRIORITY) ? a.chain : []).map((m, i) => [
           `  #${i + 1} priority ${m.priority}, next on ${m.chainCallActions.join(", ") || "nothing"}`,
           m.name,
           "",
@@ -284,17 +285,14 @@ function chainOptions(
   hook: Hook,
   { next, join, libxdp, priority, chainCall, bound, replace }: AttachOptions,
 ): ChainOptions {
-  const used = next.length
-    ? "--next"
-    : join || libxdp
-      ? join
-        ? "--join"
-        : "--libxdp"
-      : priority
-        ? "--priority"
-        : chainCall
-          ? "--chain-call"
-          : undefined;
+  const given: Readonly<Record<string, unknown>> = {
+    "--next": next.length > 0,
+    "--join": join,
+    "--libxdp": libxdp,
+    "--priority": priority,
+    "--chain-call": chainCall,
+  };
+  const used = Object.keys(given).find((option) => given[option]);
   if (used === undefined) return {};
   if (hook.kind !== "xdp") throw new UsageError(`${used}: only xdp programs are chained`);
   if (bound) throw new UsageError(`${used}: a chain is not bound to a device: leave out --bound`);

@@ -12,7 +12,8 @@ import { type KernelVersion, verify } from "@ebplane/core/verifier";
 import type { Command } from "commander";
 import { UsageError } from "../failure.ts";
 import { compileFile, explanation, isPlaneFile, loadObject, loadPlane } from "../input.ts";
-import { collect, kernelVersion } from "../options.ts";
+import { kernelVersion } from "../kernel-version.ts";
+import { collect } from "../options.ts";
 import { note, print, printJson } from "../output.ts";
 import { relocated, runningKernel } from "../types-of.ts";
 

@@ -8,7 +8,7 @@ import { UsageError } from "../failure.ts";
 import { readBytes } from "../input.ts";
 import { requireKernel } from "../kernel.ts";
 import { WHICH_PROGRAM, withProgram } from "../kernel-objects.ts";
-import { wholeNumber } from "../options.ts";
+import { wholeNumber, wholeNumberIfAny } from "../options.ts";
 import { print, printJson } from "../output.ts";
 
 interface RunOptions {
@@ -35,10 +35,8 @@ export function registerProgRun(prog: Command): void {
         throw new UsageError("--packet and --data exclude each other");
       const packet = options.data === undefined ? hex(options.packet ?? "", "--packet") : readBytes(options.data);
       const ctx = options.ctx === undefined ? undefined : hex(options.ctx, "--ctx");
-      const number = (text: string | undefined, option: string) =>
-        text === undefined ? undefined : wholeNumber(text, option);
-      const repeat = number(options.repeat, "--repeat");
-      const cpu = number(options.cpu, "--cpu");
+      const repeat = wholeNumberIfAny(options.repeat, "--repeat");
+      const cpu = wholeNumberIfAny(options.cpu, "--cpu");
       await withProgram(which, (_fd, info, program) => {
         const result = program.testRun({ packet, ctx, repeat, cpu });
         const verdict = verdictName(info.type, result.verdict);

@@ -68,12 +68,17 @@ export function bytesTold(what: string, count: number, size: number): number {
 
 /** Reads the info of the object behind `fd`: the first `size` bytes of its struct as this kernel fills them. */
 function objInfo(fd: number, size: number, block: Block): number {
+  return check(cmdName(Cmd.OBJ_GET_INFO_BY_FD), tryObjInfo(fd, size, block));
+}
+
+/** @returns how many bytes it told, or `-errno`. */
+function tryObjInfo(fd: number, size: number, block: Block): number {
   const a = attr(16);
   a.setUint32(0, fd, true);
   a.setUint32(4, size, true);
   setPointer(a, 8, block.address);
-  check(cmdName(Cmd.OBJ_GET_INFO_BY_FD), bpf(Cmd.OBJ_GET_INFO_BY_FD, 16));
-  return a.getUint32(4, true);
+  const result = bpf(Cmd.OBJ_GET_INFO_BY_FD, 16);
+  return result < 0 ? result : a.getUint32(4, true);
 }
 
 export function progInfo(fd: number): ProgInfo {
@@ -206,12 +211,8 @@ function linkTargetName(fd: number, type: number, block: Block): string | undefi
     block.bytes.fill(0);
     setPointer(block.view, at, name.address);
     block.view.setUint32(at + 8, LINK_NAME_MAX, true);
-    const a = attr(16);
-    a.setUint32(0, fd, true);
-    a.setUint32(4, INFO_SIZE, true);
-    setPointer(a, 8, block.address);
     // Events that have no name refuse the buffer.
-    if (bpf(Cmd.OBJ_GET_INFO_BY_FD, 16) < 0) return undefined;
+    if (tryObjInfo(fd, INFO_SIZE, block) < 0) return undefined;
     return cstringAt(name.bytes, 0, LINK_NAME_MAX) || undefined;
   });
 }

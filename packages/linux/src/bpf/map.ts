@@ -2,11 +2,10 @@
  * A live map of the kernel: `BpfMap` over bpf(2). Each object owns one block of mapped memory for keys and values, so
  * an operation costs one system call and one copy. Bulk operations are in map-batch.ts.
  */
-import { release } from "node:os";
 import { Errno, UnsupportedError } from "@ebplane/core/errors";
-import { type BpfMap, compareVersions, isPerCpu, type MapSpec, MapType, mapTypeName } from "@ebplane/core/object";
+import { type BpfMap, isPerCpu, type MapSpec, MapType, mapTypeName } from "@ebplane/core/object";
 import { allocBlock, type Block, freeBlock } from "../mem/index.ts";
-import { check, close, inNetns, sysError } from "../sys/index.ts";
+import { check, close, inNetns, kernelOlder, sysError } from "../sys/index.ts";
 import { Cmd, cmdName } from "./command.ts";
 import { possibleCpus } from "./cpus.ts";
 import { mapInfo } from "./info.ts";
@@ -82,11 +81,7 @@ export class LinuxMap implements BpfMap {
     this.#setKey(key);
     const result = mapElem(cmd, fd, this.#keyAddress, this.#valueAddress, flags);
     if (result === -Errno.ENOENT || result === -Errno.EAGAIN) return undefined;
-    if (
-      result === -Errno.ENOTSUPP &&
-      cmd === Cmd.MAP_LOOKUP_AND_DELETE_ELEM &&
-      compareVersions(release(), "5.14") < 0
-    ) {
+    if (result === -Errno.ENOTSUPP && cmd === Cmd.MAP_LOOKUP_AND_DELETE_ELEM && kernelOlder("5.14")) {
       const why = `map ${this.spec.name}: this kernel takes values out of queues and stacks alone; look up, then delete`;
       throw new UnsupportedError("lookup and delete", why, "5.14");
     }

@@ -1,8 +1,6 @@
 /** A live program of the kernel: its fd, its info, and runs of it on bytes of ours. */
-import { release } from "node:os";
 import { Errno, UnsupportedError } from "@ebplane/core/errors";
 import {
-  compareVersions,
   type Program,
   type ProgramSpec,
   ProgType,
@@ -10,7 +8,7 @@ import {
   type TestRunInput,
   type TestRunResult,
 } from "@ebplane/core/object";
-import { check, close } from "../sys/index.ts";
+import { check, close, kernelOlder } from "../sys/index.ts";
 import { Cmd, cmdName } from "./command.ts";
 import { type ProgInfo, progInfo } from "./info.ts";
 import type { ProgLoad } from "./prog-calls.ts";
@@ -91,11 +89,10 @@ export class LinuxProgram implements Program {
   /** What test runs learned later, and older kernels call invalid. Source: net/bpf/test_run.c of the versions. */
   #tooOldFor({ ctx, flags = 0 }: TestRunInput & Pick<TestRunCall, "flags">): void {
     const name = this.spec.name;
-    const older = (version: string): boolean => compareVersions(release(), version) < 0;
-    if ((flags & BPF_F_TEST_XDP_LIVE_FRAMES) !== 0 && older("5.18")) {
+    if ((flags & BPF_F_TEST_XDP_LIVE_FRAMES) !== 0 && kernelOlder("5.18")) {
       throw new UnsupportedError("live frames", `${name}: this kernel's test run has no live frames`, "5.18");
     }
-    if (ctx && this.spec.type === ProgType.BPF_PROG_TYPE_XDP && older("5.15")) {
+    if (ctx && this.spec.type === ProgType.BPF_PROG_TYPE_XDP && kernelOlder("5.15")) {
       throw new UnsupportedError(
         "test_run ctx",
         `${name}: this kernel's test run takes no ctx for xdp programs`,

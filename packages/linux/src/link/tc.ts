@@ -36,8 +36,7 @@ export function attachTcx(program: LinuxProgram, hook: TcxHook, unwrap: Unwrap):
 export function attachNetkit(program: LinuxProgram, hook: NetkitHook, unwrap: Unwrap): BpfLink<NetkitHook> {
   const target = ifindex(hook.iface);
   using socket = new NetlinkSocket(NETLINK_ROUTE);
-  let kind: string | undefined;
-  kind = getLink(socket, target).kind;
+  const { kind } = getLink(socket, target);
   if (kind !== "netkit") {
     const reason = `${hookText(hook)}: ${hook.iface} is a ${kind ?? "plain"} device, not a netkit one`;
     throw new UnsupportedError("netkit", reason, "6.7");

@@ -69,7 +69,7 @@ function offloads(index: number): boolean {
 }
 
 /** The name that libxdp's dispatcher is loaded by. Source: xdp-tools lib/libxdp/xdp-dispatcher.c.in. */
-const LIBXDP_DISPATCHER = "xdp_dispatcher";
+export const LIBXDP_DISPATCHER = "xdp_dispatcher";
 
 /** Who has the interface, as far as the kernel tells it. */
 function holder(index: number, otherMode: boolean): string {

@@ -2,8 +2,8 @@
  * Before anything is attached: will this program work on this device of this kernel? What would end in an errno, or
  * worse in packets that vanish, is found here and said with its remedy.
  *
- * It asks the system and changes nothing but a limit of its own process. It cannot see into other namespaces: what depends on a veth's peer there is
- * a warning.
+ * It asks the system and changes nothing but a limit of its own process. It cannot see into other namespaces: what depends
+ * on a veth's peer there is a warning.
  */
 import { type Hook, hookText, type ProgramSpec, progTypeName } from "@ebplane/core/object";
 import { chargesMemlock } from "../bpf/index.ts";
@@ -81,7 +81,7 @@ function checkAttachment(
   attachment: Attachment,
   devices: ReadonlyMap<string, LinkInfo>,
   socket: NetlinkSocket,
-  { lockdown }: System,
+  { lockdown, release }: System,
 ): Finding[] {
   const { program, hook, chained = [] } = attachment;
   const place = hookText(hook);
@@ -121,6 +121,6 @@ function checkAttachment(
     const reason = `${device.name} is down`;
     findings.push({ severity: "warning", place, reason, remedy: `ip link set ${device.name} up` });
   }
-  if (hook.kind === "xdp") findings.push(...checkXdp(attachment, hook, device, devices, deviceFeatures()));
+  if (hook.kind === "xdp") findings.push(...checkXdp(attachment, hook, device, devices, deviceFeatures(), release));
   return findings;
 }

@@ -1,6 +1,6 @@
 /** Preflight of XDP on one device: mode, buffers, headroom, what it redirects to, what stands above it. */
 import { compareVersions, type Hook, hookText } from "@ebplane/core/object";
-import { type DeviceFeatures, systemState } from "../features/index.ts";
+import type { DeviceFeatures } from "../features/index.ts";
 import { getOffload } from "../link/index.ts";
 import type { LinkInfo } from "../netlink/index.ts";
 import type { Finding } from "./finding.ts";
@@ -24,7 +24,7 @@ export function checkXdp(
   device: LinkInfo,
   devices: ReadonlyMap<string, LinkInfo>,
   drivers: readonly DeviceFeatures[],
-  release: string = systemState().release,
+  release: string,
 ): Finding[] {
   const place = hookText(hook);
   const findings: Finding[] = [];

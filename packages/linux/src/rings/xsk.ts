@@ -3,13 +3,21 @@
  * bound to one queue of one device. The XDP program that redirects to it is the port's: see xsk-port.ts.
  * Source: Documentation/networking/af_xdp.rst, include/uapi/linux/if_xdp.h, net/xdp/xsk.c.
  */
-
-import { release } from "node:os";
 import { FrameCopier } from "@ebplane/core/bytes";
 import { Errno, SysError, UnsupportedError } from "@ebplane/core/errors";
-import { compareVersions } from "@ebplane/core/object";
 import { mapFd, type Region, releaseRegion, scratch, setPointer } from "../mem/index.ts";
-import { check, close, MAP_POPULATE, MAP_SHARED, NR, PROT_READ, PROT_WRITE, sleep, syscall } from "../sys/index.ts";
+import {
+  check,
+  close,
+  kernelOlder,
+  MAP_POPULATE,
+  MAP_SHARED,
+  NR,
+  PROT_READ,
+  PROT_WRITE,
+  sleep,
+  syscall,
+} from "../sys/index.ts";
 import type { Umem } from "./umem.ts";
 
 const AF_XDP = 44;
@@ -230,7 +238,7 @@ export class XskSocket {
         [Errno.EOPNOTSUPP]: `the driver has no ${options.copy} mode`,
         [Errno.EINVAL]: "no such queue",
       };
-      if (result === -Errno.EINVAL && options.multiBuffer && compareVersions(release(), "6.6") < 0) {
+      if (result === -Errno.EINVAL && options.multiBuffer && kernelOlder("6.6")) {
         throw new UnsupportedError(
           "AF_XDP multi-buffer",
           `${what}: this kernel gives a packet in one buffer only`,

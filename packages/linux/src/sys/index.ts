@@ -4,3 +4,4 @@ export * from "./errno.ts";
 export { nativeProblem, pollReadable, syscall, viewMemory } from "./native.ts";
 export * from "./netns.ts";
 export * from "./numbers.ts";
+export * from "./release.ts";

@@ -6,7 +6,7 @@
  * What of a program stands in other objects is kept by id: its maps must be pinned beside. Kernel functions and types are
  * numbers of the running kernel, as the pins are. Read dispatcher.ts first.
  */
-import { BpfError } from "@ebplane/core/errors";
+import { BpfError, Errno } from "@ebplane/core/errors";
 import { BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE, decode, OP_LDDW, SLOT } from "@ebplane/core/isa";
 import { MapType, type ProgramSpec, type XdpActionName } from "@ebplane/core/object";
 import { Cmd, cmdName, fdById, LinuxMap, mapCreate, mapInfo, objGet, objPin } from "../bpf/index.ts";
@@ -78,7 +78,7 @@ function writeStored(path: string, stored: Stored): void {
 /** @throws BpfError for a file that holds no member. */
 export function readMember(path: string): StoredMember {
   const fd = objGet(path);
-  if (fd === undefined) throw sysError(cmdName(Cmd.OBJ_GET), 2, path);
+  if (fd === undefined) throw sysError(cmdName(Cmd.OBJ_GET), Errno.ENOENT, path);
   using map = new LinuxMap(fd, specOf(fd));
   const stored = parseStored(map.lookup(new Uint8Array(4)));
   if (!stored) throw new BpfError("ECHAIN", `${path}: expected a member of an XDP chain, as ebplane attach leaves it`);

@@ -155,9 +155,12 @@ export function ordered<M extends { readonly priority: number }>(members: readon
 }
 
 function placeOf({ priority = DEFAULT_PRIORITY, chainCallActions = DEFAULT_CHAIN_CALL }: ChainOptions) {
-  let mask = 0;
-  for (const action of chainCallActions) mask |= 1 << XdpAction[action];
-  return { priority, mask };
+  return { priority, mask: actionMask(chainCallActions) };
+}
+
+/** Verdicts as bits, a bit for each action's number. */
+export function actionMask(actions: readonly XdpActionName[]): number {
+  return actions.reduce((mask, action) => mask | (1 << XdpAction[action]), 0);
 }
 
 /** Slots that the entry spends on each member: move ctx, call, three for the verdict. */

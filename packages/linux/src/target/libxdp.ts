@@ -7,7 +7,7 @@
  * The dispatcher itself is libxdp's, from where the system has it; so both must be of one version of the protocol.
  * Source: xdp-tools lib/libxdp/protocol.org ("Protocol for atomic loading of multi-prog dispatchers").
  */
-import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
 import { type Btf, type BtfVar, resolve } from "@ebplane/core/btf";
 import { viewOf } from "@ebplane/core/bytes";
 import { readElf, setVariables } from "@ebplane/core/elf";
@@ -35,13 +35,15 @@ import {
 } from "../bpf/index.ts";
 import { attachFreplace } from "../link/freplace.ts";
 import { ifindex } from "../link/index.ts";
+import { LIBXDP_DISPATCHER } from "../link/xdp.ts";
 import { getLink, NETLINK_ROUTE, NetlinkSocket, setLinkXdp } from "../netlink/index.ts";
+import { close, sleep } from "../sys/index.ts";
 import { specOf } from "./compatible.ts";
-import { type ChainOptions, DEFAULT_PRIORITY, MAX_CHAIN } from "./dispatcher.ts";
+import { actionMask, type ChainOptions, DEFAULT_CHAIN_CALL, DEFAULT_PRIORITY, MAX_CHAIN } from "./dispatcher.ts";
 import { type LinuxCollection, type LinuxLoadOptions, linuxProgram, loadCollection } from "./load.ts";
 import { openProgram } from "./open.ts";
 
-const NAME = "xdp_dispatcher";
+const NAME = LIBXDP_DISPATCHER;
 const MAGIC = 236;
 /** The verdict of a function that nothing replaces: every member goes on after it. */
 const RETVAL_BIT = 31;
@@ -88,13 +90,13 @@ export function libxdpOn(index: number): LibxdpDispatcher | undefined {
         const { id, name } = progInfo(pin);
         return [{ ...member, program: id, name }];
       } finally {
-        closeSync(pin);
+        close(pin);
       }
     });
     if (members.length < config.members.length) return undefined;
     return { program: xdp.progId, version: config.version, mode: xdp.mode, members };
   } finally {
-    closeSync(fd);
+    close(fd);
   }
 }
 
@@ -154,7 +156,7 @@ export function joinLibxdp(
   const { priority: askedPriority, chainCallActions: askedActions, prepare, ...load } = options;
   const config = runConfig(spec, name);
   const priority = askedPriority ?? config.priority ?? DEFAULT_PRIORITY;
-  const chainCallActions = askedActions ?? config.chainCallActions ?? ["XDP_PASS"];
+  const chainCallActions = askedActions ?? config.chainCallActions ?? DEFAULT_CHAIN_CALL;
   const frags = (spec.programs.get(name)!.flags & BPF_F_XDP_HAS_FRAGS) !== 0;
   const added = { program: 0, name, priority, chainCallActions, frags };
   return change(index, (old) => {
@@ -250,13 +252,13 @@ function change<T>(index: number, body: (old: LibxdpDispatcher | undefined) => T
     const lock = lockDirectory(root());
     if (lock === undefined) {
       if (attempt === ATTEMPTS) throw new BpfError("EBUSY", `${root()}: another process has kept it locked for 5 s`);
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+      sleep(PAUSE_MS);
       continue;
     }
     try {
       return body(libxdpOn(index));
     } finally {
-      closeSync(lock);
+      close(lock);
     }
   }
 }
@@ -404,9 +406,7 @@ function loadDispatcher(members: readonly LibxdpMember[], oldVersion: number | u
   bytes.set([MAGIC, version, members.length, frags ? 1 : 0]);
   const view = viewOf(bytes);
   members.forEach(({ chainCallActions, priority, frags }, i) => {
-    let mask = 2 ** RETVAL_BIT;
-    for (const action of chainCallActions) mask += 1 << XdpAction[action];
-    view.setUint32(CONFIG.actions + 4 * i, mask, true);
+    view.setUint32(CONFIG.actions + 4 * i, 2 ** RETVAL_BIT + actionMask(chainCallActions), true);
     view.setUint32(CONFIG.priorities + 4 * i, priority, true);
     view.setUint32(CONFIG.flags + 4 * i, frags ? BPF_F_XDP_HAS_FRAGS : 0, true);
   });

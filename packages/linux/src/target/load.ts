@@ -340,8 +340,9 @@ function loadProgram(
   member: StructOpsMember | undefined,
   modules: ModuleFds,
 ): LinuxProgram {
-  const code = relocate(spec, (reloc) => resolveReloc(spec, reloc, maps));
-  settleExterns(spec, code, modules);
+  const extern = externsOnce();
+  const code = relocate(spec, (reloc) => resolveReloc(spec, reloc, maps, extern));
+  settleExterns(spec, code, extern, modules);
   const inProgram = member ? undefined : placeInProgram(spec, options.targetProgram);
   const place = member || inProgram ? undefined : attachPlace(spec);
   const bound = options.boundTo !== undefined && spec.type === ProgType.BPF_PROG_TYPE_XDP;
@@ -400,13 +401,18 @@ export function attachTypeOf({ type, attachType }: Pick<ProgramSpec, "type" | "a
   return type === ProgType.BPF_PROG_TYPE_XDP && attachType === 0 ? AttachType.BPF_XDP : attachType;
 }
 
-function resolveReloc(spec: ProgramSpec, reloc: Reloc, maps: ReadonlyMap<string, BpfMap>): bigint {
+function resolveReloc(
+  spec: ProgramSpec,
+  reloc: Reloc,
+  maps: ReadonlyMap<string, BpfMap>,
+  extern: (reloc: Reloc) => Extern,
+): bigint {
   if (reloc.kind === "map") return BigInt(linuxMap(maps.get(reloc.name), reloc.name).fd);
   if (reloc.kind === "mapValue") {
     return BigInt(linuxMap(maps.get(reloc.name), reloc.name).fd) | (BigInt(reloc.offset) << 32n);
   }
   // A first look, for the error: settleExterns writes the form that the kind of symbol asks for.
-  const { type, address } = externOf(reloc);
+  const { type, address } = extern(reloc);
   if (type === undefined && address === undefined && !reloc.weak) {
     const what = reloc.kind === "kfunc" ? "kernel function" : "kernel variable";
     const why = `neither this kernel nor a loaded module has a ${what} ${reloc.name}${moduleHint(reloc.name)}`;
@@ -415,8 +421,25 @@ function resolveReloc(spec: ProgramSpec, reloc: Reloc, maps: ReadonlyMap<string,
   return BigInt(type ?? address ?? 0);
 }
 
+interface Extern {
+  readonly type?: number;
+  readonly object?: number;
+  readonly address?: bigint;
+}
+
+/** `externOf` for the references of one program, each name looked up once: for a module's that is a walk over all modules. */
+function externsOnce(): (reloc: Reloc) => Extern {
+  const known = new Map<string, Extern>();
+  return (reloc) => {
+    const key = `${reloc.kind} ${reloc.name}`;
+    const extern = known.get(key) ?? externOf(reloc);
+    known.set(key, extern);
+    return extern;
+  };
+}
+
 /** What the kernel knows a name by: an id in its BTF or a module's, or for a variable without type an address. */
-function externOf({ kind, name }: Reloc): { type?: number; object?: number; address?: bigint } {
+function externOf({ kind, name }: Reloc): Extern {
   const found = findType(name, kind === "kfunc" ? "func" : "var");
   if (found !== undefined) return { type: found.type, object: found.in.id };
   return kind === "ksym" ? { address: kernelSymbol(name) } : {};
@@ -430,10 +453,10 @@ const POISON = 0x7eadbeef;
  * module has is named with the module's BTF object: a variable by its fd, a function by the fd's place in the array that
  * comes with the load, the first of which stands for the kernel itself.
  */
-function settleExterns(spec: ProgramSpec, code: Uint8Array, fds: ModuleFds): void {
+function settleExterns(spec: ProgramSpec, code: Uint8Array, extern: (reloc: Reloc) => Extern, fds: ModuleFds): void {
   for (const reloc of spec.relocs) {
     if (reloc.kind !== "kfunc" && reloc.kind !== "ksym") continue;
-    const { type, object = 0 } = externOf(reloc);
+    const { type, object = 0 } = extern(reloc);
     const at = reloc.pc * SLOT;
     const dst = code[at + 1]! & 15;
     const view = viewOf(code);

@@ -2,14 +2,11 @@
 import type { BridgeVlan, FdbEntry, Neighbour, Nexthop } from "@ebplane/linux/netlink";
 import type { Command } from "commander";
 import { UsageError } from "../../failure.ts";
-import { wholeNumber } from "../../options.ts";
+import { wholeNumber, wholeNumberIfAny } from "../../options.ts";
 import { addList, NETNS, type Where, withRoute } from "./common.ts";
 
 type OnDevice<T> = T & { readonly device: string };
 type Texts<K extends string> = Where & { readonly [N in K]?: string };
-
-const number = (text: string | undefined, option: string): number | undefined =>
-  text === undefined ? undefined : wholeNumber(text, option);
 
 export function registerBridging(net: Command): void {
   const fdb = net.command("fdb").description("forwarding databases of bridges and vxlans");
@@ -51,7 +48,11 @@ export function registerBridging(net: Command): void {
         await withRoute(o, (n) => {
           const spec = {
             ...{ index: n.index(device), mac, dst: o.dst, in: o.master ? ("master" as const) : ("self" as const) },
-            ...{ vni: number(o.vni, "--vni"), port: number(o.port, "--port"), vlan: number(o.vlan, "--vlan") },
+            ...{
+              vni: wholeNumberIfAny(o.vni, "--vni"),
+              port: wholeNumberIfAny(o.port, "--port"),
+              vlan: wholeNumberIfAny(o.vlan, "--vlan"),
+            },
           };
           if (verb === "del") n.kernel.deleteFdb(n.socket, spec);
           else n.kernel.addFdb(n.socket, spec, verb);

@@ -2,7 +2,7 @@
 import type { LinkChange, LinkInfo, LinkSpec } from "@ebplane/linux/netlink";
 import type { Command } from "commander";
 import { UsageError } from "../../failure.ts";
-import { collect, wholeNumber } from "../../options.ts";
+import { collect, wholeNumberIfAny } from "../../options.ts";
 import { bytesText, grouped } from "../../output.ts";
 import { addList, NETNS, type Network, type Where, withRoute } from "./common.ts";
 import { setOptions } from "./settings.ts";
@@ -108,7 +108,7 @@ export function registerDevices(net: Command): void {
           up: options.up ? true : options.down ? false : undefined,
           name: options.name,
           mac: options.mac,
-          mtu: number(options.mtu, "--mtu"),
+          mtu: wholeNumberIfAny(options.mtu, "--mtu"),
           master: options.master === false ? 0 : options.master === undefined ? undefined : n.index(options.master),
           netns: target?.fd,
         };
@@ -134,12 +134,13 @@ function traffic(packets: bigint | undefined, bytes: bigint | undefined): string
   return packets ? `${grouped(packets)}, ${bytesText(bytes ?? 0n)}` : "";
 }
 
-function number(text: string | undefined, option: string): number | undefined {
-  return text === undefined ? undefined : wholeNumber(text, option);
-}
-
 function linkSpec(name: string, kind: string, o: AddOptions, n: Network): LinkSpec {
-  const base = { name, mac: o.mac, mtu: number(o.mtu, "--mtu"), queues: number(o.queues, "--queues") };
+  const base = {
+    name,
+    mac: o.mac,
+    mtu: wholeNumberIfAny(o.mtu, "--mtu"),
+    queues: wholeNumberIfAny(o.queues, "--queues"),
+  };
   const below = (): number => {
     if (o.dev === undefined) throw new UsageError(`${kind}: expected --dev DEVICE`);
     return n.index(o.dev);
@@ -151,7 +152,7 @@ function linkSpec(name: string, kind: string, o: AddOptions, n: Network): LinkSp
     case "vxlan": {
       const link = o.dev === undefined ? undefined : n.index(o.dev);
       const external = o.vni === undefined ? true : undefined;
-      return { ...base, kind, vni: number(o.vni, "--vni"), local: o.local, remote: o.remote, link, external };
+      return { ...base, kind, vni: wholeNumberIfAny(o.vni, "--vni"), local: o.local, remote: o.remote, link, external };
     }
     case "macvlan": {
       const modes = ["private", "vepa", "bridge", "passthru"] as const;
@@ -160,7 +161,7 @@ function linkSpec(name: string, kind: string, o: AddOptions, n: Network): LinkSp
       return { ...base, kind, link: below(), mode };
     }
     case "vlan": {
-      const id = number(o.id, "--id");
+      const id = wholeNumberIfAny(o.id, "--id");
       if (id === undefined || id < 1 || id > 4094) throw new UsageError("vlan: expected --id from 1 to 4094");
       return { ...base, kind, link: below(), id };
     }

@@ -3,7 +3,7 @@ import { Errno, SysError } from "@ebplane/core/errors";
 import type { Encap, HopSpec, RouteInfo, RouteSpec, Rule, Seg6Action, Seg6Mode } from "@ebplane/linux/netlink";
 import type { Command } from "commander";
 import { answerNo, UsageError } from "../../failure.ts";
-import { collect, wholeNumber } from "../../options.ts";
+import { collect, wholeNumber, wholeNumberIfAny } from "../../options.ts";
 import { print, printJson } from "../../output.ts";
 import { addList, NETNS, type Network, type Where, withRoute } from "./common.ts";
 import { setOptions } from "./settings.ts";
@@ -51,9 +51,6 @@ const NO_WAY: Readonly<Record<number, string>> = {
   [Errno.EACCES]: "prohibited",
   [Errno.EINVAL]: "blackhole",
 };
-
-const number = (text: string | undefined, option: string): number | undefined =>
-  text === undefined ? undefined : wholeNumber(text, option);
 
 export function registerRoutes(net: Command): void {
   const route = net.command("route").description("routes");
@@ -123,7 +120,13 @@ export function registerRoutes(net: Command): void {
       ) => {
         await withRoute(o, (n) => {
           const device = (name: string | undefined) => (name === undefined ? undefined : n.index(name));
-          const query = { dst, src: o.from, iif: device(o.iif), oif: device(o.dev), mark: number(o.mark, "--mark") };
+          const query = {
+            dst,
+            src: o.from,
+            iif: device(o.iif),
+            oif: device(o.dev),
+            mark: wholeNumberIfAny(o.mark, "--mark"),
+          };
           let found: RouteInfo;
           try {
             found = n.kernel.getRoute(n.socket, query);
@@ -218,7 +221,7 @@ function ruleSpec(priority: string, table: string, { family, from, to, iif, mark
     from,
     to,
     iif,
-    mark: number(mark, "--mark"),
+    mark: wholeNumberIfAny(mark, "--mark"),
     ...setOptions("rule", RULE_NAMES, set, undefined),
   };
 }
@@ -239,11 +242,11 @@ function routeSpec(prefix: string, o: RouteOptions, n: Network): RouteSpec {
     oif: o.dev === undefined ? undefined : n.index(o.dev),
     src: o.src,
     type: o.type === undefined ? undefined : type,
-    metric: number(o.metric, "--metric"),
-    table: number(o.table, "--table"),
+    metric: wholeNumberIfAny(o.metric, "--metric"),
+    table: wholeNumberIfAny(o.table, "--table"),
     encap: o.encap === undefined ? undefined : parseEncap(o.encap, n),
     nexthops: o.nexthop.length ? o.nexthop.map((text) => parseHop(text, n)) : undefined,
-    nexthop: number(o.nhid, "--nhid"),
+    nexthop: wholeNumberIfAny(o.nhid, "--nhid"),
     onlink: o.onlink,
     metrics: o.set.length ? setOptions("route", n.kernel.METRICS, o.set, n) : undefined,
   };
@@ -297,8 +300,8 @@ function parseEncap(text: string, n: Network): Encap {
         action,
         nh4: words.get("nh4"),
         nh6: words.get("nh6"),
-        table: number(words.get("table"), "table"),
-        vrfTable: number(words.get("vrftable"), "vrftable"),
+        table: wholeNumberIfAny(words.get("table"), "table"),
+        vrfTable: wholeNumberIfAny(words.get("vrftable"), "vrftable"),
         oif: oif === undefined ? undefined : n.index(oif),
         segments: words.get("segs")?.split(","),
       };
